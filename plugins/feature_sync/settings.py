@@ -1,0 +1,98 @@
+"""The package's settings: environment variables ``FEATURE_SYNC_*`` over the checked-in ``include/settings.toml``."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from feature_sync.fields import FieldTable, load_fields
+from feature_sync.paths import INCLUDE, PROJECT
+
+SETTINGS_FILE = INCLUDE / "settings.toml"
+DATABRICKS_CONN_ID = "databricks_default"
+CENSUS_CONN_ID = "census_default"
+CENSUS_POOL = "census_sync"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or not allowed."""
+
+
+def _three_level_name(name: str) -> str:
+    # Table names are the only text that is put into SQL unbound, so nothing but plain identifiers passes.
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){2}", name, flags=re.ASCII):
+        raise ValueError("must be catalog.schema.table in letters, digits and underscores")
+    return name
+
+
+TableName = Annotated[str, AfterValidator(_three_level_name)]
+
+
+class Settings(BaseSettings):
+    """
+    One field a setting; times are seconds.
+
+    ``output_path``: any URL Airflow's object storage understands; a path without a scheme lies under the project's folder.
+    ``datetime_fields``: date columns that are Date/Time fields in Salesforce.
+    ``census_poll_seconds``: pause between two looks at a Census run.
+    ``census_inline_poll_seconds``: how long a task looks itself before it hands over to the triggerer.
+    ``census_run_limit_seconds``: longest time one Census run, or the wait for another one to end, may take.
+    ``copy_poll_seconds``, ``copy_limit_seconds``: the same for the warehouse's copy of Salesforce.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid")
+
+    properties_table: TableName
+    features_table: TableName
+    salesforce_table: TableName
+    payload_table: TableName
+    batch_table: TableName
+    sync_log_table: TableName
+    salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")]
+    datetime_fields: frozenset[str]
+    census_sync_id: PositiveInt
+    output_path: Annotated[str, Field(min_length=1)]
+    census_poll_seconds: Annotated[float, Field(ge=0.2, le=10)]
+    census_inline_poll_seconds: Annotated[float, Field(ge=0, le=60)]
+    census_run_limit_seconds: PositiveInt
+    copy_poll_seconds: Annotated[float, Field(ge=0.2)]
+    copy_limit_seconds: PositiveInt
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def fields(self) -> FieldTable:
+        return load_fields(self.datetime_fields)
+
+    @property
+    def output_url(self) -> str:
+        """The output path with a scheme or from the root, so that every process means the same place."""
+        if "://" in self.output_path:
+            return self.output_path
+        return str(PROJECT / self.output_path)
+
+
+def load_settings() -> Settings:
+    """
+    Read the settings, anew at each call, so that a changed environment is seen.
+
+    :raises SettingsError: naming each wrong setting, its value and what is allowed.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # the values come from the sources above
+    except ValidationError as invalid:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']} (found {error['input']!r})"
+            for error in invalid.errors()
+        )
+        raise SettingsError(f"Settings are not usable (environment FEATURE_SYNC_*, {SETTINGS_FILE.name}): {problems}") from invalid
