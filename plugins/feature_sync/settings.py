@@ -65,8 +65,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
@@ -95,4 +95,6 @@ def load_settings() -> Settings:
             f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']} (found {error['input']!r})"
             for error in invalid.errors()
         )
-        raise SettingsError(f"Settings are not usable (environment FEATURE_SYNC_*, {SETTINGS_FILE.name}): {problems}") from invalid
+        raise SettingsError(
+            f"Settings are not usable (environment FEATURE_SYNC_*, {SETTINGS_FILE.name}): {problems}"
+        ) from invalid

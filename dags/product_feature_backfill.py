@@ -1,0 +1,98 @@
+"""
+### Product feature backfill
+
+Sends the product feature fields of Salesforce's `Product_Property__c` again, from the warehouse, through Census: in batches, one
+at a time, with a pause between them, because a rollup Flow in Salesforce breaks on larger or overlapping batches. Afterwards it
+compares Salesforce with the warehouse and fails if one property differs.
+
+**When.** Started by a person with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
+
+**What it does.** Checks the run config and the Census sync; freezes the values in the warehouse; writes the full CSV and one
+CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows what was sent; validates.
+
+**A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
+clear that one `send` task *with downstream*: the same records of this run are sent again, nothing else, and `validate` runs anew.
+
+**Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes once a batch was sent. A `send` task looks
+in Census for a run that it had started before it starts one, and never starts one while another is active or too soon after it.
+
+**Stopping.** Mark the `send` task that runs as failed, then the run. A Census run that is under way goes on to its end in Census;
+if the task is cleared later, it takes that run up instead of sending the batch twice.
+"""
+
+from datetime import date
+from typing import Any
+
+from airflow.sdk import TriggerRule, chain, conf, dag, get_current_context, task, task_group
+
+from feature_sync import payload, preconditions, validation
+from feature_sync.census.operators import CensusBatchOperator
+from feature_sync.census.sensors import BatchTurnSensor
+from feature_sync.copy_sensor import SalesforceCopySensor
+from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
+from feature_sync.settings import CENSUS_POOL
+from feature_sync.trigger_form import BACKFILL_PARAMS
+
+
+def run_day() -> date:
+    """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
+    return get_current_context()["dag_run"].run_after.date()
+
+
+@dag(
+    schedule=None,
+    catchup=False,
+    doc_md=__doc__,
+    tags=["salesforce", "census"],
+    params=BACKFILL_PARAMS,
+    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY},
+)
+def product_feature_backfill() -> None:
+    @task
+    def check_preconditions(params: dict | None = None) -> dict:
+        return preconditions.check_preconditions(params or {}, conf.getint("core", "max_map_length"))
+
+    @task
+    def freeze_payload(params: dict | None = None, run_id: Any = None) -> dict:
+        return payload.freeze_payload(params or {}, run_id)
+
+    @task
+    def export_csv(run_id: Any = None) -> dict:
+        return payload.export_csv(run_id, run_day())
+
+    @task
+    def plan_batches(params: dict | None = None, run_id: Any = None) -> list[dict]:
+        return payload.plan_batches(params or {}, run_id, run_day())
+
+    @task_group
+    def batch(batch: dict) -> None:
+        shared: dict[str, Any] = {
+            "batch": batch,
+            "wait_seconds": "{{ params.wait_seconds }}",
+            "map_index_template": "{{ task.batch.label }}",
+        }
+        wait_for_turn = BatchTurnSensor(task_id="wait_for_turn", send_task_id="batch.send", **shared)
+        # The weight lets the batch whose turn it is start before the sensors of later ones.
+        send = CensusBatchOperator(task_id="send", pool=CENSUS_POOL, priority_weight=100, weight_rule="absolute", **shared)
+        wait_for_turn >> send
+
+    @task
+    def validate(batches: Any, run_id: Any = None) -> dict:
+        return validation.validate(run_id, batches, run_day())
+
+    planned = plan_batches()
+    # All batches are done, well or badly; plan_batches is the success that the rule asks for when every batch failed.
+    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    chain(
+        check_preconditions(),
+        freeze_payload(),
+        export_csv(),
+        planned,
+        batch.expand(batch=planned),
+        wait_for_copy,
+        validate(planned),
+    )
+    planned >> wait_for_copy
+
+
+product_feature_backfill()

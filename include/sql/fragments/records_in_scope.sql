@@ -1,0 +1,19 @@
+-- The records of a run. A property without a feature row counts only when unmatched properties are to be sent.
+SELECT compared.*
+FROM (
+    {% include "fragments/compared_records.sql" %}
+) AS compared
+WHERE
+    (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
+    AND CASE :scope
+        WHEN 'all' THEN TRUE
+        WHEN 'created_between' THEN
+            CAST(compared.created_date AS DATE) BETWEEN CAST(:created_from AS DATE) AND CAST(:created_to AS DATE)
+        WHEN 'property_ids' THEN
+            array_contains(split(:property_ids, ','), compared.{{ fields.property_id.column }})
+        WHEN 'mismatched' THEN
+            {% for field in fields.features %}
+            {{ "OR " if not loop.first }}compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }}
+            {% endfor %}
+        ELSE FALSE
+    END

@@ -1,0 +1,1 @@
+"""Census (Fivetran Activations): the hook speaks HTTP, the operator, sensor and triggers speak Airflow."""

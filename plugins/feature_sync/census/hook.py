@@ -1,0 +1,266 @@
+"""The Census API over HTTP, v2 by default."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar
+
+import requests
+import tenacity
+from airflow.providers.http.hooks.http import HttpHook
+from pydantic import BaseModel, ValidationError
+
+from feature_sync.census.errors import (
+    CensusAuthError,
+    CensusError,
+    CensusProtocolError,
+    CensusRefusedError,
+    CensusTriggerUnansweredError,
+    CensusUnavailableError,
+)
+from feature_sync.census.models import Dataset, RowRecord, Sync, SyncRun, SyncRunPage
+from feature_sync.settings import CENSUS_CONN_ID
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+ATTEMPTS = 5
+MAX_RETRY_WAIT = 60.0
+"""Seconds. A longer Retry-After is not waited for inside a call: the task's own retry comes later anyway."""
+PAGE_SIZE = 100
+"""The API's largest page; it clamps larger ones."""
+
+Model = TypeVar("Model", bound=BaseModel)
+ApiVersion = Literal["v1", "v2"]
+
+
+class CensusHook(HttpHook):
+    """
+    Calls the Census management API.
+
+    The connection has type ``http``: ``host`` with scheme (https://app.getcensus.com, or the EU's), the token as password, and
+    as extra ``{"api_version": "v2"}``. v2 takes a personal access token; v1, until its retirement on 2027-01-15, a workspace
+    API key.
+
+    Calls that are safe to repeat are repeated on lost connections, 429 (waiting as Retry-After says) and 5xx, with backoff and
+    jitter. The trigger is sent exactly once: Census documents no idempotency key, so a second one would be a second run.
+
+    :raises CensusError: see `feature_sync.census.errors` for what each kind means.
+    """
+
+    default_conn_name = CENSUS_CONN_ID
+    hook_name = "Census"
+
+    def __init__(self, census_conn_id: str = CENSUS_CONN_ID) -> None:
+        super().__init__(http_conn_id=census_conn_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for one sync, as Airflow's "Test" button does."""
+        try:
+            self._get("syncs", {"per_page": 1})
+        except CensusError as error:
+            return False, str(error)
+        return True, "Census accepts the token"
+
+    def trigger_sync(self, sync_id: int) -> int:
+        """
+        Start a full run of a sync; all rows of the source are sent, whatever Census sent before.
+
+        :returns: the id of the run.
+        :raises CensusTriggerUnansweredError: a run may have been started; look it up before triggering again.
+        """
+        # The query parameter is documented; the JSON form that some clients send is not.
+        path = f"syncs/{sync_id}/trigger"
+        try:
+            body = self._send("POST", path, params={"force_full_sync": "true"})
+            return int(body["data"]["sync_run_id"])
+        except (CensusUnavailableError, CensusProtocolError, KeyError, TypeError, ValueError) as error:
+            raise CensusTriggerUnansweredError(
+                f"The trigger of sync {sync_id} was sent, but its answer is missing: {error}"
+            ) from error
+
+    def get_run(self, sync_run_id: int) -> SyncRun:
+        body = self._get(f"sync_runs/{sync_run_id}")
+        return _parse(SyncRun, body.get("data"), f"sync run {sync_run_id}")
+
+    def list_runs(self, sync_id: int) -> SyncRunPage:
+        """The newest 100 runs of a sync, newest first, dry runs and skipped runs included."""
+        response = self._repeat("GET", f"syncs/{sync_id}/sync_runs", params={"per_page": PAGE_SIZE, "order": "desc"})
+        runs = [_parse(SyncRun, item, f"a run of sync {sync_id}") for item in _data(response, list)]
+        return SyncRunPage(runs=tuple(sorted(runs, key=lambda run: run.id, reverse=True)), now=_server_time(response))
+
+    def cancel_run(self, sync_run_id: int) -> None:
+        """Ask Census to cancel a run; what became of it must be read afterwards."""
+        self._repeat("POST", f"sync_runs/{sync_run_id}/cancel")
+
+    def list_records(self, sync_run_id: int, status: str | None = None) -> Iterator[RowRecord]:
+        """
+        Row by row, what became of a run's rows; all pages. Available for 14 days, and not for dry runs.
+
+        :param status: only ``succeeded``, ``rejected`` or ``invalid`` rows.
+        """
+        page: int | None = 1
+        while page:
+            query = {"page": page, "per_page": PAGE_SIZE, **({"status": status} if status else {})}
+            body = self._get(f"sync_runs/{sync_run_id}/records", query)
+            for item in body.get("data") or []:
+                yield _parse(RowRecord, item, f"a record of sync run {sync_run_id}")
+            page = (body.get("pagination") or {}).get("next_page")
+
+    def get_sync(self, sync_id: int) -> Sync:
+        return _parse(Sync, self._get(f"syncs/{sync_id}").get("data"), f"sync {sync_id}")
+
+    def patch_sync(self, sync_id: int, changes: Mapping[str, Any]) -> Sync:
+        """Change a sync. Nested attributes such as ``mappings`` are replaced whole, never merged."""
+        body = self._repeat("PATCH", f"syncs/{sync_id}", json=changes)
+        return _parse(Sync, _data(body, dict), f"sync {sync_id}")
+
+    def get_dataset(self, dataset_id: int) -> Dataset:
+        return _parse(Dataset, self._get(f"datasets/{dataset_id}").get("data"), f"dataset {dataset_id}")
+
+    def patch_dataset(self, dataset_id: int, changes: Mapping[str, Any]) -> Dataset:
+        """Change a dataset's ``name``, ``description`` or ``query``; Census validates the SQL and refuses it when wrong."""
+        body = self._repeat("PATCH", f"datasets/{dataset_id}", json=changes)
+        return _parse(Dataset, _data(body, dict), f"dataset {dataset_id}")
+
+    @cached_property
+    def api_version(self) -> ApiVersion:
+        """:raises CensusRefusedError: the connection asks for a version that does not exist."""
+        version = self.get_connection(self.http_conn_id).extra_dejson.get("api_version", "v2")
+        if version not in ("v1", "v2"):
+            raise CensusRefusedError(f"Connection {self.http_conn_id}: api_version is {version!r}; allowed are 'v2' and 'v1'.")
+        return version
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        token = self.get_connection(self.http_conn_id).password
+        if not token:
+            raise CensusAuthError(f"Connection {self.http_conn_id} has no password; it must hold the Census token.")
+        session = self.get_conn()
+        session.headers.pop("api_version", None)  # HttpHook sends every extra it does not know as a header
+        session.auth = _BearerAuth(token)
+        return session
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return _json(self._repeat("GET", path, params=params))
+
+    def _send(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return _json(self._request(method, path, **request))
+
+    def _repeat(self, method: str, path: str, **request: Any) -> requests.Response:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(CensusUnavailableError),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=_wait_before_retry,
+            before_sleep=lambda state: self.log.warning(
+                "%s; trying again in %.1f s", state.outcome and state.outcome.exception(), state.upcoming_sleep
+            ),
+            reraise=True,
+        )
+        return retrying(self._request, method, path, **request)
+
+    def _request(self, method: str, path: str, **request: Any) -> requests.Response:
+        """Send one request once. Any answer that is not a 2xx is an error."""
+        what = f"{method} {path}"
+        session = self._session
+        timeout = self.merged_extra.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
+        url = self.url_from_endpoint(f"api/{self.api_version}/{path}")
+        try:
+            response = session.request(method, url, timeout=timeout, allow_redirects=False, **request)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise CensusUnavailableError(f"Census did not answer {what}: {type(error).__name__}") from error
+        _refuse_errors(what, response)
+        return response
+
+
+class _BearerAuth(requests.auth.AuthBase):
+    """An auth object rather than a header, because requests lets a ~/.netrc entry replace a header."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _RetryLaterError(CensusUnavailableError):
+    """Unavailable, and Census said how many seconds to wait."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+_backoff = tenacity.wait_exponential_jitter(initial=0.5, max=20, jitter=1)
+
+
+def _wait_before_retry(state: tenacity.RetryCallState) -> float:
+    error = state.outcome and state.outcome.exception()
+    if isinstance(error, _RetryLaterError):
+        return min(error.seconds, MAX_RETRY_WAIT) + _backoff(state) / 10
+    return _backoff(state)
+
+
+def _refuse_errors(what: str, response: requests.Response) -> None:
+    code = response.status_code
+    if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    said = f"Census answered {what} with {code}{_message(response)}"
+    if code == HTTPStatus.TOO_MANY_REQUESTS or code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        seconds = _retry_after(response)
+        raise CensusUnavailableError(said) if seconds is None else _RetryLaterError(said, seconds)
+    if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        raise CensusAuthError(f"{said}. Check the token of the connection and its permissions.")
+    raise CensusRefusedError(said)
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        text = response.json().get("message")
+    except (ValueError, AttributeError):
+        text = None
+    return f": {text}" if text else ""
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
+
+
+def _json(response: requests.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise CensusProtocolError(
+            f"Census answered {response.request.method} {response.request.path_url} with something else than JSON"
+        ) from error
+    if not isinstance(body, dict):
+        raise CensusProtocolError(f"Census answered {response.request.path_url} with {type(body).__name__}, not an object")
+    if body.get("status") == "error":
+        raise CensusRefusedError(f"Census refused {response.request.method} {response.request.path_url}: {body.get('message')}")
+    return body
+
+
+def _data(response: requests.Response, kind: type) -> Any:
+    data = _json(response).get("data")
+    if not isinstance(data, kind):
+        raise CensusProtocolError(f"Census answered {response.request.path_url} without data")
+    return data
+
+
+def _parse(model: type[Model], data: Any, what: str) -> Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as invalid:
+        wrong = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in invalid.errors(include_input=False))
+        raise CensusProtocolError(f"Census describes {what} in a form we do not know: {wrong}") from invalid
+
+
+def _server_time(response: requests.Response) -> datetime:
+    """Census's clock, from the Date header, in whole seconds rounded down, so that waits measured with it are never too short."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError) as error:
+        raise CensusProtocolError("Census answered without a usable Date header, so its clock is not known") from error

@@ -1,0 +1,187 @@
+"""What Census answers, parsed once at the edge.
+
+Field names are the API's. Sources: the API reference's "fetch a sync run", "list sync runs", "fetch records", "fetch a sync" and
+"datasets" pages; where several forms of a fact are documented or were observed, the property that reads it says so.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+
+UI_TAG_API = "API Request"
+UI_TAG_DRY_RUN = "Dry Run"
+
+
+class RunStatus(StrEnum):
+    """Statuses of a sync run. ``UNKNOWN`` stands for any word that the API does not document."""
+
+    QUEUED = "queued"
+    WORKING = "working"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+_FORMER_NAMES = {
+    # Deprecated in the API reference of 2023; runs of old workspaces may still carry them.
+    "preparing": RunStatus.QUEUED,
+    "new": RunStatus.QUEUED,
+    "retrying": RunStatus.WORKING,
+    # Not in the documented enum, but Census's UI and Prefect's client know it, in either spelling.
+    "canceled": RunStatus.CANCELLED,
+}
+
+
+def _parse_status(value: Any) -> RunStatus:
+    try:
+        return _FORMER_NAMES.get(value) or RunStatus(value)
+    except ValueError:
+        return RunStatus.UNKNOWN
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SyncRun(_Answer):
+    """
+    One run of a sync. Counters are ``None`` until Census sets them, and stay so in failed runs.
+
+    ``source_record_count``: rows in the source; ``records_processed``: sent; ``records_updated``: accepted;
+    ``records_failed``: rejected by Salesforce; ``records_invalid``: never sent, for a null or repeated key.
+    """
+
+    id: int
+    sync_id: int
+    status: Annotated[RunStatus, BeforeValidator(_parse_status)]
+    raw_status: Annotated[str, BeforeValidator(str)] = Field(validation_alias="status")
+    canceled: bool | None = None
+    created_at: datetime
+    updated_at: datetime | None = None
+    completed_at: datetime | None = None
+    full_sync: bool | None = None
+    source_record_count: int | None = None
+    records_processed: int | None = None
+    records_updated: int | None = None
+    records_failed: int | None = None
+    records_invalid: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_detail: str | None = None
+    ui_tag: str | None = Field(default=None, validation_alias=AliasPath("sync_trigger_reason", "ui_tag"))
+
+    @property
+    def is_active(self) -> bool:
+        """Whether Census is at it."""
+        return self.status in (RunStatus.QUEUED, RunStatus.WORKING) and not self.canceled
+
+    @property
+    def may_be_active(self) -> bool:
+        """Whether another run must not be started: a status we do not know may mean anything until it has an end."""
+        return self.is_active or (self.status is RunStatus.UNKNOWN and self.completed_at is None and not self.canceled)
+
+    @property
+    def was_canceled(self) -> bool:
+        """The API marks a canceled run by a flag, whatever its status is; the vendor's own sample shows ``completed`` with it."""
+        return bool(self.canceled) or self.status is RunStatus.CANCELLED
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Dry runs stand in the list of runs and look successful; only this tag tells them apart (observed)."""
+        return self.ui_tag == UI_TAG_DRY_RUN
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended, by Census's clock; runs that did not complete have no ``completed_at``, then the last change counts."""
+        if self.may_be_active:
+            return None
+        return self.completed_at or self.updated_at or self.created_at
+
+    @property
+    def error(self) -> str:
+        return ": ".join(part for part in (self.error_code, self.error_message, self.error_detail) if part)
+
+
+class SyncRunPage(_Answer):
+    """The newest runs of a sync, newest first, and Census's own time of day, so that no two clocks are compared."""
+
+    runs: tuple[SyncRun, ...]
+    now: datetime
+
+
+class RecordStatus(StrEnum):
+    """Outcome of one row. ``NULL`` and ``DUPLICATE`` name what is wrong with its key."""
+
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    INVALID = "invalid"
+    NULL = "NULL"
+    DUPLICATE = "DUPLICATE"
+
+
+class RowRecord(_Answer):
+    """What became of one row of a sync run."""
+
+    identifier: str | None = None
+    status: str
+    status_message: str | None = None
+
+
+class Mapping(_Answer):
+    """One mapping of a sync. ``column`` is empty when something else than a column is mapped (a constant, a template)."""
+
+    column: str | None = Field(default=None, validation_alias=AliasPath("from", "data"))
+    source_type: str | None = Field(default=None, validation_alias=AliasPath("from", "type"))
+    to: str
+    is_primary_identifier: bool = False
+    sync_null_values: bool = True
+
+
+class SyncSource(_Answer):
+    """Where a sync reads: a table, or a dataset with its SQL."""
+
+    type: str | None = None
+    table_catalog: str | None = None
+    table_schema: str | None = None
+    table_name: str | None = None
+    dataset_id: int | None = None
+    query: str | None = None
+
+    @property
+    def table(self) -> str | None:
+        if self.table_name is None:
+            return None
+        return ".".join(part for part in (self.table_catalog, self.table_schema, self.table_name) if part)
+
+
+def _without_constant(mapping: Any) -> Any:
+    """``from.data`` is a column's name only for type ``column``; a constant has an object there."""
+    match mapping:
+        case {"from": {"type": kind, "data": data}} if not isinstance(data, str) or kind != "column":
+            return {**mapping, "from": {"type": kind, "data": None}}
+    return mapping
+
+
+class Sync(_Answer):
+    """The live configuration of a sync."""
+
+    id: int
+    label: str | None = None
+    operation: str
+    paused: bool
+    schedule_frequency: str
+    source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
+    destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
+    mappings: tuple[Annotated[Mapping, BeforeValidator(_without_constant)], ...]
+
+
+class Dataset(_Answer):
+    """A dataset: SQL that syncs read from."""
+
+    id: int
+    name: str
+    query: str

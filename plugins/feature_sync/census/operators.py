@@ -1,0 +1,126 @@
+"""The operator that sends one batch through Census."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from feature_sync.batches import Batch
+from feature_sync.census.errors import CensusBusyError
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.models import SyncRun
+from feature_sync.census.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.outcome import AttemptStatus, BatchFailedError, BatchSkippedError
+from feature_sync.pacing import Pause
+from feature_sync.sending import BatchSender
+from feature_sync.settings import Settings, load_settings
+from feature_sync.sync_log import Attempt
+from feature_sync.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+CANCEL_SECONDS = 60.0
+"""How long a run that was told to cancel is given to end."""
+
+
+class CensusBatchOperator(BaseOperator):
+    """
+    Send one batch through Census and judge what became of it.
+
+    Executing it again is always safe: a run that a former try started, and whose outcome nobody has recorded, is taken up instead
+    of starting a second one. After a recorded outcome the batch is sent again, which is what clearing the task means.
+
+    It looks at Census itself for ``census_inline_poll_seconds``, then hands over to the triggerer and holds no worker slot.
+    Give it a pool of one slot that counts deferred tasks.
+
+    :param batch: the batch, as `Batch.as_xcom` gives it (templated).
+    :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
+    :raises BatchFailedError: the batch was not accepted whole; the message names the batch, the counts and the reasons.
+    :raises BatchSkippedError: Census skipped the run because another one was active.
+    """
+
+    template_fields: Sequence[str] = ("batch", "wait_seconds")
+    ui_color = "#fdebd3"
+
+    def __init__(self, *, batch: Mapping[str, Any], wait_seconds: str | float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.wait_seconds = wait_seconds
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """:returns: what became of the batch: attempt, Census run and counts."""
+        settings = load_settings()
+        batch = Batch.from_xcom(self.batch)
+        census = CensusHook()
+        inline_until = time.monotonic() + settings.census_inline_poll_seconds
+        with Warehouse(settings) as warehouse:
+            sender = BatchSender(
+                warehouse, census, settings.census_sync_id, context["ti"].run_id, batch, float(self.wait_seconds)
+            )
+            while isinstance(step := sender.begin(), Pause):
+                self._wait_for_quiet(step, settings, inline_until)
+            run = self._wait_for_end(census, step, settings, inline_until)
+            outcome = sender.conclude(step, run)
+        if outcome.status is AttemptStatus.NOT_SENT:
+            raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
+        if not outcome.succeeded:
+            raise BatchFailedError(
+                f"{batch.label} failed in attempt {step.number}: {outcome.reason}\n"
+                "When the cause is gone, clear this task with its downstream tasks: only this batch is sent again."
+            )
+        self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{batch.records:,}", run.id)
+        return {"attempt": step.number, "sync_run_id": run.id, "records": batch.records, "records_updated": run.records_updated}
+
+    def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """Go on after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
+        return self.execute(context)
+
+    def _wait_for_quiet(self, pause: Pause, settings: Settings, inline_until: float) -> None:
+        self.log.info("Waiting: %s", pause.reason)
+        limit = timedelta(seconds=settings.census_run_limit_seconds)
+        if pause.active_run and datetime.now(UTC) - pause.active_run.created_at > limit:
+            raise CensusBusyError(
+                f"{pause.reason} since {pause.active_run.created_at:%Y-%m-%d %H:%M:%S} UTC, longer than {limit}. "
+                "Nothing was sent. Cancel that run in Census, then clear this task."
+            )
+        if pause.seconds <= inline_until - time.monotonic():
+            time.sleep(pause.seconds or settings.census_poll_seconds)
+            return
+        self.defer(
+            trigger=CensusQuietTrigger(
+                sync_id=settings.census_sync_id,
+                wait_seconds=float(self.wait_seconds),
+                poll_seconds=settings.census_poll_seconds,
+                deadline=(datetime.now(UTC) + limit + timedelta(seconds=pause.seconds)).isoformat(),
+            ),
+            method_name="resume",
+        )
+
+    def _wait_for_end(self, census: CensusHook, attempt: Attempt, settings: Settings, inline_until: float) -> SyncRun:
+        assert attempt.sync_run_id is not None  # noqa: S101 - `BatchSender.begin` gives it; for the type checker
+        while (run := census.get_run(attempt.sync_run_id)).is_active:
+            deadline = run.created_at + timedelta(seconds=settings.census_run_limit_seconds)
+            if datetime.now(UTC) > deadline:
+                return self._cancel(census, run, settings)
+            if time.monotonic() >= inline_until:
+                self.defer(
+                    trigger=CensusRunTrigger(run.id, settings.census_poll_seconds, deadline.isoformat()),
+                    method_name="resume",
+                )
+            time.sleep(settings.census_poll_seconds)
+        return run
+
+    def _cancel(self, census: CensusHook, run: SyncRun, settings: Settings) -> SyncRun:
+        self.log.warning("Census run %s has been active for over %s s; canceling it", run.id, settings.census_run_limit_seconds)
+        census.cancel_run(run.id)
+        give_up = time.monotonic() + CANCEL_SECONDS
+        while (run := census.get_run(run.id)).is_active:
+            if time.monotonic() > give_up:
+                raise CensusBusyError(
+                    f"Census run {run.id} is still {run.raw_status} {CANCEL_SECONDS:.0f} s after it was told to cancel."
+                )
+            time.sleep(settings.census_poll_seconds)
+        return run

@@ -1,0 +1,53 @@
+"""Which errors are worth another try. A retry is always safe: every step looks at what is there before it acts."""
+
+from datetime import timedelta
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from feature_sync.batches import PlanError
+from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
+from feature_sync.copy_sensor import CopyStalledError
+from feature_sync.csv_files import CsvError
+from feature_sync.fields import FieldTableError
+from feature_sync.guards import GuardError
+from feature_sync.outcome import BatchFailedError, BatchSkippedError
+from feature_sync.run_config import RunConfigError
+from feature_sync.sending import NotTriggeredError, StagingError
+from feature_sync.settings import SettingsError
+from feature_sync.validation import ValidationError
+from feature_sync.warehouse import StatementError
+
+RETRIES = 3
+SOON = timedelta(seconds=30)
+
+
+def _fail(error: type[Exception], reason: str) -> RetryRule:
+    return RetryRule(exception=error, action=RetryAction.FAIL, reason=reason)
+
+
+def _retry(error: type[Exception], reason: str) -> RetryRule:
+    return RetryRule(exception=error, action=RetryAction.RETRY, retry_delay=SOON, reason=reason)
+
+
+# The first rule that fits decides. The delay may be shorter than wait_seconds: the operator itself keeps the distance.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        _fail(RunConfigError, "the run config stays wrong"),
+        _fail(SettingsError, "the settings stay wrong"),
+        _fail(FieldTableError, "the field table stays wrong"),
+        _fail(GuardError, "a person has to correct what the guard found"),
+        _fail(PlanError, "the payload is frozen and stays as it is"),
+        _fail(CsvError, "the payload is frozen and stays as it is"),
+        _fail(BatchFailedError, "the same records would be rejected again"),
+        _fail(ValidationError, "the difference has to be looked at"),
+        _fail(CopyStalledError, "the limit has passed already"),
+        _fail(CensusAuthError, "the token stays wrong"),
+        _fail(CensusRefusedError, "the request stays wrong"),
+        _retry(CensusError, "Census may answer next time"),
+        _retry(BatchSkippedError, "the other run will have ended"),
+        _retry(NotTriggeredError, "Census may answer next time"),
+        _retry(StagingError, "another task staged its batch meanwhile"),
+        _retry(StatementError, "the warehouse may answer next time"),
+    ],
+    default=RetryAction.DEFAULT,
+)

@@ -1,0 +1,87 @@
+"""The files of a run: one folder a run, on any storage that Airflow's object storage knows."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import IO, Any
+
+from airflow.sdk import ObjectStoragePath
+
+from feature_sync.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """
+    Paths of one run's files.
+
+    :param folder: the run's folder.
+    :param day: the UTC day in the name of the full CSV.
+    """
+
+    folder: ObjectStoragePath
+    day: date
+
+    @property
+    def full_csv(self) -> ObjectStoragePath:
+        return self.folder / f"feature_backfill_{self.day:%Y%m%d}.csv"
+
+    @property
+    def batch_folder(self) -> ObjectStoragePath:
+        return self.folder / "feature_backfill_batches"
+
+    @property
+    def preview(self) -> ObjectStoragePath:
+        return self.folder / "preview.json"
+
+    @property
+    def validation(self) -> ObjectStoragePath:
+        return self.folder / "validation.json"
+
+    @property
+    def mismatches(self) -> ObjectStoragePath:
+        return self.folder / "mismatches.csv"
+
+
+def run_files(settings: Settings, run_id: str, day: date) -> RunFiles:
+    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(run_id), day)
+
+
+def folder_name(run_id: str) -> str:
+    """
+    A folder name for a run id, different for every run id.
+
+    Run ids hold characters that file systems and object stores treat differently (``:``, ``+``), and callers may choose them,
+    so anything but letters, digits, ``_``, ``-`` and inner dots is replaced and a digest tells apart what then looks alike.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", run_id, flags=re.ASCII)[:150]
+    if name and name == run_id:
+        return name
+    return f"{name}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def replacing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """
+    Open a file for writing that takes the place of ``path`` only when it is complete.
+
+    A task that dies while writing leaves the former file, or none, and never half a one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.parent / f".{path.name}.unfinished"
+    with unfinished.open("wb") as file:
+        yield file
+    unfinished.replace(path) if path.protocol in ("", "file") else unfinished.rename(path)
+
+
+def write_json(path: ObjectStoragePath, value: dict[str, Any]) -> None:
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
+
+
+def read_json(path: ObjectStoragePath) -> dict[str, Any]:
+    return json.loads(path.read_bytes())

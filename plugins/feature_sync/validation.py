@@ -1,0 +1,166 @@
+"""Whether Salesforce now holds what the run sent, read from the warehouse's copy of Salesforce and never from counters alone."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from feature_sync.batches import Batch
+from feature_sync.csv_files import write_csv
+from feature_sync.fields import FieldTable
+from feature_sync.outcome import AttemptStatus
+from feature_sync.run_files import run_files, write_json
+from feature_sync.settings import Settings, load_settings
+from feature_sync.sync_log import Attempt, SyncLog
+from feature_sync.warehouse import Row, Warehouse
+
+log = logging.getLogger(__name__)
+
+
+class ValidationError(RuntimeError):
+    """Salesforce is not as the run should have left it. The message has the numbers and what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyState:
+    """
+    How far the warehouse's copy of Salesforce has caught up with a run. Times are the warehouse's and Census's, in UTC.
+
+    ``oldest_synced_at``: when the record that was replicated longest ago was replicated.
+    ``since_last_send``: from the end of the run's last Census run to now.
+    """
+
+    records_sent: int
+    records_stale: int
+    oldest_synced_at: datetime | None
+    since_last_send: timedelta
+
+    @property
+    def is_fresh(self) -> bool:
+        return self.records_stale == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What became of every record in scope."""
+
+    in_scope: int
+    sent: int
+    rejected: int
+    not_sent: int
+
+    @property
+    def balance(self) -> bool:
+        return self.sent + self.rejected + self.not_sent == self.in_scope
+
+
+def read_copy_state(run_id: str, settings: Settings) -> CopyState:
+    """Ask the warehouse once. See `CopyState`."""
+    with Warehouse(settings) as warehouse:
+        row = warehouse.fetch_one("check_copy", {"run_id": run_id})
+    last_sent_at = row["last_sent_at"] or row["checked_at"]
+    return CopyState(row["records_sent"], row["records_stale"], row["oldest_synced_at"], row["checked_at"] - last_sent_at)
+
+
+def validate(run_id: str, batches: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
+    """
+    Compare every record of the run with Salesforce; write ``validation.json`` and ``mismatches.csv``.
+
+    :param batches: the planned batches, as `Batch.as_xcom` gives them.
+    :returns: counts, and the result in words.
+    :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked. The files are written even so.
+    """
+    settings = load_settings()
+    files = run_files(settings, run_id, day)
+    planned = [Batch.from_xcom(batch) for batch in batches]
+    with Warehouse(settings) as warehouse:
+        checked_at = warehouse.fetch_one("check_copy", {"run_id": run_id})
+        facts = warehouse.fetch_one("validate_payload", {"run_id": run_id})
+        attempts = SyncLog(warehouse).last_attempts(run_id)
+        write_csv(files.mismatches, warehouse.stream("select_mismatches", {"run_id": run_id}))
+    books = balance_books(planned, attempts)
+    report = _report(run_id, checked_at, facts, books, settings.fields)
+    write_json(files.validation, report)
+    log.info("%s\nRESULT: %s", _table(report), report["result"])
+    if problems := find_problems(planned, attempts, books, facts):
+        raise ValidationError("\n".join([*problems, f"Details: {files.validation} and {files.mismatches}"]))
+    return {"result": report["result"], "validation": str(files.validation), "mismatches": str(files.mismatches)}
+
+
+def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> Books:
+    """
+    Say of every record whether it was sent, rejected or not sent.
+
+    Of a batch whose outcome is unknown, or whose counters are empty, no record counts as sent.
+
+    :param attempts: the last attempt at each batch, by batch number.
+    """
+    in_scope = sent = rejected = 0
+    for batch in batches:
+        in_scope += batch.records
+        attempt = attempts.get(batch.number)
+        if attempt and not attempt.is_open:
+            sent += attempt.records_updated or 0
+            rejected += (attempt.records_failed or 0) + (attempt.records_invalid or 0)
+    return Books(in_scope, sent, rejected, in_scope - sent - rejected)
+
+
+def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> list[str]:
+    """
+    Decide whether the run did its job: one sentence for each thing that is wrong.
+
+    :param facts: the row of ``validate_payload.sql``.
+    """
+    problems = []
+    for batch in batches:
+        attempt = attempts.get(batch.number)
+        if attempt is None or attempt.status is not AttemptStatus.SUCCEEDED:
+            reason = (attempt and attempt.reason) or ("its outcome is not known" if attempt else "it was never sent")
+            problems.append(f"{batch.label} did not succeed: {reason}")
+    if problems:
+        problems.append(
+            f"{len(problems)} batches did not succeed. Clear their 'send' tasks with downstream tasks: only they are sent again, "
+            "and this check runs anew."
+        )
+    if books.not_sent < 0:
+        problems.append(f"The books do not balance: {books}.")
+    if facts["properties_checked"] != books.in_scope or not facts["properties_checked"]:
+        problems.append(f"{facts['properties_checked']:,} properties were checked, but {books.in_scope:,} are in scope.")
+    if facts["properties_mismatched"]:
+        problems.append(
+            f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from the warehouse."
+        )
+    return problems
+
+
+def _report(run_id: str, copy: Row, facts: Row, books: Books, fields: FieldTable) -> dict[str, Any]:
+    synced_at = copy["oldest_synced_at"]
+    return {
+        "run_id": run_id,
+        "checked_at": copy["checked_at"].isoformat(),
+        "mirror_synced_at": synced_at and synced_at.isoformat(),
+        "properties_checked": facts["properties_checked"],
+        "properties_mismatched": facts["properties_mismatched"],
+        "result": f"{facts['properties_mismatched']:,} properties with mismatched feature data",
+        "records": {"in_scope": books.in_scope, "sent": books.sent, "rejected": books.rejected, "not_sent": books.not_sent},
+        "products": [
+            {
+                "product": product.name,
+                "label": product.label,
+                "enabled_in_salesforce": facts[f"{product.name}_in_salesforce"],
+                "enabled_in_warehouse": facts[f"{product.name}_in_warehouse"],
+                "mismatched": facts[f"{product.name}_mismatched"],
+            }
+            for product in fields.products
+        ],
+    }
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    head = f"{'product':<24}{'in Salesforce':>15}{'in warehouse':>15}{'mismatched':>12}"
+    rows = [
+        f"{row['label']:<24}{row['enabled_in_salesforce']:>15,}{row['enabled_in_warehouse']:>15,}{row['mismatched']:>12,}"
+        for row in report["products"]
+    ]
+    return "\n".join([head, *rows])

@@ -1,0 +1,86 @@
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from airflow.sdk import ObjectStoragePath
+
+from feature_sync.batches import Batch
+from feature_sync.csv_files import CsvError, split_csv, write_csv
+
+
+def storage(path: Path) -> ObjectStoragePath:
+    return ObjectStoragePath(str(path))
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    count = 53
+    names = [f"Property {n}" for n in range(count)]
+    names[7], names[8], names[9] = 'A "quoted" name, with comma', "two\nlines", "Ünïcode"
+    return pa.table(
+        {
+            "name": names,
+            "flag": [n % 2 == 0 for n in range(count)],
+            "day": [dt.date(2025, 1, 1) if n % 3 else None for n in range(count)],
+            "at": pa.array([dt.datetime(2025, 1, 1, 23, 59, 59, 999_999, dt.UTC)] * count, pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+def test_cells_are_written_as_salesforce_reads_them(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "full.csv"
+
+    records = write_csv(storage(path), [table.slice(0, 20), table.slice(20)])
+
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert records == 53
+    assert lines[0] == "name,flag,day,at"
+    assert lines[1] == '"Property 0",true,,"2025-01-01T23:59:59Z"'
+    assert lines[2] == '"Property 1",false,2025-01-01,"2025-01-01T23:59:59Z"'
+    assert '"A ""quoted"" name, with comma",false' in lines[8]
+
+
+def test_the_parts_are_byte_for_byte_the_full_file(tmp_path: Path, table: pa.Table) -> None:
+    full = tmp_path / "full.csv"
+    write_csv(storage(full), [table])
+    batches = [Batch(1, 1, 8), Batch(2, 9, 16), Batch(3, 17, 53)]
+
+    names = split_csv(storage(full), storage(tmp_path / "parts"), batches)
+
+    header, body = full.read_bytes().split(b"\n", 1)
+    parts = [(tmp_path / "parts" / name).read_bytes() for name in names]
+    assert all(part.startswith(header + b"\n") for part in parts)
+    assert b"".join(part[len(header) + 1 :] for part in parts) == body
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("last", [pytest.param(52, id="records-left-over"), pytest.param(54, id="records-missing")])
+def test_batches_that_do_not_fit_the_file_are_refused(tmp_path: Path, table: pa.Table, last: int) -> None:
+    full = tmp_path / "full.csv"
+    write_csv(storage(full), [table])
+
+    with pytest.raises(CsvError):
+        split_csv(storage(full), storage(tmp_path / "parts"), [Batch(1, 1, 20), Batch(2, 21, last)])
+
+
+def test_a_writer_that_dies_leaves_the_former_file(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "full.csv"
+    write_csv(storage(path), [table])
+    before = path.read_bytes()
+
+    def dies() -> object:
+        yield table.slice(0, 5)
+        raise ConnectionError("lost")
+
+    with pytest.raises(ConnectionError):
+        write_csv(storage(path), dies())
+
+    assert path.read_bytes() == before
+
+
+def test_an_empty_result_has_a_header(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "mismatches.csv"
+
+    assert write_csv(storage(path), [table.slice(0, 0)]) == 0
+    assert path.read_text() == "name,flag,day,at\n"

@@ -1,0 +1,85 @@
+from typing import Any
+
+import pytest
+
+from feature_sync.census.models import RowRecord, SyncRun
+from feature_sync.outcome import AttemptStatus, judge, summarize_reasons
+
+COMPLETED = {
+    "id": 7,
+    "sync_id": 4711,
+    "status": "completed",
+    "canceled": False,
+    "created_at": "2025-11-21T10:00:00.000Z",
+    "completed_at": "2025-11-21T10:00:40.000Z",
+    "source_record_count": 50,
+    "records_processed": 50,
+    "records_updated": 50,
+    "records_failed": 0,
+    "records_invalid": 0,
+}
+
+
+def run(**changes: Any) -> SyncRun:
+    return SyncRun.model_validate(COMPLETED | changes)
+
+
+def test_a_run_that_did_all_it_should_is_a_success() -> None:
+    assert judge(run(), 50).succeeded
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"canceled": True}, "was canceled", id="completed-but-canceled"),
+        pytest.param({"status": "failed", "canceled": True}, "was canceled", id="failed-and-canceled"),
+        pytest.param({"status": "cancelled"}, "was canceled", id="status-cancelled"),
+        pytest.param({"status": "canceled"}, "was canceled", id="status-canceled"),
+        pytest.param(
+            {"status": "failed", "error_code": "JSON_ARRAY_ERROR", "error_message": "no array"},
+            "failed: JSON_ARRAY_ERROR: no array",
+            id="failed",
+        ),
+        pytest.param({"status": "failed"}, "Census gives no reason", id="failed-without-words"),
+        pytest.param({"status": "foo"}, "'foo', which the API does not document", id="unknown-status"),
+        pytest.param({"status": None}, "'None', which the API does not document", id="no-status"),
+        pytest.param({"status": "working"}, "still working", id="not-ended"),
+        pytest.param({"status": "preparing"}, "still queued", id="former-name"),
+        pytest.param({"records_failed": 1, "records_updated": 49}, "records_failed is 1 instead of 0", id="one-rejected"),
+        pytest.param({"records_invalid": 1, "records_processed": 49}, "records_invalid is 1 instead of 0", id="one-invalid"),
+        pytest.param({"records_processed": 0, "records_updated": 0}, "records_processed is 0 instead of 50", id="nothing-sent"),
+        pytest.param({"records_updated": 49}, "records_updated is 49 instead of 50", id="one-not-accepted"),
+        pytest.param({"records_updated": 51}, "records_updated is 51 instead of 50", id="one-too-many"),
+        pytest.param({"source_record_count": 46}, "source_record_count is 46 instead of 50", id="another-batch"),
+        pytest.param({"records_failed": None}, "records_failed is empty instead of 0", id="empty-failures"),
+        pytest.param({"records_updated": None}, "records_updated is empty instead of 50", id="empty-updates"),
+    ],
+)
+def test_anything_else_is_a_failure_that_says_what_was_found(changes: dict[str, Any], reason: str) -> None:
+    outcome = judge(run(**changes), 50)
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert reason in outcome.reason
+    assert "run 7" in outcome.reason
+
+
+def test_a_skipped_run_sent_nothing() -> None:
+    outcome = judge(run(status="skipped", records_updated=None), 50)
+
+    assert outcome.status is AttemptStatus.NOT_SENT
+    assert not outcome.succeeded
+
+
+def test_reasons_are_counted_and_the_most_frequent_come_first() -> None:
+    records = [RowRecord(identifier=f"k{n}", status="rejected", status_message="too many\n\nqueries") for n in range(49)]
+    records.insert(3, RowRecord(identifier="other", status="DUPLICATE"))
+
+    text = summarize_reasons(records)
+
+    assert text == "49 x 'too many queries' (such as k0); 1 x 'DUPLICATE' (such as other)"
+
+
+def test_many_different_reasons_are_cut() -> None:
+    records = [RowRecord(identifier=str(n), status="rejected", status_message=f"reason {n}") for n in range(9)]
+
+    assert summarize_reasons(records, most=2).endswith("and 7 other messages")

@@ -1,0 +1,126 @@
+from typing import Any
+
+import pytest
+
+from feature_sync.run_config import DEFAULTS, RunConfigError, Scope, check_size, count_batches, estimate_seconds, parse_run_config
+
+INCIDENT = {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21"}
+
+
+def problems_of(conf: dict[str, Any]) -> list[str]:
+    with pytest.raises(RunConfigError) as refused:
+        parse_run_config(conf)
+    return refused.value.problems
+
+
+def test_an_empty_config_takes_every_default() -> None:
+    config = parse_run_config({})
+
+    assert config.scope is Scope.MISMATCHED
+    assert (config.batch_size, config.wait_seconds, config.unmatched) == (50, 150, "send_false")
+
+
+def test_the_incident_is_a_usable_config() -> None:
+    config = parse_run_config(INCIDENT)
+
+    assert (str(config.created_from), str(config.created_to)) == ("2025-11-21", "2025-11-21")
+
+
+def test_the_defaults_are_a_usable_config() -> None:
+    assert parse_run_config(DEFAULTS) == parse_run_config({})
+
+
+@pytest.mark.parametrize(
+    ("conf", "complaint"),
+    [
+        pytest.param({"batchsize": 50}, "'batchsize' is not a parameter; known are strategy", id="unknown-key"),
+        pytest.param({"scope": "everything"}, "scope is 'everything'; allowed are created_between", id="unknown-scope"),
+        pytest.param({"scope": ["all"]}, r"scope is ['all']", id="list-for-scope"),
+        pytest.param({"strategy": "fast"}, "strategy is 'fast'", id="unknown-strategy"),
+        pytest.param({"batch_size": 0}, "batch_size is 0; allowed is a whole number from 1 to 200", id="batch-size-0"),
+        pytest.param({"batch_size": 201}, "batch_size is 201", id="batch-size-201"),
+        pytest.param({"batch_size": "50"}, "batch_size is '50'", id="batch-size-text"),
+        pytest.param({"batch_size": 50.0}, "batch_size is 50.0", id="batch-size-float"),
+        pytest.param({"batch_size": True}, "batch_size is True", id="batch-size-bool"),
+        pytest.param({"wait_seconds": -1}, "wait_seconds is -1", id="wait-negative"),
+        pytest.param({"wait_seconds": 3601}, "wait_seconds is 3601", id="wait-too-long"),
+        pytest.param({"wait_seconds": None}, "wait_seconds is None", id="wait-null"),
+        pytest.param(INCIDENT | {"created_from": None}, "created_from is empty", id="no-from"),
+        pytest.param(INCIDENT | {"created_to": None}, "created_to is empty", id="no-to"),
+        pytest.param(
+            INCIDENT | {"created_from": "2025-11-22"}, "created_from 2025-11-22 is after created_to", id="from-after-to"
+        ),
+        pytest.param(INCIDENT | {"created_from": "2025-02-29"}, "created_from is '2025-02-29'", id="no-such-day"),
+        pytest.param(INCIDENT | {"created_from": "20251121"}, "created_from is '20251121'", id="other-iso-form"),
+        pytest.param(INCIDENT | {"created_from": "٢٠٢٥-11-21"}, "created_from is ", id="unicode-digits"),
+        pytest.param(INCIDENT | {"created_from": 20251121}, "created_from is 20251121", id="day-as-number"),
+        pytest.param(
+            {"scope": "all", "created_from": "2025-11-21"}, "created_from is set, but scope is all", id="day-without-use"
+        ),
+        pytest.param({"scope": "property_ids"}, "property_ids is empty", id="no-ids"),
+        pytest.param({"scope": "property_ids", "property_ids": []}, "property_ids is empty", id="empty-ids"),
+        pytest.param({"scope": "property_ids", "property_ids": "1,2"}, "allowed is a list of strings", id="ids-as-text"),
+        pytest.param({"scope": "property_ids", "property_ids": [1]}, "allowed is a list of strings", id="ids-as-numbers"),
+        pytest.param({"scope": "property_ids", "property_ids": ["1'; --"]}, "property_ids has", id="quote-in-id"),
+        pytest.param({"scope": "property_ids", "property_ids": ["1,2"]}, "property_ids has '1,2'", id="comma-in-id"),
+        pytest.param({"scope": "property_ids", "property_ids": ["  "]}, "property_ids has ''", id="blank-id"),
+        pytest.param({"scope": "property_ids", "property_ids": ["7"] * 10_001}, "10,001 entries", id="too-many-ids"),
+        pytest.param({"property_ids": ["7"]}, "property_ids is set, but scope is mismatched", id="ids-without-use"),
+        pytest.param({"unmatched": "drop"}, "unmatched is 'drop'", id="unknown-unmatched"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_by_name_and_value(conf: dict[str, Any], complaint: str) -> None:
+    assert any(complaint in problem for problem in problems_of(conf)), problems_of(conf)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    assert len(problems_of({"batch_size": 0, "wait_seconds": -1, "scope": "x", "colour": "red"})) == 4
+
+
+def test_a_huge_value_does_not_fill_the_message() -> None:
+    [problem] = problems_of({"scope": "x" * 1_000_000})
+
+    assert len(problem) < 300
+
+
+def test_repeated_ids_count_once() -> None:
+    config = parse_run_config({"scope": "property_ids", "property_ids": ["7", " 7", "8"]})
+
+    assert config.property_ids == ("7", "8")
+
+
+@pytest.mark.parametrize(
+    ("records", "size", "batches"),
+    [
+        pytest.param(1_296, 50, 26, id="the-incident"),
+        pytest.param(1_300, 50, 26, id="no-remainder"),
+        pytest.param(1_301, 50, 27, id="one-more"),
+        pytest.param(49, 50, 1, id="less-than-one"),
+    ],
+)
+def test_count_batches(records: int, size: int, batches: int) -> None:
+    assert count_batches(records, size) == batches
+
+
+def test_the_last_batch_is_followed_by_no_wait() -> None:
+    assert estimate_seconds(26, 150) == 26 * 45 + 25 * 150
+
+
+def test_a_scope_without_records_is_refused() -> None:
+    with pytest.raises(
+        RunConfigError, match=r"No record is in scope: records created in Salesforce from 2025-11-21 to 2025-11-21"
+    ):
+        check_size(parse_run_config(INCIDENT), 0, 1024)
+
+
+def test_more_batches_than_airflow_maps_are_refused_with_numbers_and_a_way_out() -> None:
+    config = parse_run_config({"scope": "all", "batch_size": 9})
+
+    with pytest.raises(RunConfigError) as refused:
+        check_size(config, 10_000, 1024)
+
+    message = str(refused.value)
+    assert "10,000 records in batches of 9 are 1,112 batches, about 60 hours" in message
+    assert "at most 1,024" in message
+    assert "raise batch_size to 10 or more" in message
+    check_size(parse_run_config({"scope": "all", "batch_size": 10}), 10_000, 1024)
