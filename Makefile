@@ -1,0 +1,78 @@
+# The two commands: `make run` and `make test`. `make help` lists the rest.
+# Needs Python 3.11 to 3.14 and make; everything else comes from the package index into .venv.
+
+SHELL := /bin/sh
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV_VERSION := 0.13.9
+# Exists when .venv holds what requirements-dev.txt asks for.
+INSTALLED := $(VENV)/.installed
+PORT ?=
+PORT_OPTION = $(if $(PORT),--port $(PORT))
+
+# A user's own switches must change neither the installation nor what runs.
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
+
+.PHONY: help run up down status test lint format clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow beside the sandbox, then stop everything'
+	@echo 'make test     ruff, mypy and pytest'
+	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... for another port than 8080)'
+	@echo 'make status   what `make up` has running'
+	@echo 'make down     stop it; its data stays'
+	@echo 'make format   let ruff format the code'
+	@echo 'make clean    stop it and remove its data, the output files and all caches'
+	@echo 'make distclean   that, and remove .venv'
+
+run: $(INSTALLED)
+	@$(PYTHON) -m laptop run $(PORT_OPTION)
+
+up: $(INSTALLED)
+	@$(PYTHON) -m laptop up $(PORT_OPTION)
+
+down status: $(INSTALLED)
+	@$(PYTHON) -m laptop $@
+
+test: $(INSTALLED) lint
+	$(PYTHON) -m pytest
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	@if [ -d .laptop ] && [ -x $(PYTHON) ]; then $(PYTHON) -m laptop down; fi
+	rm -rf .laptop output .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+$(INSTALLED): requirements-dev.txt
+	@for candidate in python3.13 python3.12 python3.11 python3.14 python3; do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+			python=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'No Python from 3.11 to 3.14 found. Install one (python.org, pyenv, brew, apt), then try again.' >&2; exit 1; \
+	fi; \
+	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "$$python cannot make a virtual environment: its modules venv and ensurepip are missing." >&2; \
+			echo 'On Debian and Ubuntu: apt install python3-venv. Then try again.' >&2; exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$($$python --version) ..."; \
+		$$python -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo 'Installing requirements-dev.txt ...'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,52 @@
+"""The command line: ``python -m laptop run|up|down|status``; `make` calls it."""
+
+import argparse
+import sys
+
+from laptop.airflow_client import AirflowError
+from laptop.background import down, status, up
+from laptop.processes import ComponentError, Interrupted, PortError, signals_as_exceptions
+from laptop.run import BusyError, run
+from laptop.sandbox_client import SandboxError
+from laptop.stack import PROJECT
+from laptop.terminal import RED, Terminal
+
+FOLDER = PROJECT / ".laptop"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command. Gives its exit code; a signal that ended it gives the shell's code for that signal."""
+    parser = argparse.ArgumentParser(prog="python -m laptop", description="Airflow and the sandbox on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, description in (
+        ("run", "repair the incident's records from beginning to end, then stop everything"),
+        ("up", "start Airflow's UI and leave it running"),
+        ("down", "stop what `up` started"),
+        ("status", "say what `up` has running"),
+    ):
+        command = commands.add_parser(name, help=description, description=description)
+        if name in ("run", "up"):
+            command.add_argument("--port", type=int, help="Airflow's port (default: 8080, or a free one when it is taken)")
+    chosen = parser.parse_args(arguments)
+    terminal = Terminal(sys.stdout)
+    try:
+        with signals_as_exceptions():
+            match chosen.command:
+                case "run":
+                    return run(FOLDER / "run", terminal, port=chosen.port)
+                case "up":
+                    return up(FOLDER / "up", terminal, port=chosen.port)
+                case "down":
+                    return down(FOLDER / "up", terminal)
+                case _:
+                    return status(FOLDER / "up", terminal)
+    except (ComponentError, PortError, BusyError, AirflowError, SandboxError) as failure:
+        terminal.line(str(failure), RED)
+        return 1
+    except Interrupted as interrupted:
+        terminal.line("Interrupted; everything that was started has been stopped.")
+        return int(interrupted.code or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

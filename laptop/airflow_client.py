@@ -1,0 +1,312 @@
+"""Airflow's REST API v2, as far as a run needs to be started, watched and repaired."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+PAGE = 100
+
+
+class AirflowError(RuntimeError):
+    """Airflow refused a request, or a run did not come to an end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DagRun:
+    dag_id: str
+    run_id: str
+    state: str
+    start: datetime | None
+    end: datetime | None
+    conf: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstance:
+    """``map_index`` is -1 unless mapped, ``label`` the rendered map index, ``state`` None before the task is scheduled."""
+
+    task_id: str
+    map_index: int
+    label: str | None
+    state: str | None
+    try_number: int
+    max_tries: int
+    start: datetime | None
+    end: datetime | None
+    note: str | None
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        if self.map_index < 0:
+            return self.task_id
+        return f"{self.task_id}[{self.map_index}]" if self.label is None else f"{self.task_id} {self.label}"
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    @property
+    def seconds(self) -> float | None:
+        """From start to end of the last try; None while it has no end."""
+        return (self.end - self.start).total_seconds() if self.start and self.end else None
+
+
+class AirflowClient:
+    """
+    A client that logs in by itself, again when its token has expired.
+
+    ``check`` is called while waiting; it raises when waiting has become pointless, as after the death of a component.
+    """
+
+    def __init__(self, url: str, user: str, password: str, *, check: Callable[[], None] = lambda: None) -> None:
+        self.url = url.rstrip("/")
+        self._user = user
+        self._password = password
+        self._check = check
+        self._session = requests.Session()
+        self._session.trust_env = False  # neither a proxy nor a .netrc has a say in calls to this machine
+
+    def _log_in(self) -> None:
+        answer = self._session.post(
+            f"{self.url}/auth/token", json={"username": self._user, "password": self._password}, timeout=30
+        )
+        if not answer.ok:
+            raise AirflowError(f"Airflow refused the login of {self._user}: HTTP {answer.status_code}")
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def request(
+        self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None, missing: object = None
+    ) -> Any:
+        """
+        The decoded answer of ``/api/v2/<path>``.
+
+        :param missing: returned for a 404 when given.
+        :raises AirflowError: for every other answer that is not a success, with Airflow's own reason.
+        :raises requests.ConnectionError: when the API server is not there.
+        """
+        if "Authorization" not in self._session.headers:
+            self._log_in()
+        address = f"{self.url}/api/v2/{path}"
+        answer = self._session.request(method, address, json=json, params=params, timeout=60)
+        if answer.status_code == 401:
+            self._log_in()
+            answer = self._session.request(method, address, json=json, params=params, timeout=60)
+        if answer.status_code == 404 and missing is not None:
+            return missing
+        if not answer.ok:
+            raise AirflowError(f"{method} {path}: HTTP {answer.status_code}: {_reason(answer)}")
+        return answer.json() if answer.content else None
+
+    def health(self) -> dict[str, tuple[str | None, datetime | None]]:
+        """For each component of Airflow its status and its latest heartbeat. Needs no login."""
+        answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10)
+        answer.raise_for_status()
+        return {name: (part.get("status"), _time(part.get(f"latest_{name}_heartbeat"))) for name, part in answer.json().items()}
+
+    def create_pool(self, name: str, slots: int, description: str, *, include_deferred: bool) -> None:
+        """Create the pool, or make the one there is the same."""
+        pool = {"name": name, "slots": slots, "description": description, "include_deferred": include_deferred}
+        if self.request("GET", f"pools/{quote(name)}", missing={}):
+            self.request("PATCH", f"pools/{quote(name)}", json=pool)
+        else:
+            self.request("POST", "pools", json=pool)
+
+    def import_errors(self) -> dict[str, str]:
+        """File name to traceback of every DAG file that cannot be read."""
+        errors = self.request("GET", "importErrors", params={"limit": PAGE})["import_errors"]
+        return {error["filename"]: error["stack_trace"] for error in errors}
+
+    def wait_for_dag(self, dag_id: str, *, timeout: float = 60) -> None:
+        """Return when the DAG can be triggered. :raises AirflowError: when it cannot in time, with the import errors."""
+        deadline = time.monotonic() + timeout
+        while not self.request("GET", f"dags/{dag_id}/details", missing={}):
+            self._check()
+            errors = self.import_errors()
+            if errors:
+                listed = "\n".join(f"{file}:\n{trace}" for file, trace in errors.items())
+                raise AirflowError(f"Airflow cannot read a DAG file:\n{listed}")
+            if time.monotonic() > deadline:
+                raise AirflowError(f"Airflow found no DAG {dag_id} within {timeout:.0f} s; see dag-processor.log")
+            time.sleep(0.5)
+
+    def pause(self, dag_id: str) -> None:
+        self.request("PATCH", f"dags/{dag_id}", json={"is_paused": True})
+
+    def unpause(self, dag_id: str) -> None:
+        self.request("PATCH", f"dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, object] | None = None, *, note: str | None = None) -> str:
+        """
+        Start a run, once Airflow has read the DAG. Gives the run's id.
+
+        :raises AirflowError: when the DAG does not appear or the configuration is refused.
+        """
+        self.wait_for_dag(dag_id)
+        body = {"logical_date": None, "conf": dict(conf or {}), "note": note}
+        return str(self.request("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def dag_run(self, dag_id: str, run_id: str) -> DagRun:
+        return _dag_run(self.request("GET", _run_path(dag_id, run_id)))
+
+    def dag_runs(self, dag_id: str) -> list[DagRun]:
+        """The latest runs of a DAG, latest first, at most 100."""
+        answer = self.request("GET", f"dags/{dag_id}/dagRuns", params={"limit": PAGE, "order_by": "-run_after"})
+        return [_dag_run(run) for run in answer["dag_runs"]]
+
+    def task_instances(self, dag_id: str, run_id: str, *, task_id: str | None = None) -> list[TaskInstance]:
+        """All task instances of a run, mapped ones one by one, by task id (unless one is named) and map index."""
+        found: list[TaskInstance] = []
+        while True:
+            params: dict[str, Any] = {"limit": PAGE, "offset": len(found), "order_by": "map_index"}
+            if task_id is not None:
+                params["task_id"] = task_id
+            answer = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances", params=params)
+            found.extend(_task_instance(one) for one in answer["task_instances"])
+            if not answer["task_instances"] or len(found) >= (answer.get("total_entries") or 0):
+                return sorted(found, key=lambda one: (one.task_id, one.map_index))
+
+    def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> TaskInstance:
+        return _task_instance(self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/{map_index}"))
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
+        """What a task returned; None when it has returned nothing (yet)."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{quote(key)}"
+        entry = self.request("GET", path, params={"map_index": map_index, "deserialize": True}, missing={})
+        return entry.get("value")
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1) -> list[dict[str, Any]]:
+        """One try's log, one entry an event (``timestamp``, ``level``, ``event``, perhaps ``error_detail``)."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.request("GET", path, params={"map_index": map_index, "full_content": True}, missing={}).get("content", [])
+        return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in content]
+
+    def error_text(self, dag_id: str, run_id: str, task: TaskInstance, *, try_number: int | None = None) -> str | None:
+        """Why a try failed, in the task's own words: the exception in its log, else the last error logged, else the note."""
+        log = self.task_log(dag_id, run_id, task.task_id, try_number or task.try_number, map_index=task.map_index)
+        return error_in_log(log) or task.note
+
+    def clear(
+        self,
+        dag_id: str,
+        run_id: str,
+        tasks: Iterable[str | tuple[str, int]],
+        *,
+        include_downstream: bool = True,
+        only_failed: bool = False,
+    ) -> int:
+        """
+        Have tasks run again, and what follows them. Gives the number of task instances cleared.
+
+        :param tasks: task ids, or pairs of task id and map index.
+        """
+        body = {
+            "dag_run_id": run_id,
+            "task_ids": [task if isinstance(task, str) else list(task) for task in tasks],
+            "dry_run": False,
+            "only_failed": only_failed,
+            "include_downstream": include_downstream,
+            "reset_dag_runs": True,
+        }
+        return int(self.request("POST", f"dags/{dag_id}/clearTaskInstances", json=body)["total_entries"])
+
+    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
+        """Mark a task instance ``success``, ``failed`` or ``skipped``, as a person does in the UI."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/{map_index}"
+        self.request("PATCH", path, json={"new_state": state})
+
+    def wait_for_run(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float,
+        on_progress: Callable[[DagRun, Sequence[TaskInstance]], None] | None = None,
+        poll_seconds: float = 1.0,
+    ) -> DagRun:
+        """
+        Return the run when it has ended, well or badly. An API server that is away for a while is waited for.
+
+        :param timeout: seconds.
+        :param on_progress: called at every look, and once more after the end.
+        :raises AirflowError: when the run has not ended in time, with the states of its tasks.
+        """
+        deadline = time.monotonic() + timeout
+        states = "nothing seen of it"
+        while True:
+            self._check()
+            try:
+                run = self.dag_run(dag_id, run_id)
+                tasks: Sequence[TaskInstance] = ()
+                if on_progress is not None or time.monotonic() > deadline:
+                    tasks = self.task_instances(dag_id, run_id)
+                    states = ", ".join(f"{task.name}: {task.state}" for task in tasks if task.state != "success")
+                if on_progress is not None:
+                    on_progress(run, tasks)
+                if run.state in ("success", "failed"):
+                    return run
+            except (requests.ConnectionError, requests.Timeout) as unreachable:
+                states = f"the API server does not answer: {unreachable}"
+            if time.monotonic() > deadline:
+                raise AirflowError(f"Run {run_id} of {dag_id} has not ended within {timeout:.0f} s ({states})")
+            time.sleep(poll_seconds)
+
+
+def error_in_log(log: Sequence[Mapping[str, Any]]) -> str | None:
+    """The last exception of a task's log as ``Type: message``, or else its last error; None when there is neither."""
+    for entry in reversed(log):
+        details = entry.get("error_detail")
+        if details:
+            # The first entry is the exception that ended the task, those after it are its causes.
+            return f"{details[0].get('exc_type', 'Error')}: {details[0].get('exc_value', '')}".strip()
+    for entry in reversed(log):
+        if str(entry.get("level", "")).lower() in ("error", "critical"):
+            return str(entry.get("event", "")).strip()
+    return None
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _reason(answer: requests.Response) -> str:
+    try:
+        detail = answer.json().get("detail", answer.text)
+    except (requests.JSONDecodeError, AttributeError):
+        detail = answer.text
+    return str(detail)[:2000]
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _dag_run(answer: Mapping[str, Any]) -> DagRun:
+    return DagRun(
+        dag_id=answer["dag_id"],
+        run_id=answer["dag_run_id"],
+        state=answer["state"],
+        start=_time(answer["start_date"]),
+        end=_time(answer["end_date"]),
+        conf=answer.get("conf") or {},
+    )
+
+
+def _task_instance(answer: Mapping[str, Any]) -> TaskInstance:
+    return TaskInstance(
+        task_id=answer["task_id"],
+        map_index=answer["map_index"],
+        label=answer["rendered_map_index"],
+        state=answer["state"],
+        try_number=answer["try_number"],
+        max_tries=answer["max_tries"],
+        start=_time(answer["start_date"]),
+        end=_time(answer["end_date"]),
+        note=answer["note"],
+    )

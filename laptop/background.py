@@ -1,0 +1,86 @@
+"""`make up`, `make down`, `make status`: a stack that stays when the command has ended."""
+
+import time
+from pathlib import Path
+
+import requests
+
+from laptop.airflow_client import AirflowClient
+from laptop.environment import ADMIN, Secrets
+from laptop.run import folder_lock, project_environment, shown
+from laptop.stack import Stack, StackRecord
+from laptop.terminal import RED, Terminal
+
+
+def up(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
+    """Start the stack of ``folder``, with the data it had, unless it runs. Says where it is and how to log in."""
+    with folder_lock(folder):
+        record = StackRecord.read(folder)
+        if record is not None and all(session.leader_runs() for session in record.sessions):
+            terminal.line("Airflow runs already.")
+            _tell_login(folder, record, terminal)
+            return 0
+        if record is not None:
+            terminal.line("Clearing up what is left of an earlier start ...")
+            record.end(folder)
+        begun = time.monotonic()
+        terminal.line("Starting Airflow and the sandbox ...")
+        stack = Stack(folder, environment=project_environment(), port=port, usual_ports=True)
+        stack.start()
+        record = stack.leave_running()
+        terminal.line(f"Ready after {time.monotonic() - begun:.0f} s.")
+        _tell_login(folder, record, terminal)
+        return 0
+
+
+def down(folder: Path, terminal: Terminal) -> int:
+    """End the stack of ``folder``; its data stays."""
+    with folder_lock(folder):
+        record = StackRecord.read(folder)
+        if record is None:
+            terminal.line("Nothing is running.")
+            return 0
+        record.end(folder)
+        terminal.line(f"Stopped. Its data stays in {shown(folder)} for the next `make up`; `make clean` removes it.")
+        return 0
+
+
+def status(folder: Path, terminal: Terminal) -> int:
+    """Say what runs. Gives 1 when only a part of the stack runs, or a part is not healthy."""
+    record = StackRecord.read(folder)
+    if record is None:
+        terminal.line("Nothing is running. `make up` starts Airflow and the sandbox.")
+        return 0
+    healthy = _health(folder, record)
+    good = True
+    for session in record.sessions:
+        runs = session.leader_runs()
+        works = runs and healthy.get(session.name, True)
+        good = good and works
+        state = "running" if works else "running, but not healthy" if runs else "ended"
+        terminal.line(f"{session.name:<14} {state}", None if works else RED)
+    terminal.line(f"Airflow: {record.airflow_url}   sandbox: {record.sandbox_url}   logs: {shown(folder / 'logs')}")
+    if not good:
+        terminal.line("Not everything works: `make down`, then `make up`; the logs say why.", RED)
+    return 0 if good else 1
+
+
+def _health(folder: Path, record: StackRecord) -> dict[str, bool]:
+    """By component, as far as Airflow's API can be asked."""
+    client = AirflowClient(record.airflow_url, ADMIN, Secrets.of_folder(folder).admin_password)
+    try:
+        health = client.health()
+    except requests.RequestException:
+        return {"api-server": False}
+    return {name.replace("_", "-"): state == "healthy" for name, (state, _heartbeat) in health.items()}
+
+
+def _tell_login(folder: Path, record: StackRecord, terminal: Terminal) -> None:
+    terminal.line()
+    terminal.line(f"  Airflow   {record.airflow_url}")
+    terminal.line(f"  user      {ADMIN}")
+    terminal.line(f"  password  {Secrets.of_folder(folder).admin_password}")
+    terminal.line(f"  sandbox   {record.sandbox_url}")
+    terminal.line(f"  logs      {shown(folder / 'logs')}")
+    terminal.line()
+    terminal.line("`make status` looks after it, `make down` ends it.")

@@ -1,0 +1,113 @@
+"""`make run`: the incident's repair from beginning to end, then nothing is left running."""
+
+import fcntl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from laptop.airflow_client import AirflowError, DagRun, TaskInstance
+from laptop.processes import ComponentError
+from laptop.progress import Progress, clock
+from laptop.report import ReportError, local_folder, product_table, read_report
+from laptop.stack import PROJECT, Stack, empty_folder
+from laptop.terminal import GREEN, RED, Terminal
+
+DAG_ID = "product_feature_backfill"
+# The records of the incident; the pause between batches fits the sandbox, whose time runs faster.
+RUN_CONFIG: Mapping[str, object] = {
+    "scope": "created_between",
+    "created_from": "2025-11-21",
+    "created_to": "2025-11-21",
+    "batch_size": 50,
+    "wait_seconds": 3,
+}
+RUN_LIMIT_SECONDS = 20 * 60
+
+
+class BusyError(RuntimeError):
+    """Another program uses the folder."""
+
+
+def project_environment() -> dict[str, str]:
+    """The project's settings for the sandbox's time scale; output goes to the project's folder."""
+    return {
+        "FEATURE_SYNC_OUTPUT_PATH": str(PROJECT / "output" / "sync_payloads"),
+        "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.5",
+        "FEATURE_SYNC_COPY_POLL_SECONDS": "1",
+    }
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keep a folder of ``.laptop/`` for this program, until it ends. :raises BusyError: when another one has it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"Another program works in {folder}. Wait until it has ended, or end it") from None
+        yield
+
+
+def run(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
+    """Start a fresh stack in ``folder``, run the DAG in it, tell how it goes. Gives the exit code: 0 when all is repaired."""
+    with folder_lock(folder):
+        begun = time.monotonic()
+        terminal.line("Starting Airflow and the sandbox ...")
+        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True) as stack:
+            terminal.line(f"Ready after {time.monotonic() - begun:.0f} s: {stack.airflow.url}, logs in {shown(stack.logs)}")
+            good = watched_run(stack, DAG_ID, RUN_CONFIG, terminal)
+            terminal.status("Stopping ...")
+        return 0 if good else 1
+
+
+def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal: Terminal) -> bool:
+    """Trigger a run, tell how it goes and what it achieved. Gives whether it, and what it achieved, is good."""
+    run_id = stack.airflow.trigger(dag_id, conf, note="make run")
+    terminal.line(f"{dag_id}, run {run_id}")
+    started = datetime.now(UTC)
+    progress = Progress(started, lambda task, number: stack.airflow.error_text(dag_id, run_id, task, try_number=number))
+
+    def tell(_run: DagRun, tasks: Sequence[TaskInstance]) -> None:
+        now = datetime.now(UTC)
+        for line in progress.look(tasks, now):
+            terminal.line(line.text, RED if line.failed else None)
+        terminal.status(progress.status(tasks, now))
+
+    try:
+        ended = stack.airflow.wait_for_run(dag_id, run_id, timeout=RUN_LIMIT_SECONDS, on_progress=tell)
+    except (AirflowError, ComponentError) as failure:
+        terminal.line(str(failure), RED)
+        return False
+    repaired = _tell_result(stack, ended, terminal)
+    took = clock(datetime.now(UTC) - started)
+    if ended.state != "success":
+        terminal.line(f"The run FAILED after {took}. What went wrong stands above; more in {shown(stack.folder)}", RED)
+        return False
+    return repaired
+
+
+def _tell_result(stack: Stack, ended: DagRun, terminal: Terminal) -> bool:
+    exported = stack.airflow.xcom(ended.dag_id, ended.run_id, "export_csv")
+    if not exported:
+        terminal.line("The run ended before it wrote its files.", RED)
+        return False
+    try:
+        folder = local_folder(exported["folder"])
+        report = read_report(folder)
+    except ReportError as missing:
+        terminal.line(str(missing), RED)
+        return False
+    terminal.line()
+    terminal.line(product_table(report.products))
+    terminal.line()
+    terminal.line(f"RESULT: {report.result}", GREEN if report.good else RED)
+    terminal.line(f"Checked {report.properties_checked:,} properties. Files: {shown(folder)}")
+    return report.good
+
+
+def shown(path: Path) -> str:
+    """A path as seen from the project, when it lies there."""
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

@@ -1,0 +1,10 @@
+"""``python -m sandbox``, from the project's folder, without any path to be set."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins"))  # the field table's module is there
+
+from sandbox.command import main
+
+sys.exit(main())

@@ -1,0 +1,322 @@
+"""Syncs and datasets: the two of each that the sandbox starts with, reading and changing them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from feature_sync.fields import load_fields
+from sandbox.census import source
+from sandbox.salesforce.schema import FIELDS, OBJECT
+from sandbox.state import State, iso, now
+from sandbox.warehouse.engine import Engine
+
+BACKFILL_SYNC = 4711
+PROPERTY_SYNC = 4712
+PROPERTY_DATASET = 815
+WAREHOUSE_CONNECTION = 31
+SALESFORCE_CONNECTION = 47
+GROUP = "local_workspace"
+
+OPERATIONS = ("append", "insert", "mirror", "update", "upsert")
+SUPPORTED_OPERATIONS = ("update", "upsert")
+FREQUENCIES = ("never", "continuous", "quarter_hourly", "hourly", "daily", "weekly", "expression")
+CHANGEABLE = frozenset(
+    {
+        "label",
+        "paused",
+        "operation",
+        "schedule_frequency",
+        "schedule_day",
+        "schedule_hour",
+        "schedule_minute",
+        "cron_expression",
+        "mode",
+        "source_attributes",
+        "destination_attributes",
+        "mappings",
+        "alert_attributes",
+        "advanced_configuration",
+        "field_behavior",
+        "field_normalization",
+        "failed_run_notifications_enabled",
+        "failed_record_notifications_enabled",
+        "failed_record_notifications_threshold_percent",
+    }
+)
+
+
+class ChangeError(ValueError):
+    """A change that Census would answer with 400."""
+
+
+class Syncs:
+    """Configurations as the API gives them, kept as JSON."""
+
+    def __init__(self, state: State, engine: Engine) -> None:
+        self._state = state
+        self._engine = engine
+
+    def seed(self) -> None:
+        with self._state.transaction() as tx:
+            for sync in (_backfill_sync(), _property_sync()):
+                tx.execute("INSERT OR REPLACE INTO census_sync VALUES (?, ?)", (sync["id"], json.dumps(sync)))
+            dataset = _property_dataset()
+            tx.execute("INSERT OR REPLACE INTO census_dataset VALUES (?, ?)", (dataset["id"], json.dumps(dataset)))
+
+    def get(self, sync_id: int) -> dict[str, Any] | None:
+        """A sync as it is stored; its source is a table or names a dataset."""
+        row = self._state.one("SELECT body FROM census_sync WHERE id = ?", (sync_id,))
+        return json.loads(row["body"]) if row else None
+
+    def ids(self) -> list[int]:
+        return [row["id"] for row in self._state.query("SELECT id FROM census_sync ORDER BY id")]
+
+    def present(self, sync_id: int, version: str) -> dict[str, Any] | None:
+        """
+        A sync as the API shows it (Census API: fetch a sync; observed).
+
+        A dataset stands in the source with its live SQL. API v2 names the destination by an activation's id, which is a string.
+        """
+        sync = self.get(sync_id)
+        if sync is None:
+            return None
+        sync["status"] = self._status(sync_id)
+        object_ = sync["source_attributes"]["object"]
+        dataset = self.get_dataset(object_["id"]) if object_["type"] == "dataset" else None
+        if dataset is not None:
+            sync["source_attributes"] = {**sync["source_attributes"], "object": _dataset_as_source(dataset)}
+        if version == "v2":
+            destination = sync["destination_attributes"]
+            sync["destination_attributes"] = {**destination, "connection_id": str(destination["connection_id"])}
+            sync["group_id"] = GROUP
+        return sync
+
+    def change(self, sync_id: int, changes: Mapping[str, Any]) -> None:
+        """
+        Top-level attributes are patched, nested ones replaced whole (Census API: update a sync).
+
+        :raises ChangeError: the sync would not be valid, or would need what the sandbox does not do.
+        """
+        with self._state.transaction() as tx:
+            sync = self.get(sync_id)
+            if sync is None:
+                raise KeyError(sync_id)
+            if unknown := set(changes) - CHANGEABLE:
+                raise ChangeError(f"Unknown attributes: {', '.join(sorted(unknown))}")
+            changed = {**sync, **changes, "updated_at": iso(now())}
+            _check_sync(changed)
+            tx.execute("UPDATE census_sync SET body = ? WHERE id = ?", (json.dumps(changed), sync_id))
+
+    def get_dataset(self, dataset_id: int) -> dict[str, Any] | None:
+        row = self._state.one("SELECT body FROM census_dataset WHERE id = ?", (dataset_id,))
+        return json.loads(row["body"]) if row else None
+
+    def present_dataset(self, dataset_id: int, version: str) -> dict[str, Any] | None:
+        """A dataset as the API shows it (Census API: update dataset), with the columns that its SQL has now."""
+        dataset = self.get_dataset(dataset_id)
+        if dataset is None:
+            return None
+        try:
+            columns = source.read_columns(self._engine, source.from_query(dataset["query"]))
+        except source.SourceError:
+            columns = []
+        return {**dataset, "columns": columns, **({"group_id": GROUP} if version == "v2" else {})}
+
+    def change_dataset(self, dataset_id: int, changes: Mapping[str, Any]) -> None:
+        """:raises ChangeError: an unknown attribute, or SQL that does not parse or run."""
+        if unknown := set(changes) - {"name", "description", "query"}:
+            raise ChangeError(f"Unknown attributes: {', '.join(sorted(unknown))}")
+        if not all(isinstance(value, str) for value in changes.values()):
+            raise ChangeError("name, description and query are strings")
+        if "query" in changes:
+            try:
+                source.read_columns(self._engine, source.from_query(changes["query"]))
+            except source.SourceError as error:
+                raise ChangeError(str(error)) from error
+        with self._state.transaction() as tx:
+            dataset = self.get_dataset(dataset_id)
+            if dataset is None:
+                raise KeyError(dataset_id)
+            changed = {**dataset, **changes, "updated_at": iso(now())}
+            tx.execute("UPDATE census_dataset SET body = ? WHERE id = ?", (json.dumps(changed), dataset_id))
+
+    def read_source(self, sync: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """
+        The rows of a sync's source, by column.
+
+        :raises SourceError: they cannot be read.
+        """
+        object_ = sync["source_attributes"]["object"]
+        columns = [mapping["from"]["data"] for mapping in sync["mappings"] if mapping["from"]["type"] == "column"]
+        if object_["type"] == "table":
+            return source.read_rows(self._engine, source.from_table(object_), columns)
+        dataset = self.get_dataset(object_["id"])
+        if dataset is None:
+            raise source.SourceError("SOURCE_NOT_FOUND", f"dataset {object_['id']} does not exist")
+        return source.read_rows(self._engine, source.from_query(dataset["query"]), columns)
+
+    def _status(self, sync_id: int) -> str:
+        """Census API: status of a sync; never run is ``Ready``."""
+        last = self._state.one(
+            "SELECT status FROM census_run WHERE sync_id = ? AND NOT dry_run AND status IN ('completed', 'failed')"
+            " ORDER BY id DESC LIMIT 1",
+            (sync_id,),
+        )
+        return "Ready" if last is None else "Failing" if last["status"] == "failed" else "Up to Date"
+
+
+def _check_sync(sync: Mapping[str, Any]) -> None:
+    if not isinstance(sync["paused"], bool) or not isinstance(sync["label"], str):
+        raise ChangeError("paused is a boolean and label a string")
+    if sync["operation"] not in OPERATIONS:
+        raise ChangeError(f"operation is one of {', '.join(OPERATIONS)}")
+    if sync["schedule_frequency"] not in FREQUENCIES:
+        raise ChangeError(f"schedule_frequency is one of {', '.join(FREQUENCIES)}")
+    batch_size = sync["advanced_configuration"].get("batch_size") if isinstance(sync["advanced_configuration"], dict) else 0
+    if batch_size is not None and (not isinstance(batch_size, int) or not 1 <= batch_size <= 200):
+        raise ChangeError("advanced_configuration is an object; its batch_size is 1 to 200, or absent for Automatic")
+    try:
+        _check_source(sync["source_attributes"]["object"])
+        _check_mappings(sync["mappings"])
+        destination = sync["destination_attributes"]["object"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ChangeError(f"nested attributes must be sent in full; something is missing or misplaced: {error}") from error
+    if not isinstance(destination, str):
+        raise ChangeError("destination_attributes.object is the API name of a Salesforce object")
+
+
+def _check_source(object_: Mapping[str, Any]) -> None:
+    match object_["type"]:
+        case "table":
+            if not object_["table_name"]:
+                raise ChangeError("source_attributes.object of type table needs table_name")
+        case "dataset":
+            int(object_["id"])
+        case other:
+            raise ChangeError(f"the sandbox reads tables and datasets, not source type {other!r}")
+
+
+def _check_mappings(mappings: Any) -> None:
+    if not isinstance(mappings, list) or not mappings:
+        raise ChangeError("mappings is a list of at least one mapping")
+    keys = [mapping for mapping in mappings if mapping.get("is_primary_identifier")]
+    if len(keys) != 1 or keys[0]["from"]["type"] != "column":
+        raise ChangeError("exactly one mapping is the primary identifier, and it is a column")
+    for mapping in mappings:
+        kind = mapping["from"]["type"]
+        if kind not in ("column", "constant_value"):
+            raise ChangeError(f"the sandbox maps columns and constants, not {kind!r}")
+        if mapping["to"].lower() not in FIELDS:
+            raise ChangeError(f"{OBJECT} has no field {mapping['to']}")
+        if mapping.get("preserve_values"):
+            raise ChangeError("the sandbox does not do preserve_values")
+
+
+def _dataset_as_source(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Observed; the key with the equals sign is Census's own slip."""
+    return {
+        "type": "business_object_source",
+        "id": dataset["id"],
+        "source_object_id": dataset["id"],
+        "dataset_id": dataset["id"],
+        "dataset_id=": dataset["id"],
+        "name": dataset["name"],
+        "query": dataset["query"],
+        "columns": [],
+        "resource_identifier": dataset["resource_identifier"],
+    }
+
+
+def _backfill_sync() -> dict[str, Any]:
+    table = {
+        "type": "table",
+        "table_catalog": "crm",
+        "table_schema": "sfdc_dbx",
+        "table_name": "product_property_feature_batch",
+    }
+    return _sync(
+        BACKFILL_SYNC, "Product Property feature backfill", operation="update", object_=table, frequency="never", others=[]
+    )
+
+
+def _property_sync() -> dict[str, Any]:
+    dataset = {"type": "dataset", "id": PROPERTY_DATASET}
+    return _sync(
+        PROPERTY_SYNC, "Product Property sync", operation="upsert", object_=dataset, frequency="hourly", others=[("name", "Name")]
+    )
+
+
+def _sync(
+    sync_id: int, label: str, *, operation: str, object_: dict[str, Any], frequency: str, others: list[tuple[str, str]]
+) -> dict[str, Any]:
+    table = load_fields()
+    pairs = [*others, *((field.column, FIELDS[field.salesforce_name.lower()].name) for field in table)]
+    created = "2025-10-02T09:14:31.207Z"
+    return {
+        "id": sync_id,
+        "label": label,
+        "operation": operation,
+        "paused": False,
+        "status": "Ready",
+        "created_at": created,
+        "updated_at": created,
+        "schedule_frequency": frequency,
+        "schedule_day": None,
+        "schedule_hour": None,
+        "schedule_minute": 0 if frequency == "hourly" else None,
+        "cron_expression": None,
+        "mode": {"type": "triggered", "triggers": {"schedule": {"frequency": frequency}}},
+        "source_attributes": {"connection_id": WAREHOUSE_CONNECTION, "object": object_, "filter_segment_id": None},
+        "destination_attributes": {"connection_id": SALESFORCE_CONNECTION, "object": OBJECT, "lead_union_insert_to": None},
+        "mappings": [
+            {
+                "from": {"type": "column", "data": column},
+                "to": name,
+                "is_primary_identifier": column == table.upsert_key.column,
+                "lookup_object": None,
+                "lookup_field": None,
+                "preserve_values": False,
+                "generate_field": False,
+                "sync_null_values": True,
+                "array_field": False,
+                "field_type": None,
+                "follow_source_type": False,
+                "position": position,
+            }
+            for position, (column, name) in enumerate(pairs)
+        ],
+        "alert_attributes": [],
+        "advanced_configuration": {"bulk_id_lookup": True},
+        "field_behavior": "specific_properties",
+        "field_normalization": None,
+        "sync_behavior_family": "activateRecords",
+        "failed_run_notifications_enabled": True,
+        "failed_record_notifications_enabled": True,
+        "failed_record_notifications_threshold_percent": 75,
+        "resource_identifier": f"sync:{label.lower().replace(' ', '_')}",
+    }
+
+
+def _property_dataset() -> dict[str, Any]:
+    """The mistake that caused the incident: the products are not in this table, so each of them goes out as False."""
+    table = load_fields()
+    features = [
+        f"    {'FALSE' if field is product.enabled else 'CAST(NULL AS DATE)'} AS {field.column}"
+        for product in table.products
+        for field in product.fields
+    ]
+    keys = [f"    CAST(rds.id AS STRING) AS {field.column}" for field in (table.property_id, table.upsert_key)]
+    lines = ",\n".join(["    rds.name AS name", *keys, *features])
+    created = "2025-09-17T16:40:05.881Z"
+    return {
+        "id": PROPERTY_DATASET,
+        "name": "Product properties",
+        "type": "sql",
+        "description": "One row a property, for the Salesforce object Product_Property__c",
+        "query": f"SELECT\n{lines}\nFROM rds.pg_rds_public.properties rds\nWHERE rds.status <> 'DELETED'",
+        "resource_identifier": "dataset:product_properties",
+        "created_at": created,
+        "updated_at": created,
+        "cached_record_count": None,
+        "source_id": WAREHOUSE_CONNECTION,
+    }

@@ -1,0 +1,89 @@
+"""``/sandbox``: the journal, the faults, the settings, and what a person would do in Census's own pages."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.answers import JsonAnswer
+from sandbox.census.runs import UI_TAG_DRY_RUN, UI_TAG_MANUAL, TriggerError
+from sandbox.faults import FaultError
+from sandbox.settings import SettingError, Settings
+from sandbox.world import World
+
+
+class RequestError(ValueError):
+    """Answered with 400 and the reason."""
+
+
+def routes(world: World) -> list[Route]:
+    """What tests and people use; it needs no token."""
+
+    def route(path: str, method: str, work: Callable[[Request, Any], Any]) -> Route:
+        async def endpoint(request: Request) -> Response:
+            try:
+                body = await request.json() if await request.body() else {}
+                if not isinstance(body, dict):
+                    raise RequestError("the body is a JSON object")
+                return JsonAnswer(await asyncio.to_thread(work, request, body))
+            except (ValueError, SettingError, FaultError) as error:
+                return JsonAnswer({"error": str(error)}, 400)
+
+        return Route(f"/sandbox/{path}", endpoint, methods=[method])
+
+    def read_journal(request: Request, _: Any) -> Any:
+        return world.journal.read(int(request.query_params.get("after", 0)), request.query_params.get("kind"))
+
+    def set_fault(_: Request, body: Any) -> Any:
+        return {"id": world.faults.set(body)}
+
+    def clear_faults(request: Request, _: Any) -> Any:
+        number = request.path_params.get("id")
+        world.faults.clear(number)
+        return {"faults": world.faults.read()}
+
+    def change_settings(_: Request, body: Any) -> Any:
+        return world.settings.change(body).model_dump()
+
+    def start_run(_: Request, body: Any) -> Any:
+        return _start_run(world, body)
+
+    def reset(_: Request, __: Any) -> Any:
+        world.reset()
+        return {"status": "reset"}
+
+    return [
+        route("health", "GET", lambda _, __: {"status": "ok"}),
+        route("journal", "GET", read_journal),
+        route("faults", "GET", lambda _, __: world.faults.read()),
+        route("faults", "POST", set_fault),
+        route("faults", "DELETE", clear_faults),
+        route("faults/{id:int}", "DELETE", clear_faults),
+        route("settings", "GET", lambda _, __: world.settings.current.model_dump()),
+        route("settings", "PATCH", change_settings),
+        route("settings/described", "GET", lambda _, __: Settings.model_json_schema()["properties"]),
+        route("runs", "POST", start_run),
+        route("replication", "POST", lambda _, __: {"rows": world.replicate()}),
+        route("reset", "POST", reset),
+    ]
+
+
+def _start_run(world: World, body: dict[str, Any]) -> dict[str, int]:
+    """A run that somebody starts in Census's own pages."""
+    if unknown := set(body) - {"sync_id", "ui_tag", "full_sync"}:
+        raise RequestError(f"unknown: {', '.join(sorted(unknown))}")
+    sync = world.syncs.get(int(body.get("sync_id", 0)))
+    if sync is None:
+        raise RequestError(f"there is no sync {body.get('sync_id')}")
+    ui_tag = body.get("ui_tag", UI_TAG_MANUAL)
+    if ui_tag not in (UI_TAG_MANUAL, UI_TAG_DRY_RUN):
+        raise RequestError(f"ui_tag is {UI_TAG_MANUAL!r} or {UI_TAG_DRY_RUN!r}")
+    try:
+        run_id = world.runs.create(sync["id"], paused=False, force_full_sync=bool(body.get("full_sync", False)), ui_tag=ui_tag)
+    except TriggerError as refused:
+        raise RequestError(str(refused)) from refused
+    world.run_engine.wake()
+    return {"sync_run_id": run_id}

@@ -1,0 +1,226 @@
+"""The org's records and its transactions."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from sandbox.faults import Faults
+from sandbox.journal import SALESFORCE_TRANSACTION, Journal
+from sandbox.salesforce import flow
+from sandbox.salesforce.schema import FIELDS, FieldType, InvalidValueError, OrgField, check_value, create_table
+from sandbox.settings import SettingsStore
+from sandbox.state import State, iso, now
+
+ROLLUP_STARTED = "org.rollup_started"
+VERSION = "org.version"
+STORED = tuple(field.name for field in FIELDS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a transaction does to one record: found by a key, these values set. An empty string changes nothing."""
+
+    key_field: OrgField
+    key: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``ignored``: an update-only row without a record, when the setting says that Census drops it silently."""
+
+    status: Literal["succeeded", "rejected", "ignored"]
+    message: str | None = None
+
+
+class Org:
+    """``Product_Property__c`` in SQLite. `transact` is the only way in, for Census as for an admin."""
+
+    def __init__(
+        self,
+        state: State,
+        journal: Journal,
+        faults: Faults,
+        settings: SettingsStore,
+        companies: Callable[[Sequence[str]], Mapping[str, str]],
+    ) -> None:
+        """:param companies: the company of each of these properties; asked only when the limit on parents is on."""
+        self._state = state
+        self._journal = journal
+        self._faults = faults
+        self._settings = settings
+        self._companies = companies
+        with state.transaction() as tx:
+            for statement in create_table().split(";"):
+                tx.execute(statement)
+
+    def load(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Fill the org with its first records, without a transaction of the Flow."""
+        with self._state.transaction() as tx:
+            tx.execute("DELETE FROM org_record")
+            version = self._next_version()
+            names = [*(name for name in STORED if name != "LastModifiedDate"), "LastModifiedDate"]
+            sources = [*names[:-1], "SystemModstamp"]
+            tx.executemany(
+                f"INSERT INTO org_record ({', '.join(names)}, version) VALUES ({', '.join('?' * len(names))}, {version})",
+                ([_stored(record[name]) for name in sources] for record in records),
+            )
+
+    def transact(
+        self, changes: Sequence[Change], *, upsert: bool = False, source: str, sync_run_id: int | None = None
+    ) -> list[Outcome]:
+        """
+        One transaction, at most 200 records: each row is checked on its own, then the Flow runs for all that are left, together.
+
+        :param upsert: create the records that do not exist; otherwise they are rejected or ignored, as the setting says.
+        """
+        with self._state.transaction() as tx:
+            outcomes: list[Outcome | None] = [None] * len(changes)
+            writes: dict[int, tuple[str | None, dict[str, Any]]] = {}
+            for position, change in enumerate(changes):
+                prepared = self._prepare(tx, change, upsert)
+                if isinstance(prepared, Outcome):
+                    outcomes[position] = prepared
+                else:
+                    writes[position] = prepared
+            refused = self._run_flow(tx, writes)
+            for position, message in refused.items():
+                outcomes[position] = Outcome("rejected", message)
+            moment = iso(now())
+            accepted = {position: write for position, write in writes.items() if position not in refused}
+            if accepted:
+                version = self._next_version()
+                for position, (record_id, values) in accepted.items():
+                    _write(tx, record_id, values, moment, version)
+                    outcomes[position] = Outcome("succeeded")
+                if self._settings.current.flow_enabled:
+                    self._state.set_fact(ROLLUP_STARTED, repr(time.time()))
+            done = [outcome or Outcome("succeeded") for outcome in outcomes]
+            self._journal.add(
+                SALESFORCE_TRANSACTION,
+                source=source,
+                sync_run_id=sync_run_id,
+                records=len(changes),
+                accepted=sum(outcome.status == "succeeded" for outcome in done),
+                rejected=sum(outcome.status == "rejected" for outcome in done),
+                error=next((outcome.message for outcome in done if outcome.message), None),
+                keys=[change.key for change in changes],
+            )
+        return done
+
+    def changed_since(self, version: int) -> tuple[datetime, int, list[sqlite3.Row]]:
+        """The records changed after a version, the newest version, and a moment that is not before any of these changes."""
+        with self._state.transaction() as tx:
+            rows = tx.execute("SELECT * FROM org_record WHERE version > ?", (version,)).fetchall()
+            return now(), int(self._state.fact(VERSION) or 0), rows
+
+    def find(self, field: OrgField, value: str) -> sqlite3.Row | None:
+        return self._state.one(f"SELECT * FROM org_record WHERE {field.name} = ? AND NOT IsDeleted", (value,))
+
+    def _prepare(self, tx: sqlite3.Connection, change: Change, upsert: bool) -> Outcome | tuple[str | None, dict[str, Any]]:
+        found = tx.execute(
+            f"SELECT Id FROM org_record WHERE {change.key_field.name} = ? AND NOT IsDeleted", (change.key,)
+        ).fetchone()
+        if found is None and not upsert:
+            if self._settings.current.census_unmatched == "ignore":
+                return Outcome("ignored")
+            return Outcome("rejected", f"NOT_FOUND: no {change.key_field.name} equals {change.key}")
+        null_is_false = self._settings.current.checkbox_null == "false"
+        values: dict[str, Any] = {}
+        for name, value in change.values.items():
+            field = FIELDS.get(name.lower())
+            if field is None or not field.updateable:
+                return Outcome("rejected", f"INVALID_FIELD_FOR_INSERT_UPDATE: Unable to create/update fields: {name}")
+            # Census destination Salesforce: an empty string changes nothing, NULL clears.
+            if value == "":
+                continue
+            try:
+                values[field.name] = check_value(field, value, null_is_false=null_is_false)
+            except InvalidValueError as invalid:
+                return Outcome("rejected", str(invalid))
+        return (found["Id"] if found else None), values
+
+    def _run_flow(self, tx: sqlite3.Connection, writes: Mapping[int, tuple[str | None, dict[str, Any]]]) -> dict[int, str]:
+        """What the Flow refuses, by position; empty when it accepts the transaction."""
+        if not writes:
+            return {}
+        everything = list(writes)
+        for fault in self._faults.take("transaction"):
+            chosen = everything[: fault.parameters.count] if fault.parameters.count is not None else everything
+            return self._refuse(writes, chosen, locked=fault.name == "lock_row")
+        settings = self._settings.current
+        if not settings.flow_enabled:
+            return {}
+        if time.time() < float(self._state.fact(ROLLUP_STARTED) or 0) + settings.rollup_seconds:
+            return self._refuse(writes, everything, locked=True)
+        parents = self._parents(tx, writes) if settings.flow_duplicate_parents_limit else []
+        if flow.breaks_a_limit(len(writes), parents, settings):
+            return self._refuse(writes, everything, locked=False)
+        return {}
+
+    def _refuse(
+        self, writes: Mapping[int, tuple[str | None, dict[str, Any]]], positions: Sequence[int], *, locked: bool
+    ) -> dict[int, str]:
+        number = self._next_number("org.flow_errors")
+        if not locked:
+            return dict.fromkeys(positions, flow.limit_exceeded(number))
+        return {position: flow.unable_to_lock(number, writes[position][0] or "") for position in positions}
+
+    def _parents(self, tx: sqlite3.Connection, writes: Mapping[int, tuple[str | None, dict[str, Any]]]) -> list[str | None]:
+        properties = []
+        for record_id, values in writes.values():
+            row = tx.execute("SELECT Snappt_Property_ID__c AS property FROM org_record WHERE Id = ?", (record_id,)).fetchone()
+            properties.append(row["property"] if row else values.get("Snappt_Property_ID__c"))
+        companies = self._companies([value for value in properties if value])
+        return [companies.get(value) if value else None for value in properties]
+
+    def _next_version(self) -> int:
+        return self._next_number(VERSION)
+
+    def _next_number(self, name: str) -> int:
+        number = int(self._state.fact(name) or 0) + 1
+        self._state.set_fact(name, str(number))
+        return number
+
+
+def _write(tx: sqlite3.Connection, record_id: str | None, values: Mapping[str, Any], moment: str, version: int) -> None:
+    stamped = {**values, "LastModifiedDate": moment, "SystemModstamp": moment, "version": version}
+    if record_id is not None:
+        assignments = ", ".join(f"{name} = ?" for name in stamped)
+        tx.execute(f"UPDATE org_record SET {assignments} WHERE Id = ?", (*stamped.values(), record_id))
+        return
+    empty = {field.name: 0 if field.type is FieldType.BOOLEAN else None for field in FIELDS.values()}
+    count = tx.execute("SELECT count(*) AS records FROM org_record").fetchone()["records"]
+    new_id = f"a2P8X0z{count + 1:08d}AAA"
+    _insert(tx, {**empty, "Id": new_id, "Name": new_id, "CreatedDate": moment, **stamped})
+
+
+def _insert(tx: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    names = ", ".join(values)
+    tx.execute(f"INSERT INTO org_record ({names}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+
+
+def _stored(value: Any) -> Any:
+    match value:
+        case datetime():
+            return iso(value)
+        case date():
+            return value.isoformat()
+        case bool():
+            return int(value)
+    return value
+
+
+def presented(row: sqlite3.Row, field: OrgField) -> Any:
+    """A stored value as Salesforce's REST API gives it: ``2026-11-24T15:00:00.000+0000`` for datetimes."""
+    value = row[field.name]
+    if value is None:
+        return None
+    if field.type is FieldType.BOOLEAN:
+        return bool(value)
+    if field.type is FieldType.DATETIME:
+        return value.removesuffix("Z") + "+0000"
+    return value

@@ -1,0 +1,102 @@
+"""Every setting of the sandbox: one typed place, changed by ``--set`` or over ``/sandbox/settings``."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandbox.state import State
+
+
+class SettingError(ValueError):
+    """A setting is unknown, or its value is not allowed."""
+
+
+class Settings(BaseModel):
+    """Time runs faster than in production by default, so that a run of 26 batches takes minutes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    census_queue_seconds: float = Field(0.2, ge=0, le=86_400, description="How long a run stays `queued`")
+    census_work_seconds: float = Field(
+        1.5, ge=0, le=86_400, description="How long a run stays `working`; its chunks are spread over it"
+    )
+    records_visible_seconds: float = Field(
+        0.3, ge=0, le=86_400, description="From the end of a run until its row records can be read"
+    )
+    census_batch_size: int = Field(200, ge=1, le=200, description="Records a Salesforce transaction, when the sync sets none")
+    census_unmatched: Literal["reject", "ignore"] = Field(
+        "reject", description="What an `update` does with a key that Salesforce does not know"
+    )
+    census_while_running: Literal["skip", "refuse"] = Field(
+        "skip", description="A trigger during another run: make a run with status `skipped`, or answer 409"
+    )
+    census_paused_trigger: Literal["refuse", "run"] = Field("refuse", description="What triggering a paused sync does")
+    census_canceled_status: Literal["completed", "failed", "cancelled"] = Field(
+        "completed", description="Status of a canceled run, beside `canceled: true`"
+    )
+    census_body_force_full_sync: bool = Field(False, description="Whether `force_full_sync` counts in a JSON body too")
+    census_v1_retired: bool = Field(False, description="Whether API v1 answers 410, as after 2027-01-15")
+    checkbox_null: Literal["reject", "false"] = Field("reject", description="What Salesforce does with NULL for a checkbox")
+    flow_enabled: bool = Field(True, description="Whether the rollup Flow runs; off: no limits, no locks, no rollup")
+    flow_soql_per_record: int = Field(2, ge=0, description="SOQL queries the Flow makes for each record of a transaction")
+    flow_soql_limit: int = Field(100, ge=0, description="SOQL queries allowed in a transaction")
+    flow_dml_per_record: int = Field(1, ge=0, description="DML statements the Flow makes for each record")
+    flow_dml_limit: int = Field(150, ge=0, description="DML statements allowed in a transaction")
+    flow_cpu_ms_per_record: int = Field(20, ge=0, description="CPU milliseconds the Flow needs for each record")
+    flow_cpu_ms_limit: int = Field(10_000, ge=0, description="CPU milliseconds allowed in a transaction")
+    flow_duplicate_parents_limit: int = Field(
+        0, ge=0, description="Records beyond the first of a company allowed in a transaction; 12 in Salesforce, 0 is off"
+    )
+    rollup_seconds: float = Field(
+        2.0, ge=0, le=86_400, description="How long the rollup of an accepted transaction locks the parents"
+    )
+    replication_seconds: float = Field(3.0, ge=0.05, le=86_400, description="From one pass of the replication to the next")
+    replication_stalled: bool = Field(False, description="Whether the replication stands still")
+
+
+class SettingsStore:
+    """The settings in force: the defaults and what was changed, which is kept in the state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._current = Settings.model_validate(self._changed())
+
+    @property
+    def current(self) -> Settings:
+        return self._current
+
+    def change(self, values: Mapping[str, Any]) -> Settings:
+        """:raises SettingError: and changes nothing."""
+        changed = {**self._changed(), **values}
+        settings = parse_settings(changed)
+        with self._state.transaction() as tx:
+            for name in values:
+                tx.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, settings.model_dump_json(include={name})))
+        self._current = settings
+        return settings
+
+    def reload(self) -> None:
+        self._current = Settings.model_validate(self._changed())
+
+    def _changed(self) -> dict[str, Any]:
+        rows = self._state.query("SELECT name, value FROM setting")
+        return {name: value for row in rows for name, value in _known(row["value"]).items()}
+
+
+def parse_settings(values: Mapping[str, Any]) -> Settings:
+    """:raises SettingError: names the setting and what is allowed."""
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+        name = error["loc"][0]
+        if error["type"] == "extra_forbidden":
+            raise SettingError(f"there is no setting {name!r}; see sandbox/README.md") from invalid
+        raise SettingError(f"setting {name!r}: {error['msg']}, not {error['input']!r}") from invalid
+
+
+def _known(stored: str) -> dict[str, Any]:
+    """A state folder may be older than the code: settings that no longer exist are dropped."""
+    return {name: value for name, value in json.loads(stored).items() if name in Settings.model_fields}

@@ -1,0 +1,27 @@
+"""The tokens that the sandbox demands. They protect nothing: the sandbox listens on the laptop alone and its data is invented."""
+
+import base64
+import binascii
+
+WAREHOUSE_TOKEN = "dapi-local"  # noqa: S105 - a stand-in's
+CENSUS_PERSONAL_TOKEN = "census-pat-local"  # noqa: S105 - a stand-in's
+CENSUS_WORKSPACE_KEY = "secret-token:local"
+SALESFORCE_SESSION = "00Dlocal0000001.session"
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of an ``Authorization: Bearer`` header."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def census_token(authorization: str | None) -> str | None:
+    """A Census token: bearer, or basic with user ``bearer`` and the token as password (Census API: authorization)."""
+    scheme, _, encoded = (authorization or "").partition(" ")
+    if scheme.lower() != "basic":
+        return bearer(authorization)
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return password if user == "bearer" else None

@@ -1,0 +1,1 @@
+"""Stands in for a Databricks SQL warehouse: its wire protocol over DuckDB."""

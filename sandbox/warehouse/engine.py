@@ -1,0 +1,55 @@
+"""The warehouse's storage: one DuckDB instance with a file for each catalog."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+CATALOGS = ("rds", "crm")
+MEMORY_LIMIT = "1GB"
+THREADS = 2
+
+
+class Engine:
+    """
+    One DuckDB instance. The catalogs `rds` and `crm` are files in a folder, attached, so that three-level names resolve.
+
+    What is committed survives ``kill -9``: DuckDB replays its write-ahead log when the file is opened again. Two processes cannot
+    open the same folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._root = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
+        self._root.execute("SET GLOBAL TimeZone = 'UTC'")  # not possible in `config`: the setting belongs to an extension
+        self._write_lock = threading.Lock()
+        for catalog in CATALOGS:
+            path = str(folder / f"{catalog}.duckdb").replace("'", "''")
+            self._root.execute(f"ATTACH '{path}' AS {catalog}")
+            self._root.execute(f'CREATE SCHEMA IF NOT EXISTS {catalog}."default"')  # every catalog of Unity Catalog has one
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """
+        A connection of its own to the shared instance, in UTC and DuckDB's own dialect. The caller closes it.
+
+        Fit for reading; write through `writing`. Ask for times as Arrow (`to_arrow_table`): to give them as Python objects
+        itself, DuckDB wants the package pytz, which nothing installs.
+        """
+        return self._root.cursor()
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """
+        A cursor whose holder is the only writer until the block ends.
+
+        Delta queues statements that DuckDB would fail with "Conflict" or "write-write conflict". Hold it for the shortest time,
+        and write to one catalog in a transaction: DuckDB refuses a second one.
+        """
+        with self._write_lock, self.cursor() as cursor:
+            yield cursor
+
+    def close(self) -> None:
+        """Write everything to the catalogs' files and let go of them."""
+        self._root.close()

@@ -1,0 +1,434 @@
+"""Runs one statement in the Databricks dialect on DuckDB and answers in the form of a Databricks SQL warehouse."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, ParseError, TokenError
+from sqlglot.tokens import TokenType
+
+from sandbox.warehouse.engine import Engine
+
+BATCH_ROWS = 10_000
+"""Rows DuckDB computes ahead of the client."""
+
+DEFAULT_TIME_ZONE = "Etc/UTC"
+"""Of a session that asks for none. Not spelled UTC, so that a client which forgot to ask can be told from one that did."""
+
+
+class StatementError(Exception):
+    """A statement failed; the message is in the words of Databricks: ``[ERROR_CLASS] ... SQLSTATE: xxxxx``."""
+
+    @property
+    def sql_state(self) -> str:
+        found = re.search(r"SQLSTATE: (\w{5})", str(self))
+        return found[1] if found else "XX000"
+
+
+class StatementCanceled(StatementError):  # noqa: N818 - it did nothing wrong
+    """Its client did not want it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value as the wire brings it: text and the name of a Databricks type. Positional ones have no name."""
+
+    name: str | None
+    type: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class Namespace:
+    """What a session knows: where unqualified names are looked up, and its time zone."""
+
+    catalog: str = "crm"
+    schema: str = "default"
+    time_zone: str = DEFAULT_TIME_ZONE
+
+    def prepare(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """
+        Put a cursor into this namespace.
+
+        :raises StatementError: it does not exist, or there is no such time zone.
+        """
+        try:
+            cursor.execute(f"USE {_quoted(self.catalog)}.{_quoted(self.schema)}")
+            cursor.execute(f"SET TimeZone = '{self.time_zone.replace(chr(39), '')}'")
+        except duckdb.CatalogException as error:
+            raise StatementError(
+                f"[SCHEMA_NOT_FOUND] The schema `{self.catalog}`.`{self.schema}` cannot be found. Verify the spelling and "
+                "correctness of the schema and catalog. SQLSTATE: 42704"
+            ) from error
+        except duckdb.Error as error:
+            raise StatementError(
+                f"[INVALID_CONF_VALUE.TIME_ZONE] The value '{self.time_zone}' in the config \"TIMEZONE\" is invalid. "
+                "Cannot resolve the given timezone. SQLSTATE: 22022"
+            ) from error
+
+
+@dataclass(slots=True)
+class Result:
+    """The rows of a statement, computed while they are read, and how many rows it changed."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    modified: int | None = None
+
+
+@dataclass(slots=True)
+class Statement:
+    """One statement on its way. `run` is called once, `cancel` and `close` from any thread."""
+
+    engine: Engine
+    namespace: Namespace
+    text: str
+    parameters: Sequence[Parameter]
+    _cursor: duckdb.DuckDBPyConnection | None = field(default=None, init=False)
+    _canceled: bool = field(default=False, init=False)
+
+    def run(self) -> Result:
+        """
+        Execute it. Statements that write wait for each other; those that read do not.
+
+        :raises StatementError: it is wrong, or was canceled.
+        """
+        tree = parse(self.text, self.parameters, self.namespace)
+        try:
+            if isinstance(tree, exp.Use):
+                return self._use(tree)
+            if isinstance(tree, exp.Describe | exp.Query):
+                self._cursor = self.engine.cursor()
+                self._prepare()
+                if isinstance(tree, exp.Describe):
+                    return _describe(self._cursor, tree)
+                return _select(self._cursor, _to_duckdb(tree))
+            with self.engine.writing() as self._cursor:
+                self._prepare()
+                return _write(self._cursor, tree)
+        except duckdb.InterruptException as error:
+            raise StatementCanceled("[OPERATION_CANCELED] Operation has been canceled. SQLSTATE: HY008") from error
+        except duckdb.Error as error:
+            raise databricks_error(error, tree) from error
+
+    def cancel(self) -> None:
+        """Make it stop soon, wherever it is."""
+        self._canceled = True
+        with suppress(duckdb.Error):
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+    def close(self) -> None:
+        """Let go of the rows that were not read."""
+        if self._cursor is not None:
+            self._cursor.close()
+
+    def _prepare(self) -> None:
+        if self._canceled:
+            raise StatementCanceled("[OPERATION_CANCELED] Operation has been canceled. SQLSTATE: HY008")
+        assert self._cursor is not None  # noqa: S101 - for the type checker
+        self.namespace.prepare(self._cursor)
+
+    def _use(self, tree: exp.Use) -> Result:
+        kind, name = str(tree.args.get("kind") or "").upper(), tree.this
+        if kind == "CATALOG":
+            wanted = Namespace(name.name, "default", self.namespace.time_zone)
+        else:
+            wanted = Namespace(name.db or self.namespace.catalog, name.name, self.namespace.time_zone)
+        with self.engine.cursor() as cursor:
+            wanted.prepare(cursor)
+        self.namespace.catalog, self.namespace.schema = wanted.catalog, wanted.schema
+        return _nothing()
+
+
+def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> exp.Expression:
+    """
+    The statement with its parameters filled in, each as a value of the type it was sent with.
+
+    :raises StatementError: the text is not one statement, or a parameter is missing.
+    """
+    if positional := [parameter for parameter in parameters if parameter.name is None]:
+        text = _name_question_marks(text)
+        parameters = [Parameter(f"_{number}", each.type, each.value) for number, each in enumerate(positional)]
+    try:
+        trees = [tree for tree in sqlglot.parse(text, read="databricks") if tree is not None]
+    except (ParseError, TokenError) as error:
+        raise _syntax_error(error) from error
+    if len(trees) != 1:
+        raise StatementError(
+            "[PARSE_SYNTAX_ERROR] Syntax error at or near end of input: one statement at a time. SQLSTATE: 42601"
+        )
+    values = {parameter.name: parameter for parameter in parameters}
+
+    def fill_in(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Placeholder):
+            if (name := node.this) not in values:
+                raise StatementError(
+                    f"[UNBOUND_SQL_PARAMETER] Found the unbound parameter: {name}. Please, fix `args` and provide a mapping of "
+                    "the parameter to either a SQL literal or collection constructor functions such as `map()`, `array()`, "
+                    "`struct()`. SQLSTATE: 42P02"
+                )
+            return _value(values[name])
+        if isinstance(node, exp.CurrentTimezone):
+            return exp.Literal.string(namespace.time_zone)
+        if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
+            node.set("expression", _never_zero(node.expression))
+        return node
+
+    return trees[0].transform(fill_in)
+
+
+def databricks_error(error: duckdb.Error, tree: exp.Expression) -> StatementError:
+    """DuckDB's error in the words Databricks has for it; one without a counterpart keeps DuckDB's, marked as such."""
+    text = str(error)
+    for pattern, template in _ERRORS:
+        if found := re.search(pattern, text):
+            name = (found[1] or "").strip('"!') if found.groups() else ""
+            return StatementError(template.format(name, parts=_as_written(name, tree)))
+    return StatementError(f"[SANDBOX_ENGINE_ERROR] {text}")
+
+
+def _as_written(name: str, tree: exp.Expression) -> str:
+    """DuckDB names a table by its last part or two, Databricks as the statement does."""
+    last = name.rpartition(".")[2]
+    tables = [table for table in tree.find_all(exp.Table) if table.name == last]
+    parts = [part.name for part in tables[0].parts] if tables else name.split(".")
+    return ".".join(f"`{part}`" for part in parts)
+
+
+# The classes and texts: https://docs.databricks.com/aws/en/error-messages/error-classes
+_ERRORS = (
+    (
+        r"Table with name (\S+) does not exist",
+        "[TABLE_OR_VIEW_NOT_FOUND] The table or view {parts} cannot be found. Verify the spelling and correctness of the schema "
+        "and catalog.\nIf you did not qualify the name with a schema, verify the current_schema() output, or qualify the name "
+        "with the correct schema and catalog.\nTo tolerate the error on drop use DROP VIEW IF EXISTS or DROP TABLE IF EXISTS. "
+        "SQLSTATE: 42P01",
+    ),
+    (
+        r"(?:Schema with name (\S+) does not exist|is not a catalog or schema)",
+        "[SCHEMA_NOT_FOUND] The schema {parts} cannot be found. Verify the spelling and correctness of the schema and catalog. "
+        "SQLSTATE: 42704",
+    ),
+    (
+        r"(?:Table|View) with name (\S+) already exists",
+        "[TABLE_OR_VIEW_ALREADY_EXISTS] Cannot create table or view {parts} because it already exists. SQLSTATE: 42P07",
+    ),
+    (
+        r"(?:Referenced column|Referenced table|does not have a column (?:named|with name)|Referenced update column) (\S+)",
+        "[UNRESOLVED_COLUMN.WITHOUT_SUGGESTION] A column, variable, or function parameter with name {parts} cannot be resolved. "
+        "SQLSTATE: 42703",
+    ),
+    (
+        r"Function with name (\S+) does not exist",
+        "[UNRESOLVED_ROUTINE] Cannot resolve routine {parts} on search path. SQLSTATE: 42883",
+    ),
+    (
+        r"cannot affect the same target row more than once",
+        "[DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE] Cannot perform Merge as multiple source rows matched and "
+        "attempted to modify the same target row in the Delta table in possibly conflicting ways. SQLSTATE: 21506",
+    ),
+    (
+        r"NOT NULL constraint failed: (\S+)",
+        "[DELTA_NOT_NULL_CONSTRAINT_VIOLATED] NOT NULL constraint violated for column: {0}. SQLSTATE: 23502",
+    ),
+    (
+        r"Conversion Error: (.*)",
+        "[CAST_INVALID_INPUT] {0}. Correct the value as per the syntax, or change its target type. SQLSTATE: 22018",
+    ),
+    (r"DIVIDE_BY_ZERO", "[DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0. SQLSTATE: 22012"),
+)
+
+
+def _syntax_error(error: ParseError | TokenError) -> StatementError:
+    where, near = "", "end of input"
+    if isinstance(error, ParseError) and error.errors:
+        first = error.errors[0]
+        near = f"'{first['highlight']}'"
+        where = f" (line {first['line']}, pos {first['col']})"
+    return StatementError(f"[PARSE_SYNTAX_ERROR] Syntax error at or near {near}. SQLSTATE: 42601{where}")
+
+
+def _name_question_marks(text: str) -> str:
+    """`?` becomes `:_0`, `:_1`, ... in the order of the text, which a tree does not keep."""
+    marks = [token for token in sqlglot.tokenize(text, read="databricks") if token.token_type is TokenType.PLACEHOLDER]
+    for number, token in reversed(list(enumerate(marks))):
+        text = f"{text[: token.start]}:_{number}{text[token.end + 1 :]}"
+    return text
+
+
+def _value(parameter: Parameter) -> exp.Expression:
+    if parameter.value is None or parameter.type == "VOID":
+        return exp.Null()
+    literal = exp.Literal.string(parameter.value)
+    return literal if parameter.type == "STRING" else exp.cast(literal, parameter.type, dialect="databricks")
+
+
+def _never_zero(divisor: exp.Expression) -> exp.Expression:
+    """Dividing by zero fails, as ANSI mode does; DuckDB would silently give infinity or NULL."""
+    if divisor.is_number and float(divisor.name or 0) != 0:
+        return divisor
+    is_zero = exp.EQ(this=exp.paren(divisor.copy()), expression=exp.Literal.number(0))
+    return exp.Case().when(is_zero, exp.func("error", exp.Literal.string("DIVIDE_BY_ZERO"))).else_(divisor)
+
+
+def _to_duckdb(tree: exp.Expression) -> str:
+    return tree.sql("duckdb", unsupported_level=ErrorLevel.IGNORE)
+
+
+def _select(cursor: duckdb.DuckDBPyConnection, sql: str) -> Result:
+    reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
+    schema = pa.schema([pa.field(column.name, _databricks_type(column.type)) for column in reader.schema])
+    batches: Iterable[pa.RecordBatch] = reader
+    if not schema.equals(reader.schema):
+        cast = [column.type for column in schema]
+        batches = (
+            pa.record_batch([column.cast(kind) for column, kind in zip(batch.columns, cast, strict=True)], schema=schema)
+            for batch in reader
+        )
+    return Result(schema, _first_at_once(iter(batches)))
+
+
+def _first_at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Computes the first rows now, so that a query that fails while it runs fails here and not when its rows are fetched."""
+    first = next(batches, None)
+
+    def all_of_them() -> Iterator[pa.RecordBatch]:
+        if first is not None:
+            yield first
+            yield from batches
+
+    return all_of_them()
+
+
+def _databricks_type(kind: pa.DataType) -> pa.DataType:
+    """Databricks has no 128-bit or unsigned integers, no UUIDs, and times of microseconds only."""
+    is_huge = pa.types.is_decimal(kind) and kind.precision == 38 and kind.scale == 0  # HUGEINT: what SUM of BIGINT gives
+    if is_huge or pa.types.is_unsigned_integer(kind):
+        return pa.int64()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    known = (
+        pa.types.is_primitive,
+        pa.types.is_string,
+        pa.types.is_binary,
+        pa.types.is_null,
+        pa.types.is_nested,
+        pa.types.is_decimal,
+    )
+    return kind if any(test(kind) for test in known) else pa.string()
+
+
+def _describe(cursor: duckdb.DuckDBPyConnection, tree: exp.Describe) -> Result:
+    """`DESCRIBE TABLE` as in https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-syntax-aux-describe-table."""
+    if not isinstance(tree.this, exp.Table):
+        raise _unsupported(tree)
+    columns = cursor.execute(f"DESCRIBE {_to_duckdb(tree.this)}").fetchall()
+    names = [column[0] for column in columns]
+    types = [exp.DataType.build(column[1], dialect="duckdb").sql("databricks").lower() for column in columns]
+    schema = pa.schema([("col_name", pa.string()), ("data_type", pa.string()), ("comment", pa.string())])
+    return Result(schema, iter([pa.record_batch([names, types, pa.nulls(len(names), pa.string())], schema=schema)]))
+
+
+def _write(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    """The counts of each kind: https://docs.databricks.com/aws/en/sql/language-manual/delta-merge-into and its siblings."""
+    for kind, write in _WRITERS.items():
+        if isinstance(tree, kind):
+            return write(cursor, tree)
+    raise _unsupported(tree)
+
+
+def _merge(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    rows = cursor.execute(f"{_to_duckdb(tree)} RETURNING merge_action").fetchall()
+    updated, deleted, inserted = (sum(action == kind for [action] in rows) for kind in ("UPDATE", "DELETE", "INSERT"))
+    return _counts(num_affected_rows=len(rows), num_updated_rows=updated, num_deleted_rows=deleted, num_inserted_rows=inserted)
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    if not tree.args.get("overwrite"):
+        inserted = _changed(cursor, tree)
+        return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
+    # DuckDB has no INSERT OVERWRITE. The new rows may come from the table itself, so they are computed before it is emptied.
+    cursor.execute(f"CREATE TEMP TABLE new_rows AS {_to_duckdb(tree.expression)}")
+    tree.set("overwrite", False)
+    tree.set("expression", exp.select("*").from_("temp.main.new_rows"))
+    target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    cursor.begin()
+    cursor.execute(f"DELETE FROM {_to_duckdb(target)}")
+    inserted = _changed(cursor, tree)
+    cursor.commit()
+    return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
+
+
+def _update_or_delete(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    return _counts(num_affected_rows=_changed(cursor, tree))
+
+
+def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    if tree.args.get("kind") not in ("TABLE", "SCHEMA", "VIEW"):
+        raise _unsupported(tree)
+    if tree.args["kind"] == "TABLE" and tree.expression:
+        inserted = _changed(cursor, tree)
+        return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
+    cursor.execute(_to_duckdb(tree))
+    return _nothing()
+
+
+def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    """Only ADD COLUMNS, of which DuckDB takes one at a time."""
+    added = [
+        node for action in tree.args["actions"] for node in (action.expressions if isinstance(action, exp.Schema) else [action])
+    ]
+    if not all(isinstance(column, exp.ColumnDef) for column in added):
+        raise _unsupported(tree)
+    cursor.begin()
+    for column in added:
+        cursor.execute(f"ALTER TABLE {_to_duckdb(tree.this)} ADD COLUMN {_to_duckdb(column)}")
+    cursor.commit()
+    return _nothing()
+
+
+def _other(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    cursor.execute(_to_duckdb(tree))
+    return _nothing()
+
+
+_WRITERS: dict[type[exp.Expression], Callable[[duckdb.DuckDBPyConnection, exp.Expression], Result]] = {
+    exp.Merge: _merge,
+    exp.Insert: _insert,
+    exp.Update: _update_or_delete,
+    exp.Delete: _update_or_delete,
+    exp.Create: _create,
+    exp.Alter: _alter,
+    exp.Drop: _other,
+    exp.TruncateTable: _other,
+}
+
+
+def _changed(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> int:
+    row = cursor.execute(_to_duckdb(tree)).fetchone()
+    return row[0] if row else 0
+
+
+def _counts(**counts: int) -> Result:
+    batch = pa.record_batch([pa.array([count], pa.int64()) for count in counts.values()], names=list(counts))
+    return Result(batch.schema, iter([batch]), counts["num_affected_rows"])
+
+
+def _nothing() -> Result:
+    return Result(pa.schema([]), iter(()))
+
+
+def _unsupported(tree: exp.Expression) -> StatementError:
+    return StatementError(
+        f"[SANDBOX_UNSUPPORTED] The sandbox's warehouse does not know this statement: {tree.sql('databricks')[:200]}"
+    )
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

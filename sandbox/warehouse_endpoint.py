@@ -1,0 +1,62 @@
+"""The warehouse's wire behind HTTP: journals each statement and lets the faults for `warehouse` act."""
+
+import asyncio
+import threading
+from contextvars import ContextVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox.answers import NoAnswer
+from sandbox.faults import Faults
+from sandbox.journal import WAREHOUSE_STATEMENT, Journal
+from sandbox.tokens import WAREHOUSE_TOKEN
+from sandbox.warehouse.engine import Engine
+from sandbox.warehouse.service import StatementFault, WarehouseService
+
+_no_answer: ContextVar[list[str] | None] = ContextVar("no_answer", default=None)
+"""Where a statement's fault leaves word for the request that brought the statement: its connection is to be closed."""
+
+
+class WarehouseEndpoint:
+    """``POST /sql/1.0/warehouses/local``."""
+
+    def __init__(self, journal: Journal, faults: Faults, engine: Engine) -> None:
+        self._journal = journal
+        self._faults = faults
+        self._closing = threading.Event()
+        self._service = WarehouseService(engine, WAREHOUSE_TOKEN, self._on_statement)
+
+    async def __call__(self, request: Request) -> Response:
+        body = await request.body()
+        answer, closed = await asyncio.to_thread(self._handle, body, request.headers.get("authorization"))
+        return NoAnswer() if closed else answer
+
+    def close(self) -> None:
+        self._closing.set()
+        self._service.close()
+
+    def _handle(self, body: bytes, authorization: str | None) -> tuple[Response, bool]:
+        word: list[str] = []
+        _no_answer.set(word)
+        answer = self._service.handle(body, authorization)
+        return Response(answer.body, answer.status, answer.headers), bool(word)
+
+    def _on_statement(self, sql: str) -> None:
+        """Runs in the thread of the request, before the statement does."""
+        faults = self._faults.take("warehouse", text=sql)
+        fault = next((fault for fault in faults if fault.name != "slow"), None)
+        names = [each.name for each in faults]
+        self._journal.add(WAREHOUSE_STATEMENT, sql=sql, **({"fault": "+".join(names)} if names else {}))
+        for slow in (each for each in faults if each.name == "slow"):
+            if self._closing.wait(slow.parameters.seconds):
+                raise StatementFault("The warehouse is stopping.")
+        if fault is None:
+            return
+        word = _no_answer.get()
+        if fault.name in ("refuse", "lost_response") and word is not None:
+            word.append(fault.name)
+        if fault.name != "lost_response":
+            raise StatementFault(
+                fault.parameters.message or "[INTERNAL_ERROR] The statement was failed by a fault. SQLSTATE: XX000"
+            )

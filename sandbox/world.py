@@ -1,0 +1,102 @@
+"""Everything that the sandbox stands in for, put together over one folder of state."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sandbox.census.engine import RunEngine
+from sandbox.census.rows import RowRecords
+from sandbox.census.runs import Runs
+from sandbox.census.source import quoted
+from sandbox.census.syncs import Syncs
+from sandbox.faults import Faults
+from sandbox.journal import SANDBOX_STARTED, Journal
+from sandbox.replication import Replication
+from sandbox.salesforce.org import Org
+from sandbox.seed import org_records, seed_warehouse
+from sandbox.settings import SettingsStore
+from sandbox.state import State
+from sandbox.warehouse.engine import Engine
+
+SEEDED = "seeded"
+
+
+class World:
+    """The parts, wired. `start` lets time pass in it: runs go on, changes are replicated."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = State(folder / "sandbox.sqlite")
+        self.engine = Engine(folder / "warehouse")
+        self.journal = Journal(self.state)
+        self.faults = Faults(self.state)
+        self.settings = SettingsStore(self.state)
+        self.org = Org(self.state, self.journal, self.faults, self.settings, self._companies)
+        self.syncs = Syncs(self.state, self.engine)
+        self.runs = Runs(self.state, self.journal, self.faults, self.settings)
+        self.records = RowRecords(self.state)
+        self.run_engine = RunEngine(
+            state=self.state,
+            faults=self.faults,
+            settings=self.settings,
+            syncs=self.syncs,
+            runs=self.runs,
+            records=self.records,
+            org=self.org,
+        )
+        self.replication = Replication(
+            state=self.state,
+            journal=self.journal,
+            faults=self.faults,
+            settings=self.settings,
+            org=self.org,
+            engine=self.engine,
+        )
+        self._seed()
+
+    def start(self) -> None:
+        self.journal.add(SANDBOX_STARTED)
+        self.run_engine.start()
+        self.replication.start()
+
+    def close(self) -> None:
+        self.run_engine.stop()
+        self.replication.stop()
+        self.engine.close()
+        self.state.close()
+
+    def replicate(self) -> int:
+        """One pass of the replication, now."""
+        with self.replication.pass_lock:
+            return self.replication.copy()
+
+    def reset(self) -> None:
+        """Everything as at the first start, except that numbers of runs and journal entries go on. Settings are the defaults."""
+        with self.run_engine.step_lock, self.replication.pass_lock:
+            with self.engine.writing() as cursor:
+                tables = cursor.execute(
+                    "SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE database_name IN ('rds', 'crm')"
+                ).fetchall()
+                for names in tables:
+                    cursor.execute(f"DROP TABLE IF EXISTS {'.'.join(map(quoted, names))}")
+            self.state.forget()
+            self.settings.reload()
+            self._seed()
+
+    def _seed(self) -> None:
+        """Done again from the start when it was killed before its end."""
+        if self.state.fact(SEEDED) is not None:
+            return
+        seed_warehouse(self.engine)
+        with self.state.transaction():
+            self.org.load(org_records())
+            self.syncs.seed()
+        self.replication.copy()
+        self.state.set_fact(SEEDED, "yes")
+
+    def _companies(self, property_ids: Sequence[str]) -> Mapping[str, str]:
+        with self.engine.cursor() as cursor:
+            rows = cursor.execute(
+                "SELECT CAST(id AS VARCHAR), CAST(company_id AS VARCHAR) FROM rds.pg_rds_public.properties"
+                " WHERE list_contains(?, CAST(id AS VARCHAR))",
+                [list(property_ids)],
+            ).fetchall()
+        return dict(rows)
