@@ -77,7 +77,7 @@ def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal:
         terminal.status(progress.status(tasks, now))
 
     try:
-        ended = stack.airflow.wait_for_run(dag_id, run_id, timeout=RUN_LIMIT_SECONDS, on_progress=tell)
+        ended = stack.airflow.wait_for_run(dag_id, run_id, timeout=RUN_LIMIT_SECONDS, on_progress=tell, poll_seconds=2)
     except (AirflowError, ComponentError) as failure:
         terminal.line(str(failure), RED)
         return False

@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from sandbox.warehouse.engine import Engine
 
 COPY = "crm.salesforce.product_property_c"
 COPIED = "replication.version"
+STEP = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,12 @@ class Replication:
         return len(rows)
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._settings.current.replication_seconds):
+        last = time.monotonic()
+        # In short steps, so that another lag holds at once.
+        while not self._stop.wait(STEP):
+            if time.monotonic() < last + self._settings.current.replication_seconds:
+                continue
+            last = time.monotonic()
             if self._settings.current.replication_stalled or self._faults.take("replication"):
                 continue
             with self.pass_lock:

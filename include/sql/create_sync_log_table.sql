@@ -11,6 +11,7 @@ CREATE TABLE IF NOT EXISTS {{ settings.sync_log_table }} (
     records_invalid BIGINT,
     reason STRING,
     opened_at TIMESTAMP,
+    run_started_at TIMESTAMP,
     run_ended_at TIMESTAMP,
     closed_at TIMESTAMP
 )

@@ -13,6 +13,7 @@ USING (
         CAST(:records_failed AS BIGINT) AS records_failed,
         CAST(:records_invalid AS BIGINT) AS records_invalid,
         CAST(:reason AS STRING) AS reason,
+        CAST(:run_started_at AS TIMESTAMP) AS run_started_at,
         CAST(:run_ended_at AS TIMESTAMP) AS run_ended_at,
         CASE WHEN :status = 'sending' THEN CAST(NULL AS TIMESTAMP) ELSE current_timestamp() END AS closed_at
 ) AS source
@@ -24,13 +25,14 @@ WHEN MATCHED THEN UPDATE SET
     records_failed = source.records_failed,
     records_invalid = source.records_invalid,
     reason = source.reason,
+    run_started_at = source.run_started_at,
     run_ended_at = source.run_ended_at,
     closed_at = source.closed_at
 WHEN NOT MATCHED THEN INSERT (
     run_id, batch_number, attempt, status, records, previous_sync_run_id, sync_run_id,
-    records_updated, records_failed, records_invalid, reason, opened_at, run_ended_at, closed_at
+    records_updated, records_failed, records_invalid, reason, opened_at, run_started_at, run_ended_at, closed_at
 ) VALUES (
     source.run_id, source.batch_number, source.attempt, source.status, source.records, source.previous_sync_run_id, source.sync_run_id,
     source.records_updated, source.records_failed, source.records_invalid, source.reason,
-    current_timestamp(), source.run_ended_at, source.closed_at
+    current_timestamp(), source.run_started_at, source.run_ended_at, source.closed_at
 )

@@ -112,7 +112,7 @@ class BatchSender:
                 records_invalid=run.records_invalid,
                 reason=outcome.reason or None,
             ),
-            run_ended_at=run.ended_at,
+            run,
         )
         return outcome
 

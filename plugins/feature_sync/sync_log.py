@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from feature_sync.census.models import SyncRun
 from feature_sync.outcome import AttemptStatus
 from feature_sync.warehouse import Parameters, Row, Warehouse
 
@@ -52,11 +53,11 @@ class SyncLog:
         parameters: Parameters = {"run_id": attempt.run_id, "batch_number": attempt.batch_number, "attempt": attempt.number}
         return self._warehouse.fetch_one("find_newer_attempt", parameters)["newest_possible_run_id"]
 
-    def record(self, attempt: Attempt, run_ended_at: datetime | None = None) -> Attempt:
+    def record(self, attempt: Attempt, run: SyncRun | None = None) -> Attempt:
         """
         Write what is known of an attempt.
 
-        :param run_ended_at: when its Census run ended, by Census's clock.
+        :param run: its Census run, once that has ended; start and end are kept, by Census's clock.
         """
         self._warehouse.execute(
             "record_attempt",
@@ -72,7 +73,8 @@ class SyncLog:
                 "records_failed": attempt.records_failed,
                 "records_invalid": attempt.records_invalid,
                 "reason": attempt.reason,
-                "run_ended_at": run_ended_at.isoformat() if run_ended_at else None,
+                "run_started_at": _iso(run.created_at) if run else None,
+                "run_ended_at": _iso(run.ended_at) if run else None,
             },
         )
         return attempt
@@ -80,6 +82,10 @@ class SyncLog:
     def _select(self, run_id: str, batch_number: int | None) -> list[Attempt]:
         rows = self._warehouse.fetch_all("select_last_attempts", {"run_id": run_id, "batch_number": batch_number})
         return [_parse(run_id, row) for row in rows]
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
 
 
 def _parse(run_id: str, row: Row) -> Attempt:

@@ -27,13 +27,13 @@ class CopyState:
     """
     How far the warehouse's copy of Salesforce has caught up with a run. Times are the warehouse's and Census's, in UTC.
 
-    ``oldest_synced_at``: when the record that was replicated longest ago was replicated.
+    ``synced_at``: when a record was last replicated. ``records_stale``: sent, but not yet seen in the copy.
     ``since_last_send``: from the end of the run's last Census run to now.
     """
 
     records_sent: int
     records_stale: int
-    oldest_synced_at: datetime | None
+    synced_at: datetime | None
     since_last_send: timedelta
 
     @property
@@ -60,7 +60,7 @@ def read_copy_state(run_id: str, settings: Settings) -> CopyState:
     with Warehouse(settings) as warehouse:
         row = warehouse.fetch_one("check_copy", {"run_id": run_id})
     last_sent_at = row["last_sent_at"] or row["checked_at"]
-    return CopyState(row["records_sent"], row["records_stale"], row["oldest_synced_at"], row["checked_at"] - last_sent_at)
+    return CopyState(row["records_sent"], row["records_stale"], row["synced_at"], row["checked_at"] - last_sent_at)
 
 
 def validate(run_id: str, batches: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
@@ -75,12 +75,12 @@ def validate(run_id: str, batches: Iterable[Mapping[str, Any]], day: date) -> di
     files = run_files(settings, run_id, day)
     planned = [Batch.from_xcom(batch) for batch in batches]
     with Warehouse(settings) as warehouse:
-        checked_at = warehouse.fetch_one("check_copy", {"run_id": run_id})
+        copy = warehouse.fetch_one("check_copy", {"run_id": run_id})
         facts = warehouse.fetch_one("validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
         write_csv(files.mismatches, warehouse.stream("select_mismatches", {"run_id": run_id}))
     books = balance_books(planned, attempts)
-    report = _report(run_id, checked_at, facts, books, settings.fields)
+    report = _report(run_id, copy, facts, books, settings.fields)
     write_json(files.validation, report)
     log.info("%s\nRESULT: %s", _table(report), report["result"])
     if problems := find_problems(planned, attempts, books, facts):
@@ -135,7 +135,7 @@ def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], boo
 
 
 def _report(run_id: str, copy: Row, facts: Row, books: Books, fields: FieldTable) -> dict[str, Any]:
-    synced_at = copy["oldest_synced_at"]
+    synced_at = copy["synced_at"]
     return {
         "run_id": run_id,
         "checked_at": copy["checked_at"].isoformat(),

@@ -4,6 +4,7 @@ Statements are asked for by file name. Table names and field lists are rendered 
 harmless when executed twice: databricks-sql-connector sends a statement again whose answer was lost.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
@@ -16,6 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feature_sync.paths import INCLUDE
 from feature_sync.settings import DATABRICKS_CONN_ID, Settings
+
+logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # its INFO is two lines for each HTTP request
 
 SQL_FOLDER = INCLUDE / "sql"
 FETCH_ROWS = 20_000

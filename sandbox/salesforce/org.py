@@ -1,5 +1,6 @@
 """The org's records and its transactions."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from sandbox.salesforce.schema import FIELDS, FieldType, InvalidValueError, OrgF
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso, now
 
-ROLLUP_STARTED = "org.rollup_started"
+ROLLUP = "org.rollup"
 VERSION = "org.version"
 STORED = tuple(field.name for field in FIELDS.values())
 
@@ -97,7 +98,7 @@ class Org:
                     _write(tx, record_id, values, moment, version)
                     outcomes[position] = Outcome("succeeded")
                 if self._settings.current.flow_enabled:
-                    self._state.set_fact(ROLLUP_STARTED, repr(time.time()))
+                    self._state.set_fact(ROLLUP, json.dumps([time.time(), self._settings.current.rollup_seconds]))
             done = [outcome or Outcome("succeeded") for outcome in outcomes]
             self._journal.add(
                 SALESFORCE_TRANSACTION,
@@ -154,7 +155,9 @@ class Org:
         settings = self._settings.current
         if not settings.flow_enabled:
             return {}
-        if time.time() < float(self._state.fact(ROLLUP_STARTED) or 0) + settings.rollup_seconds:
+        started, seconds = json.loads(self._state.fact(ROLLUP) or "[0, 0]")
+        # A shorter rollup holds at once, a longer one from the next transaction on.
+        if time.time() < started + min(seconds, settings.rollup_seconds):
             return self._refuse(writes, everything, locked=True)
         parents = self._parents(tx, writes) if settings.flow_duplicate_parents_limit else []
         if flow.breaks_a_limit(len(writes), parents, settings):

@@ -176,9 +176,12 @@ def test_help_explains_every_setting() -> None:
 
 
 def test_it_listens_on_this_machine_alone(own: Sandbox) -> None:
-    with socket.socket() as other, pytest.raises(OSError, match="refused|unreachable"):
+    with socket.socket() as other:
         other.settimeout(2)
-        other.connect(("127.0.0.2", own.port))
+
+        code = other.connect_ex(("127.0.0.2", own.port))
+
+    assert code != 0
 
 
 def test_nothing_of_the_project_imports_the_sandbox() -> None:
@@ -212,7 +215,7 @@ def test_the_readme_lists_every_setting_with_its_default(own: Sandbox) -> None:
 
 
 def test_the_readme_lists_every_fault_of_every_call() -> None:
-    expected = {call: {fault for fault in faults} for call, faults in FAULTS.items()}
+    expected = {call: set(faults) for call, faults in FAULTS.items()}
 
     found = {call: {word.strip("`, ") for word in cells[0].split(",")} for call, cells in documented("Faults").items()}
 

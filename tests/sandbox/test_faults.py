@@ -228,7 +228,10 @@ def test_the_copy_follows_salesforce_with_a_lag(sandbox: Sandbox) -> None:
     sandbox.settings(replication_seconds=0.2)
     fault = sandbox.fault("replication", "stall")
     [key] = sandbox.stage(1, offset=650, day="DATE'2031-07-07'")
-    question = f"SELECT vor_start_date_c, _fivetran_synced, system_modstamp FROM crm.salesforce.product_property_c WHERE reverse_etl_id_c = '{key}'"
+    question = (
+        "SELECT vor_start_date_c, _fivetran_synced, system_modstamp FROM crm.salesforce.product_property_c"
+        f" WHERE reverse_etl_id_c = '{key}'"
+    )
     before = sandbox.seq()
 
     sandbox.send()

@@ -227,13 +227,14 @@ def test_a_dry_run_looks_successful_and_changes_nothing(sandbox: Sandbox) -> Non
     assert run["records_updated"] == run["records_processed"]
     assert run["sync_trigger_reason"]["ui_tag"] == "Dry Run"
     assert sandbox.census("GET", f"sync_runs/{run['id']}/records").status_code == 404
-    assert not [entry for entry in sandbox.journal("salesforce.transaction", before)]
+    assert sandbox.journal("salesforce.transaction", before) == []
 
 
 def test_the_regular_property_sync_repeats_the_mistake_of_the_incident(sandbox: Sandbox) -> None:
     """It runs its SQL, which knows no products: a property that has some loses them."""
     [victim] = sandbox.soql(
-        "SELECT Snappt_Property_ID__c FROM Product_Property__c WHERE fraud_detection_enabled__c = TRUE AND CreatedDate < 2025-01-01T00:00:00Z LIMIT 1"
+        "SELECT Snappt_Property_ID__c FROM Product_Property__c"
+        " WHERE fraud_detection_enabled__c = TRUE AND CreatedDate < 2025-01-01T00:00:00Z LIMIT 1"
     )["records"]
     number = victim["Snappt_Property_ID__c"]
     dataset = sandbox.census("GET", f"datasets/{DATASET}").json()["data"]
@@ -245,7 +246,8 @@ def test_the_regular_property_sync_repeats_the_mistake_of_the_incident(sandbox: 
     sandbox.census("PATCH", f"datasets/{DATASET}", json={"query": dataset["query"]})
     assert (run["source_record_count"], run["records_updated"]) == (1, 1)
     [after] = sandbox.soql(
-        f"SELECT fraud_detection_enabled__c, fraud_detection_start_date__c FROM Product_Property__c WHERE Snappt_Property_ID__c = '{number}'"
+        "SELECT fraud_detection_enabled__c, fraud_detection_start_date__c FROM Product_Property__c"
+        f" WHERE Snappt_Property_ID__c = '{number}'"
     )["records"]
     assert after["fraud_detection_enabled__c"] is False
     assert after["fraud_detection_start_date__c"] is None

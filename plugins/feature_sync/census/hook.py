@@ -193,7 +193,7 @@ class _RetryLaterError(CensusUnavailableError):
         self.seconds = seconds
 
 
-_backoff = tenacity.wait_exponential_jitter(initial=0.5, max=20, jitter=1)
+_backoff = tenacity.wait_exponential_jitter(multiplier=0.5, max=20, jitter=1)
 
 
 def _wait_before_retry(state: tenacity.RetryCallState) -> float:

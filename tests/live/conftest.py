@@ -1,0 +1,36 @@
+"""One real Airflow with a sandbox for all live tests: starting it takes longer than a small run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from laptop.stack import Stack
+from tests.live.runs import LiveAirflow
+
+ENVIRONMENT = {
+    "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.5",
+    "FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS": "1.5",
+    "FEATURE_SYNC_COPY_POLL_SECONDS": "1",
+}
+SANDBOX = {"census_queue_seconds": 0.2, "census_work_seconds": 0.5, "rollup_seconds": 1.0, "replication_seconds": 1.0}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("stack")
+    output = {"FEATURE_SYNC_OUTPUT_PATH": str(folder / "output")}
+    with Stack(folder, environment=ENVIRONMENT | output, sandbox_settings=SANDBOX) as running:
+        running.airflow.wait_for_dag("product_feature_backfill")
+        running.airflow.unpause("product_feature_backfill")
+        yield running
+
+
+@pytest.fixture
+def live(stack: Stack) -> Iterator[LiveAirflow]:
+    """The stack with the sandbox's settings and faults as they were at its start."""
+    described = stack.sandbox.request("GET", "settings/described")
+    stack.sandbox.settings(**{name: row["default"] for name, row in described.items()} | SANDBOX)
+    stack.sandbox.faults.clear()
+    yield LiveAirflow(stack, Path(stack.folder) / "output")
+    stack.sandbox.faults.clear()

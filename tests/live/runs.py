@@ -1,0 +1,96 @@
+"""What a live test does with Airflow: start runs, wait for them, read what they left behind."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from feature_sync.run_files import folder_name
+from laptop.airflow_client import DagRun, TaskInstance
+from laptop.stack import Stack
+from sandbox.seed import org_records
+from tests.live.invariants import read_batches
+
+DAG_ID = "product_feature_backfill"
+INCIDENT_DAY = "2025-11-21"
+
+
+def incident_ids(start: int, count: int) -> list[str]:
+    """Property ids of the incident, ``count`` of them from the ``start``-th on, in the order of a payload."""
+    ids = sorted(
+        record["Reverse_ETL_ID__c"]
+        for record in org_records()
+        if record["CreatedDate"].date().isoformat() == INCIDENT_DAY and not record["IsDeleted"]
+    )
+    return ids[start : start + count]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run that has been started."""
+
+    airflow: "LiveAirflow"
+    run_id: str
+    began_after: int
+
+    @property
+    def folder(self) -> Path:
+        return self.airflow.output / folder_name(self.run_id)
+
+    def wait(self, timeout: float = 240, on_progress: Callable[[DagRun, Sequence[TaskInstance]], None] | None = None) -> str:
+        """The state the run ended in."""
+        return self.airflow.stack.airflow.wait_for_run(DAG_ID, self.run_id, timeout=timeout, on_progress=on_progress).state
+
+    def tasks(self, task_id: str) -> list[TaskInstance]:
+        return self.airflow.stack.airflow.task_instances(DAG_ID, self.run_id, task_id=task_id)
+
+    def task(self, task_id: str, map_index: int = -1) -> TaskInstance:
+        return self.airflow.stack.airflow.task_instance(DAG_ID, self.run_id, task_id, map_index)
+
+    def error(self, task_id: str, map_index: int = -1) -> str:
+        return self.airflow.stack.airflow.error_text(DAG_ID, self.run_id, self.task(task_id, map_index)) or ""
+
+    def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
+        entries = self.airflow.stack.airflow.task_log(DAG_ID, self.run_id, task_id, try_number, map_index=map_index)
+        return "\n".join(str(entry.get("event", "")) for entry in entries)
+
+    def clear(self, tasks: Sequence[str | tuple[str, int]], *, only_failed: bool = False) -> int:
+        return self.airflow.stack.airflow.clear(DAG_ID, self.run_id, tasks, include_downstream=True, only_failed=only_failed)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Everything since the run was started."""
+        return self.airflow.stack.sandbox.journal(self.began_after)
+
+    def batches(self) -> dict[int, frozenset[str]]:
+        return read_batches(self.folder)
+
+    def validation(self) -> dict[str, Any]:
+        return json.loads((self.folder / "validation.json").read_text())
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAirflow:
+    """The stack as a user of the DAG has it."""
+
+    stack: Stack
+    output: Path
+
+    def trigger(self, **conf: Any) -> LiveRun:
+        journal = self.stack.sandbox.journal()
+        return LiveRun(self, self.stack.airflow.trigger(DAG_ID, conf), journal[-1]["seq"] if journal else 0)
+
+    def trigger_ids(self, ids: Sequence[str], **conf: Any) -> LiveRun:
+        return self.trigger(scope="property_ids", property_ids=list(ids), **conf)
+
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Return when Salesforce has not been written to for ``seconds``."""
+        transactions = self.stack.sandbox.journal(kind="salesforce.transaction")
+        if transactions:
+            last = datetime.fromisoformat(transactions[-1]["at"])
+            time.sleep(max(0.0, seconds - (datetime.now(UTC) - last).total_seconds()))
+
+    def settings(self, **changes: Any) -> Mapping[str, Any]:
+        return self.stack.sandbox.settings(**changes)

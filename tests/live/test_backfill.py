@@ -1,0 +1,97 @@
+"""Whole runs of ``product_feature_backfill`` on a live scheduler; ``dag.test()`` ignores pools and could prove none of this."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from laptop.airflow_client import DagRun, TaskInstance
+from tests.live.invariants import accepted_keys, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs
+from tests.live.runs import LiveAirflow, incident_ids
+
+pytestmark = pytest.mark.live
+WAIT = 3
+
+
+def test_a_run_of_several_batches_keeps_every_invariant(live: LiveAirflow) -> None:
+    live.settings(census_work_seconds=5.0)  # longer than the inline poll, so that every send defers
+    ids = incident_ids(0, 73)
+    seen: Counter[str] = Counter()
+
+    def look(_run: DagRun, tasks: Sequence[TaskInstance]) -> None:
+        if any(task.task_id == "batch.send" and task.state == "deferred" for task in tasks):
+            seen["looks at a waiting batch"] += 1
+            seen["running"] += sum(task.state == "running" for task in tasks)
+
+    run = live.trigger_ids(ids, batch_size=25, wait_seconds=WAIT)
+    state = run.wait(on_progress=look)
+
+    assert state == "success", run.error("validate")
+    journal, batches = run.journal(), run.batches()
+    runs = read_runs(journal)
+    assert [len(keys) for keys in batches.values()] == [25, 25, 23]
+    assert_one_at_a_time(runs, WAIT)
+    assert_staged_alone(journal, runs, batches.values())
+    assert first_pass(runs, batches) == [1, 2, 3]
+    assert len(runs) == 3
+    assert accepted_keys(journal) == set(ids)
+    validation = run.validation()
+    assert validation["result"] == "0 properties with mismatched feature data"
+    assert validation["properties_checked"] == 73
+    assert validation["records"] == {"in_scope": 73, "sent": 73, "rejected": 0, "not_sent": 0}
+    assert [task.label for task in run.tasks("batch.send")] == [
+        "batch 001: records 1-25",
+        "batch 002: records 26-50",
+        "batch 003: records 51-73",
+    ]
+    assert seen["looks at a waiting batch"] >= 3
+    assert seen["running"] == 0, "a worker slot was held while a batch was on its way"
+
+
+def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> None:
+    run = live.trigger_ids(incident_ids(200, 60), batch_size=51, wait_seconds=WAIT)
+    state = run.wait()
+
+    journal = run.journal()
+    transactions = [entry for entry in journal if entry["kind"] == "salesforce.transaction"]
+    assert state == "failed"
+    assert [(entry["records"], entry["rejected"]) for entry in transactions] == [(51, 51), (9, 0)]
+    assert [task.state for task in run.tasks("batch.send")] == ["failed", "success"]
+    assert "batch 001: records 1-51" in run.error("batch.send", 0)
+    assert 'the "Product Property | After | Rollup Flow" process failed' in run.error("batch.send", 0)
+    assert run.task("validate").state == "failed"
+    assert "batch 001: records 1-51 did not succeed" in run.error("validate")
+    assert run.validation()["records"] == {"in_scope": 60, "sent": 9, "rejected": 51, "not_sent": 0}
+    assert run.validation()["properties_mismatched"] > 40
+
+
+def test_50_records_pass_the_flow(live: LiveAirflow) -> None:
+    run = live.trigger_ids(incident_ids(200, 50), batch_size=50, wait_seconds=WAIT)
+
+    assert run.wait() == "success", run.error("validate")
+    assert [task.label for task in run.tasks("batch.send")] == ["batch 001: records 1-50"]
+
+
+def test_waits_that_are_too_short_meet_a_locked_record(live: LiveAirflow) -> None:
+    live.settings(rollup_seconds=20.0)
+    live.wait_until_quiet(20.0)
+
+    run = live.trigger_ids(incident_ids(300, 20), batch_size=10, wait_seconds=0)
+    state = run.wait()
+
+    errors = [entry["error"] for entry in run.journal() if entry["kind"] == "salesforce.transaction"]
+    assert state == "failed"
+    assert errors[0] is None
+    assert "UNABLE_TO_LOCK_ROW" in errors[1]
+    assert "UNABLE_TO_LOCK_ROW" in run.error("batch.send", 1)
+
+
+def test_a_wrong_run_config_is_refused_before_anything_is_written(live: LiveAirflow) -> None:
+    run = live.trigger_ids(["no-such-property", *incident_ids(0, 2)], batchsize=5)
+    state = run.wait()
+
+    assert state == "failed"
+    assert "'batchsize' is not a parameter" in run.error("check_preconditions")
+    assert [entry for entry in run.journal() if entry["kind"] == "warehouse.statement"] == []
+    assert [task.state for task in run.tasks("freeze_payload")] == ["upstream_failed"]
+    assert run.task("validate").state == "upstream_failed"
