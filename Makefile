@@ -32,23 +32,23 @@ run: $(INSTALLED)
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION)
 
-down status: $(INSTALLED)
-	@$(PYTHON) -m laptop $@
+# Without .venv nothing can be running, and stopping must not wait for an installation.
+down status:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
 	$(PYTHON) -m pytest
 
 lint: $(INSTALLED)
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
 
 format: $(INSTALLED)
-	$(VENV)/bin/ruff check --fix .
-	$(VENV)/bin/ruff format .
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
 
-clean:
-	@if [ -d .laptop ] && [ -x $(PYTHON) ]; then $(PYTHON) -m laptop down; fi
+clean: down
 	rm -rf .laptop output .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
@@ -72,7 +72,7 @@ $(INSTALLED): requirements-dev.txt
 		echo "Making $(VENV) with $$($$python --version) ..."; \
 		$$python -m venv --clear $(VENV) || exit 1; \
 	fi
-	@echo 'Installing requirements-dev.txt ...'
+	@echo 'Installing requirements-dev.txt (a minute or two) ...'
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --compile-bytecode --requirement requirements-dev.txt
+	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode --requirement requirements-dev.txt
 	@touch $@

@@ -68,7 +68,14 @@ def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal:
     run_id = stack.airflow.trigger(dag_id, conf, note="make run")
     terminal.line(f"{dag_id}, run {run_id}")
     started = datetime.now(UTC)
-    progress = Progress(started, lambda task, number: stack.airflow.error_text(dag_id, run_id, task, try_number=number))
+
+    def error_of(task: TaskInstance, number: int) -> str | None:
+        try:
+            return stack.airflow.error_text(dag_id, run_id, task, try_number=number)
+        except AirflowError as unreadable:
+            return f"(its log cannot be read: {unreadable})"
+
+    progress = Progress(started, error_of)
 
     def tell(_run: DagRun, tasks: Sequence[TaskInstance]) -> None:
         now = datetime.now(UTC)

@@ -37,7 +37,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 AIRFLOW_PORT = 8080
 SANDBOX_PORT = 18100
 POOL = "census_sync"
-START_LIMIT_SECONDS = 180
+START_LIMIT_SECONDS = 300
 GRACE_SECONDS = 6
 
 # The log servers (one each for scheduler and triggerer) listen on every address; on one machine nobody needs them.
@@ -180,6 +180,7 @@ class Stack:
     def _start(self) -> None:
         deadline = time.monotonic() + START_LIMIT_SECONDS
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
         self._leash = Leash(PROJECT)
         usual_port, usual_sandbox_port = (AIRFLOW_PORT, SANDBOX_PORT) if self._usual_ports else (None, None)
         port = choose_port(usual_port) if self._port is None else require_port(self._port)

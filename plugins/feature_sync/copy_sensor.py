@@ -29,8 +29,8 @@ def check_copy(run_id: str, settings: Settings) -> CopyState:
     if not state.is_fresh and state.since_last_send.total_seconds() > settings.copy_limit_seconds:
         raise CopyStalledError(
             f"{settings.salesforce_table} does not show what was sent: {state.records_stale:,} of {state.records_sent:,} records "
-            f"have not changed there. The last was sent {state.since_last_send} ago, the limit is {settings.copy_limit_seconds:,} "
-            f"s; the newest row was replicated at {state.synced_at}. Nothing was validated. Either the replication of Salesforce "
+            f"have not changed there. The last was sent {state.since_last_send} ago, the limit is {settings.copy_limit_seconds:,}"
+            f" s; the newest row was replicated at {state.synced_at}. Nothing was validated. Either the replication of Salesforce "
             "into the warehouse stands still: see to it, then clear this task with its downstream tasks. Or Census reported "
             "records as updated that never reached Salesforce: look one up there, then clear the 'send' tasks of their batches."
         )
