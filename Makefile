@@ -37,7 +37,7 @@ down status:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

@@ -11,7 +11,8 @@ compares Salesforce with the warehouse and fails if one property differs.
 CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows what was sent; validates.
 
 **A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
-clear that one `send` task *with downstream*: the same records of this run are sent again, nothing else, and `validate` runs anew.
+clear that one `send` task *with downstream*: what was not accepted of this batch is sent again, nothing else, and `validate` runs
+anew. Batches that were held back after several failures say so; clear all failed tasks ("only failed") to send exactly them.
 
 **Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes once a batch was sent. A `send` task looks
 in Census for a run that it had started before it starts one, and never starts one while another is active or too soon after it.
@@ -20,18 +21,20 @@ in Census for a run that it had started before it starts one, and never starts o
 if the task is cleared later, it takes that run up instead of sending the batch twice.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, chain, conf, dag, get_current_context, task, task_group
 
-from feature_sync import payload, preconditions, validation
+from feature_sync import payload, preconditions
 from feature_sync.census.operators import CensusBatchOperator
 from feature_sync.census.sensors import BatchTurnSensor
-from feature_sync.copy_sensor import SalesforceCopySensor
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.settings import CENSUS_POOL
 from feature_sync.trigger_form import BACKFILL_PARAMS
+from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
+
+MOST_WAIT = timedelta(days=7)
 
 
 def run_day() -> date:
@@ -71,28 +74,27 @@ def product_feature_backfill() -> None:
             "wait_seconds": "{{ params.wait_seconds }}",
             "map_index_template": "{{ task.batch.label }}",
         }
-        wait_for_turn = BatchTurnSensor(task_id="wait_for_turn", send_task_id="batch.send", **shared)
-        # The weight lets the batch whose turn it is start before the sensors of later ones.
-        send = CensusBatchOperator(task_id="send", pool=CENSUS_POOL, priority_weight=100, weight_rule="absolute", **shared)
+        wait_for_turn = BatchTurnSensor(task_id="wait_for_turn", send_task_id="batch.send", timeout=MOST_WAIT, **shared)
+        send = CensusBatchOperator(
+            task_id="send",
+            on_batch_failure="{{ params.on_batch_failure }}",
+            max_consecutive_failures="{{ params.max_consecutive_failures }}",
+            pool=CENSUS_POOL,
+            priority_weight=100,  # the batch whose turn it is starts before the sensors of later ones
+            weight_rule="absolute",
+            **shared,
+        )
         wait_for_turn >> send
 
-    @task
-    def validate(batches: Any, run_id: Any = None) -> dict:
-        return validation.validate(run_id, batches, run_day())
-
     planned = plan_batches()
-    # All batches are done, well or badly; plan_batches is the success that the rule asks for when every batch failed.
+    sent = batch.expand(batch=planned)
+    # Both run when all batches are done, well or badly; plan_batches is the success that the rule asks for when all failed.
     wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    chain(
-        check_preconditions(),
-        freeze_payload(),
-        export_csv(),
-        planned,
-        batch.expand(batch=planned),
-        wait_for_copy,
-        validate(planned),
-    )
+    validate = ValidationOperator(task_id="validate", batches=planned, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    chain(check_preconditions(), freeze_payload(), export_csv(), planned, sent, wait_for_copy, validate)
+    # Clearing only the failed tasks leaves a green wait_for_copy as it is, so validate has to wait for the batches itself.
     planned >> wait_for_copy
+    sent >> validate
 
 
 product_feature_backfill()

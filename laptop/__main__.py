@@ -1,6 +1,7 @@
 """The command line: ``python -m laptop run|up|down|status``; `make` calls it."""
 
 import argparse
+import os
 import sys
 
 from laptop.airflow_client import AirflowError
@@ -31,21 +32,29 @@ def main(arguments: list[str]) -> int:
     terminal = Terminal(sys.stdout)
     try:
         with signals_as_exceptions():
-            match chosen.command:
-                case "run":
-                    return run(FOLDER / "run", terminal, port=chosen.port)
-                case "up":
-                    return up(FOLDER / "up", terminal, port=chosen.port)
-                case "down":
-                    return down(FOLDER / "up", terminal)
-                case _:
-                    return status(FOLDER / "up", terminal)
+            return _obey(chosen, terminal)
     except (ComponentError, PortError, BusyError, AirflowError, SandboxError) as failure:
         terminal.line(str(failure), RED)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone, as in `make up | head`; nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Interrupted as interrupted:
         terminal.line("Interrupted; everything that was started has been stopped.")
         return int(interrupted.code or 1)
+
+
+def _obey(chosen: argparse.Namespace, terminal: Terminal) -> int:
+    match chosen.command:
+        case "run":
+            return run(FOLDER / "run", terminal, port=chosen.port)
+        case "up":
+            return up(FOLDER / "up", terminal, port=chosen.port)
+        case "down":
+            return down(FOLDER / "up", terminal)
+        case _:
+            return status(FOLDER / "up", terminal)
 
 
 if __name__ == "__main__":

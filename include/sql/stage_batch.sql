@@ -6,5 +6,6 @@ SELECT
     {% endfor %}
     run_id,
     batch_number
-FROM {{ settings.payload_table }}
-WHERE run_id = :run_id AND batch_number = :batch_number
+FROM (
+    {% include "fragments/batch_records.sql" %}
+) AS batch

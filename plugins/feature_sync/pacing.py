@@ -23,12 +23,13 @@ class Pause:
     active_run: SyncRun | None = None
 
 
-def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: float) -> Pause | None:
+def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: float, run_limit_seconds: float) -> Pause | None:
     """
     Say whether a run may start now.
 
     Runs started by others count like our own, because the Flow in Salesforce does not care who wrote the records.
-    Skipped runs and dry runs write nothing, so no time has to pass after them.
+    Skipped runs and dry runs write nothing, so no time has to pass after them. A run whose status the API does not document may
+    be active, but not for ever: ``run_limit_seconds`` after its last change it counts as ended.
 
     :param runs: the sync's newest runs, in any order.
     :param now: Census's time of day.
@@ -36,7 +37,8 @@ def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: floa
     """
     seen = list(runs)
     for run in seen:
-        if run.may_be_active:
+        unknown_since = run.updated_at or run.created_at
+        if run.is_active or (run.may_be_active and now - unknown_since < timedelta(seconds=run_limit_seconds)):
             return Pause(f"Census run {run.id} is {run.raw_status}", active_run=run)
     ended = [run for run in seen if run.ended_at and run.status is not RunStatus.SKIPPED and not run.is_dry_run]
     if not ended:

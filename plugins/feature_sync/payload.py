@@ -33,6 +33,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     with Warehouse(settings) as warehouse:
         warehouse.execute("create_payload_table")
         warehouse.execute("create_sync_log_table")
+        warehouse.execute("create_rejection_table")
         warehouse.execute("delete_unsent_payload", {"run_id": run_id})
         warehouse.execute("freeze_payload", {**scope_parameters(config), "run_id": run_id, "batch_size": config.batch_size})
         facts = warehouse.fetch_one("check_payload", {"run_id": run_id})
@@ -51,16 +52,15 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
     :raises CsvError: the file has other records than the payload.
     """
     settings = load_settings()
-    files = run_files(settings, run_id, day)
+    files = run_files(settings, run_id)
+    full_csv = files.full_csv(day)
     with Warehouse(settings) as warehouse:
         expected = warehouse.fetch_one("check_payload", {"run_id": run_id})["records"]
-        records = write_csv(files.full_csv, warehouse.stream("select_payload", {"run_id": run_id}))
+        records = write_csv(full_csv, warehouse.stream("select_payload", {"run_id": run_id}))
     if records != expected:
-        raise CsvError(
-            f"{files.full_csv.name} has {records:,} records, the payload {expected:,}. Clear this task to write it again."
-        )
-    log.info("Written: %s records to %s", f"{records:,}", files.full_csv)
-    return {"folder": str(files.folder), "full_csv": str(files.full_csv), "records": records}
+        raise CsvError(f"{full_csv.name} has {records:,} records, the payload {expected:,}. Clear this task to write it again.")
+    log.info("Written: %s records to %s", f"{records:,}", full_csv)
+    return {"folder": str(files.folder), "full_csv": str(full_csv), "records": records}
 
 
 def plan_batches(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:
@@ -72,14 +72,14 @@ def plan_batches(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[s
     """
     config = parse_run_config(conf)
     settings = load_settings()
-    files = run_files(settings, run_id, day)
+    files = run_files(settings, run_id)
     with Warehouse(settings) as warehouse:
         rows = warehouse.fetch_all("select_batches", {"run_id": run_id})
         facts = warehouse.fetch_one("check_payload", {"run_id": run_id})
         summary = warehouse.fetch_one("summarize_payload", {"run_id": run_id})
     batches = [Batch(row["batch_number"], row["first_record"], row["last_record"]) for row in rows]
     check_plan(batches, facts["records"], config.batch_size)
-    split_csv(files.full_csv, files.batch_folder, batches)
+    split_csv(files.full_csv(day), files.batch_folder, batches)
     seconds = estimate_seconds(len(batches), config.wait_seconds)
     totals = {
         "run_id": run_id,

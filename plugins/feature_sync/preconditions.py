@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from feature_sync.census.errors import CensusError
+from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.guards import GuardError, sync_problems
 from feature_sync.run_config import RunConfig, RunConfigError, check_size, parse_run_config
@@ -23,6 +23,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     :returns: how many records are in scope, and of which scope.
     :raises RunConfigError: a parameter, or the scope it describes, is not usable.
     :raises GuardError: the Census sync is not as a run needs it.
+    :raises CensusUnavailableError: Census does not answer now.
     """
     config = parse_run_config(conf)
     settings = load_settings()
@@ -49,6 +50,8 @@ def scope_parameters(config: RunConfig) -> dict[str, str | bool | None]:
 def _census_problems(settings: Settings) -> list[str]:
     try:
         sync = CensusHook().get_sync(settings.census_sync_id)
+    except CensusUnavailableError:
+        raise
     except CensusError as error:
         return [f"Census sync {settings.census_sync_id} cannot be read: {error}"]
     return sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object)

@@ -6,15 +6,14 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from feature_sync.batches import PlanError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
-from feature_sync.copy_sensor import CopyStalledError
 from feature_sync.csv_files import CsvError
 from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
-from feature_sync.outcome import BatchFailedError, BatchSkippedError
+from feature_sync.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
 from feature_sync.run_config import RunConfigError
 from feature_sync.sending import NotTriggeredError, StagingError
 from feature_sync.settings import SettingsError
-from feature_sync.validation import ValidationError
+from feature_sync.validation import CopyStalledError, ValidationError
 from feature_sync.warehouse import StatementError
 
 RETRIES = 3
@@ -38,11 +37,13 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(GuardError, "a person has to correct what the guard found"),
         _fail(PlanError, "the payload is frozen and stays as it is"),
         _fail(CsvError, "the payload is frozen and stays as it is"),
-        _fail(BatchFailedError, "the same records would be rejected again"),
+        _fail(BatchFailedError, "the same records would be rejected again, or nobody knows"),
+        _fail(BatchHaltedError, "a person has to look at the failures before"),
         _fail(ValidationError, "the difference has to be looked at"),
         _fail(CopyStalledError, "the limit has passed already"),
         _fail(CensusAuthError, "the token stays wrong"),
         _fail(CensusRefusedError, "the request stays wrong"),
+        _retry(BatchLockedError, "the lock will be gone; only the rejected rows are sent again"),
         _retry(CensusError, "Census may answer next time"),
         _retry(BatchSkippedError, "the other run will have ended"),
         _retry(NotTriggeredError, "Census may answer next time"),

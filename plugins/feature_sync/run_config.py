@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 MAX_BATCH_SIZE = 200
 """Salesforce's Bulk API runs each chunk of 200 records as a transaction of its own, so a larger batch is never one batch."""
 MAX_WAIT_SECONDS = 3600
+MAX_CONSECUTIVE_FAILURES = 1000
 MAX_PROPERTY_IDS = 10_000
 MAX_SHOWN = 80
 """Characters of a wrong value that a message repeats."""
@@ -26,6 +27,8 @@ DEFAULTS: Mapping[str, Any] = {
     "property_ids": [],
     "batch_size": 50,
     "wait_seconds": 150,
+    "on_batch_failure": "continue",
+    "max_consecutive_failures": 3,
     "unmatched": "send_false",
 }
 
@@ -55,6 +58,13 @@ class Unmatched(StrEnum):
     SKIP = "skip"
 
 
+class OnBatchFailure(StrEnum):
+    """What a failed batch does to the later ones."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
 class RunConfigError(ValueError):
     """The run config is not usable. ``problems`` has one sentence for each thing that is wrong."""
 
@@ -74,6 +84,8 @@ class RunConfig:
     property_ids: tuple[str, ...]
     batch_size: int
     wait_seconds: int
+    on_batch_failure: OnBatchFailure
+    max_consecutive_failures: int
     unmatched: Unmatched
 
     @property
@@ -112,6 +124,8 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
     property_ids = _ids(values, problems)
     batch_size = _whole_number(values, "batch_size", 1, MAX_BATCH_SIZE, problems)
     wait_seconds = _whole_number(values, "wait_seconds", 0, MAX_WAIT_SECONDS, problems)
+    on_batch_failure = _choice(values, "on_batch_failure", OnBatchFailure, problems)
+    max_failures = _whole_number(values, "max_consecutive_failures", 1, MAX_CONSECUTIVE_FAILURES, problems)
 
     if scope is Scope.CREATED_BETWEEN:
         for key in ("created_from", "created_to"):
@@ -129,9 +143,20 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
         if scope is not None and values[key] and scope is not owner:
             problems.append(f"{key} is set, but scope is {scope}; leave it empty or choose scope {owner}.")
 
-    if problems or strategy is None or scope is None or unmatched is None:
+    if problems or strategy is None or scope is None or unmatched is None or on_batch_failure is None:
         raise RunConfigError(problems)
-    return RunConfig(strategy, scope, created_from, created_to, property_ids, batch_size, wait_seconds, unmatched)
+    return RunConfig(
+        strategy=strategy,
+        scope=scope,
+        created_from=created_from,
+        created_to=created_to,
+        property_ids=property_ids,
+        batch_size=batch_size,
+        wait_seconds=wait_seconds,
+        on_batch_failure=on_batch_failure,
+        max_consecutive_failures=max_failures,
+        unmatched=unmatched,
+    )
 
 
 def count_batches(records: int, batch_size: int) -> int:

@@ -20,15 +20,13 @@ class RunFiles:
     Paths of one run's files.
 
     :param folder: the run's folder.
-    :param day: the UTC day in the name of the full CSV.
     """
 
     folder: ObjectStoragePath
-    day: date
 
-    @property
-    def full_csv(self) -> ObjectStoragePath:
-        return self.folder / f"feature_backfill_{self.day:%Y%m%d}.csv"
+    def full_csv(self, day: date) -> ObjectStoragePath:
+        """:param day: the run's day in UTC."""
+        return self.folder / f"feature_backfill_{day:%Y%m%d}.csv"
 
     @property
     def batch_folder(self) -> ObjectStoragePath:
@@ -43,12 +41,16 @@ class RunFiles:
         return self.folder / "validation.json"
 
     @property
+    def rejected_records(self) -> ObjectStoragePath:
+        return self.folder / "rejected_records.csv"
+
+    @property
     def mismatches(self) -> ObjectStoragePath:
         return self.folder / "mismatches.csv"
 
 
-def run_files(settings: Settings, run_id: str, day: date) -> RunFiles:
-    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(run_id), day)
+def run_files(settings: Settings, run_id: str) -> RunFiles:
+    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(run_id))
 
 
 def folder_name(run_id: str) -> str:

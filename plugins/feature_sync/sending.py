@@ -3,7 +3,8 @@
 Whether a batch was sent is never remembered here but read from the sync log, the batch table and Census, so that whoever
 comes after a crash finds the same answer:
 
-- no open attempt in the sync log: the batch waits to be sent (again);
+- no open attempt in the sync log: the batch waits to be sent (again). After an attempt of which Salesforce rejected some rows,
+  only those are;
 - an open attempt: the batch was staged and a trigger was about to be sent, or was. The run it started, if there is one, has an
   id above ``previous_sync_run_id`` and is adopted; a second trigger is sent only when there is none.
 """
@@ -11,15 +12,17 @@ comes after a crash finds the same answer:
 import logging
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from feature_sync.batches import Batch
 from feature_sync.census.errors import CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
-from feature_sync.census.models import UI_TAG_API, RunStatus, SyncRun, SyncRunPage
-from feature_sync.outcome import AttemptStatus, Outcome, judge, summarize_reasons
+from feature_sync.census.models import UI_TAG_API, RowRecord, RunStatus, SyncRun, SyncRunPage
+from feature_sync.failure_policy import FailurePolicy
+from feature_sync.outcome import AttemptStatus, BatchHaltedError, Outcome, count_row_results, has_row_results, judge
 from feature_sync.pacing import Pause, pause_before_next
 from feature_sync.sync_log import Attempt, SyncLog
-from feature_sync.warehouse import Warehouse
+from feature_sync.warehouse import Parameters, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +31,8 @@ TRIGGERS = 3
 LOOKUP_SECONDS = 10.0
 """How long a run is looked for whose trigger was not answered, before it counts as not started (assumed; not documented)."""
 LOOKUP_PAUSE = 2.0
-RECORDS_LOOKS = 4
-"""How often row records are asked for: they appear a moment after the run has ended (assumed; Census documents no limit)."""
-RECORDS_PAUSE = 2.0
+RECORDS_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between looks for row records: they appear a moment after the run has ended (assumed; Census documents no limit)."""
 
 
 class StagingError(RuntimeError):
@@ -48,6 +50,7 @@ class BatchSender:
 
     :param sync_id: the Census sync whose source is the batch table.
     :param wait_seconds: least time from the end of one Census run to the start of the next.
+    :param series: 0, or when the batch's task was cleared how often it had been tried before; see `Attempt`.
     """
 
     warehouse: Warehouse
@@ -56,53 +59,58 @@ class BatchSender:
     run_id: str
     batch: Batch
     wait_seconds: float
+    policy: FailurePolicy
+    series: int = 0
 
     def begin(self) -> Attempt | Pause:
         """
         Take up the run that a former try started, or start one if that is allowed now.
 
-        :returns: the attempt, with the id of its run; or why no run may start yet.
+        :returns: the attempt, with the id of its run; the attempt that has succeeded already, when a former try died after it had
+            written that down; or why no run may start yet.
+        :raises BatchHaltedError: the failure policy holds the batch back.
         :raises StagingError: the warehouse did not stage what it should; nothing was triggered.
         :raises NotTriggeredError: Census did not answer, and started nothing.
         :raises CensusError: Census refused, or could not be asked.
         """
-        attempt = self._log.last_attempt(self.run_id, self.batch.number)
-        if attempt and attempt.is_open:
-            run = self._find_run(attempt, self.census.list_runs(self.sync_id))
-            if run:
-                log.info(
-                    "%s: found Census run %s of attempt %s, which is %s", self.batch.label, run.id, attempt.number, run.raw_status
-                )
-                return self._log.record(replace(attempt, sync_run_id=run.id))
+        attempts = self._log.last_attempts(self.run_id)
+        last = attempts.get(self.batch.number)
+        if last and last.status is AttemptStatus.SUCCEEDED and last.series == self.series:
+            log.info("%s: attempt %s has succeeded already", self.batch.label, last.number)
+            return last
+        if last and last.is_open:
+            if run := self._find_run(last, self.census.list_runs(self.sync_id)):
+                log.info("%s: attempt %s is Census run %s (%s)", self.batch.label, last.number, run.id, run.raw_status)
+                return self._log.record(replace(last, sync_run_id=run.id, series=self.series))
+            reason = "A former try ended before Census started a run."
+            last = self._log.record(replace(last, status=AttemptStatus.NOT_SENT, reason=reason))
+        if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.series):
+            self._log.record(self._next_attempt(last, AttemptStatus.HALTED, reason=f"It was held back: {reason}."))
+            raise BatchHaltedError(
+                f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear the failed tasks of "
+                "this run ('only failed', with downstream): exactly the batches that failed or were held back are sent."
+            )
         if pause := self._pause(self.census.list_runs(self.sync_id)):
             return pause
-        self._stage()
+        keys = self._stage(last)
         page = self.census.list_runs(self.sync_id)
         if pause := self._pause(page):  # somebody else started a run while we staged
             return pause
-        number = attempt.number + (not attempt.is_open) if attempt else 1
-        opened = self._log.record(
-            Attempt(
-                run_id=self.run_id,
-                batch_number=self.batch.number,
-                number=number,
-                status=AttemptStatus.SENDING,
-                records=self.batch.records,
-                previous_sync_run_id=max((run.id for run in page.runs), default=0),
-            )
-        )
-        self._check_staged()
+        newest = max((run.id for run in page.runs), default=0)
+        opened = self._next_attempt(last, AttemptStatus.SENDING, records=len(keys), previous_sync_run_id=newest)
+        self._log.record(opened)
+        self._check_staged(len(keys))
         return self._trigger(opened)
 
     def conclude(self, attempt: Attempt, run: SyncRun) -> Outcome:
         """
-        Judge a run that has ended and write the attempt's final outcome to the sync log.
+        Judge a run that has ended and write the attempt's final outcome, and the rows it left rejected, to the warehouse.
 
         :param attempt: as `begin` gave it.
         """
-        outcome = judge(run, attempt.records)
-        if not outcome.succeeded and (run.records_failed or run.records_invalid):
-            outcome = replace(outcome, reason=f"{outcome.reason} {self._row_reasons(run)}")
+        records = self._fetch_records(run) if has_row_results(run) else []
+        outcome = judge(run, self._staged_keys(attempt.resends_attempt), records)
+        self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
             replace(
                 attempt,
@@ -110,30 +118,61 @@ class BatchSender:
                 records_updated=run.records_updated,
                 records_failed=run.records_failed,
                 records_invalid=run.records_invalid,
+                records_rejected=None if outcome.rejected is None else len(outcome.rejected),
                 reason=outcome.reason or None,
             ),
             run,
         )
         return outcome
 
+    def note_not_sent(self, error: Exception) -> None:
+        """Write down why nothing was sent, unless a run may exist: then its outcome is still to be found out."""
+        last = self._log.last_attempt(self.run_id, self.batch.number)
+        if last is None or not last.is_open:
+            self._log.record(self._next_attempt(last, AttemptStatus.NOT_SENT, reason=str(error)))
+
+    def _next_attempt(self, last: Attempt | None, status: AttemptStatus, **values: Any) -> Attempt:
+        return Attempt(
+            run_id=self.run_id,
+            batch_number=self.batch.number,
+            number=last.number + 1 if last else 1,
+            status=status,
+            series=self.series,
+            resends_attempt=last.next_resends if last else None,
+            **{"records": self.batch.records, **values},
+        )
+
     @property
     def _log(self) -> SyncLog:
         return SyncLog(self.warehouse)
 
     def _pause(self, page: SyncRunPage) -> Pause | None:
-        return pause_before_next(page.runs, page.now, self.wait_seconds)
+        limit = self.warehouse.settings.census_run_limit_seconds
+        return pause_before_next(page.runs, page.now, self.wait_seconds, limit)
 
-    def _stage(self) -> None:
-        self.warehouse.execute("stage_batch", {"run_id": self.run_id, "batch_number": self.batch.number})
-        self._check_staged()
-        log.info("%s: staged in %s", self.batch.label, self.warehouse.settings.batch_table)
+    def _staged_keys(self, resends_attempt: int | None) -> frozenset[str]:
+        rows = self.warehouse.fetch_all("select_batch_keys", self._parameters(resends_attempt))
+        return frozenset(row["upsert_key"] for row in rows)
 
-    def _check_staged(self) -> None:
+    def _parameters(self, resends_attempt: int | None) -> Parameters:
+        return {"run_id": self.run_id, "batch_number": self.batch.number, "resends_attempt": resends_attempt}
+
+    def _stage(self, last: Attempt | None) -> frozenset[str]:
+        resends_attempt = last.next_resends if last else None
+        keys = self._staged_keys(resends_attempt)
+        if not keys or (resends_attempt is None and len(keys) != self.batch.records):
+            raise StagingError(f"{self.batch.label}: its frozen payload has {len(keys):,} records. Nothing was triggered.")
+        self.warehouse.execute("stage_batch", self._parameters(resends_attempt))
+        self._check_staged(len(keys))
+        log.info("%s: staged %s records in %s", self.batch.label, len(keys), self.warehouse.settings.batch_table)
+        return keys
+
+    def _check_staged(self, expected: int) -> None:
         staged = self.warehouse.fetch_one("check_staged_batch", {"run_id": self.run_id, "batch_number": self.batch.number})
-        if staged["records"] != self.batch.records or staged["records_of_batch"] != self.batch.records:
+        if staged["records"] != expected or staged["records_of_batch"] != expected:
             raise StagingError(
                 f"{self.batch.label}: {self.warehouse.settings.batch_table} holds {staged['records']:,} records, of which "
-                f"{staged['records_of_batch']:,} are this batch's; expected {self.batch.records:,}. Nothing was triggered."
+                f"{staged['records_of_batch']:,} are this batch's; expected {expected:,}. Nothing was triggered."
             )
 
     def _trigger(self, attempt: Attempt) -> Attempt:
@@ -165,21 +204,25 @@ class BatchSender:
         """The run that an open attempt started: the one it knows by id, else the first that the API was asked for since."""
         if attempt.sync_run_id is not None:
             return self.census.get_run(attempt.sync_run_id)
-        newest = self._log.newest_possible_run_id(attempt)
+        if attempt.previous_sync_run_id is None:
+            return None
+        oldest, newest = attempt.previous_sync_run_id, self._log.newest_possible_run_id(attempt)
         started = [
             run
             for run in page.runs
-            if run.id > attempt.previous_sync_run_id
+            if run.id > oldest
             and (newest is None or run.id <= newest)
             and run.ui_tag == UI_TAG_API
             and run.status is not RunStatus.SKIPPED
         ]
         return min(started, key=lambda run: run.id, default=None)
 
-    def _row_reasons(self, run: SyncRun) -> str:
-        for look in range(RECORDS_LOOKS):
-            if look:
-                time.sleep(RECORDS_PAUSE)
-            if records := [record for record in self.census.list_records(run.id) if record.status != "succeeded"]:
-                return f"Reasons: {summarize_reasons(records)}."
-        return "Census gives no reasons for single records."
+    def _fetch_records(self, run: SyncRun) -> list[RowRecord]:
+        """All row records of a run; as many as there are after a bounded wait for those that Census has counted."""
+        records: list[RowRecord] = []
+        for pause in (0.0, *RECORDS_PAUSES):
+            time.sleep(pause)
+            records = list(self.census.list_records(run.id))
+            if len(records) >= count_row_results(run):
+                break
+        return records

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     salesforce_table: TableName
     payload_table: TableName
     batch_table: TableName
+    rejection_table: TableName
     sync_log_table: TableName
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")]
     datetime_fields: frozenset[str]

@@ -4,7 +4,16 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from feature_sync.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS, Scope, Strategy, Unmatched
+from feature_sync.run_config import (
+    DEFAULTS,
+    MAX_BATCH_SIZE,
+    MAX_CONSECUTIVE_FAILURES,
+    MAX_WAIT_SECONDS,
+    OnBatchFailure,
+    Scope,
+    Strategy,
+    Unmatched,
+)
 
 DAY: dict[str, Any] = {"type": ["null", "string"], "format": "date"}
 BACKFILL_PARAMS = {
@@ -78,5 +87,23 @@ BACKFILL_PARAMS = {
         minimum=0,
         maximum=MAX_WAIT_SECONDS,
         description="Seconds, at least, from the end of one Census run to the start of the next.",
+    ),
+    "on_batch_failure": Param(
+        DEFAULTS["on_batch_failure"],
+        title="When a batch fails",
+        section="When something fails",
+        enum=[*OnBatchFailure],
+        type="string",
+        values_display={"continue": "continue with the next batch", "stop": "stop: hold back the batches after it"},
+        description="Batches that are held back fail too and say why; clearing the failed tasks sends exactly them.",
+    ),
+    "max_consecutive_failures": Param(
+        DEFAULTS["max_consecutive_failures"],
+        title="Failures in a row",
+        section="When something fails",
+        type="integer",
+        minimum=1,
+        maximum=MAX_CONSECUTIVE_FAILURES,
+        description="So many batches failing one after another hold back the rest, whatever is chosen above.",
     ),
 }

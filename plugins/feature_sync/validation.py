@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from feature_sync.batches import Batch
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 class ValidationError(RuntimeError):
     """Salesforce is not as the run should have left it. The message has the numbers and what to do next."""
+
+
+class CopyStalledError(RuntimeError):
+    """The warehouse's copy of Salesforce did not catch up in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +67,55 @@ def read_copy_state(run_id: str, settings: Settings) -> CopyState:
     return CopyState(row["records_sent"], row["records_stale"], row["synced_at"], row["checked_at"] - last_sent_at)
 
 
-def validate(run_id: str, batches: Iterable[Mapping[str, Any]], day: date) -> dict[str, Any]:
+def check_copy(run_id: str, settings: Settings) -> CopyState:
     """
-    Compare every record of the run with Salesforce; write ``validation.json`` and ``mismatches.csv``.
+    Look whether the copy shows what the run sent.
+
+    :raises CopyStalledError: it does not, for longer than ``copy_limit_seconds``.
+    """
+    state = read_copy_state(run_id, settings)
+    if not state.is_fresh and state.since_last_send.total_seconds() > settings.copy_limit_seconds:
+        raise CopyStalledError(
+            f"{settings.salesforce_table} does not show what was sent: {state.records_stale:,} of {state.records_sent:,} records "
+            f"have not changed there. The last was sent {state.since_last_send} ago (limit {settings.copy_limit_seconds:,} s); "
+            f"the newest row was replicated at {state.synced_at}. Nothing was validated. Either the replication of Salesforce "
+            "into the warehouse stands still: see to it, then clear this task with its downstream tasks. Or Census reported "
+            "records as updated that never reached Salesforce: look one up there, then clear the 'send' tasks of their batches."
+        )
+    return state
+
+
+def export_rejections(warehouse: Warehouse, run_id: str) -> int:
+    """Write the rows of a run that stay rejected to ``rejected_records.csv``. Gives how many there are."""
+    files = run_files(warehouse.settings, run_id)
+    return write_csv(files.rejected_records, warehouse.stream("select_rejections", {"run_id": run_id}))
+
+
+def validate(run_id: str, batches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    Compare every record of the run with Salesforce; write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
     :param batches: the planned batches, as `Batch.as_xcom` gives them.
     :returns: counts, and the result in words.
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked. The files are written even so.
     """
     settings = load_settings()
-    files = run_files(settings, run_id, day)
+    files = run_files(settings, run_id)
     planned = [Batch.from_xcom(batch) for batch in batches]
     with Warehouse(settings) as warehouse:
         copy = warehouse.fetch_one("check_copy", {"run_id": run_id})
         facts = warehouse.fetch_one("validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
         write_csv(files.mismatches, warehouse.stream("select_mismatches", {"run_id": run_id}))
+        export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
     report = _report(run_id, copy, facts, books, settings.fields)
     write_json(files.validation, report)
     log.info("%s\nRESULT: %s", _table(report), report["result"])
     if problems := find_problems(planned, attempts, books, facts):
-        raise ValidationError("\n".join([*problems, f"Details: {files.validation} and {files.mismatches}"]))
+        raise ValidationError(
+            "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
+        )
     return {"result": report["result"], "validation": str(files.validation), "mismatches": str(files.mismatches)}
 
 
@@ -92,7 +123,7 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
     """
     Say of every record whether it was sent, rejected or not sent.
 
-    Of a batch whose outcome is unknown, or whose counters are empty, no record counts as sent.
+    What a former attempt brought into Salesforce counts as sent; an attempt whose rows are not known for sure counts as not sent.
 
     :param attempts: the last attempt at each batch, by batch number.
     """
@@ -100,9 +131,14 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
     for batch in batches:
         in_scope += batch.records
         attempt = attempts.get(batch.number)
-        if attempt and not attempt.is_open:
-            sent += attempt.records_updated or 0
-            rejected += (attempt.records_failed or 0) + (attempt.records_invalid or 0)
+        if attempt is None:
+            continue
+        sent += batch.records - attempt.records
+        if attempt.status is AttemptStatus.SUCCEEDED:
+            sent += attempt.records
+        elif attempt.records_rejected is not None:
+            sent += attempt.records - attempt.records_rejected
+            rejected += attempt.records_rejected
     return Books(in_scope, sent, rejected, in_scope - sent - rejected)
 
 
@@ -120,10 +156,11 @@ def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], boo
             problems.append(f"{batch.label} did not succeed: {reason}")
     if problems:
         problems.append(
-            f"{len(problems)} batches did not succeed. Clear their 'send' tasks with downstream tasks: only they are sent again, "
-            "and this check runs anew."
+            f"{len(problems)} batches did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
+            f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their 'send' tasks with downstream tasks: only "
+            "what was not accepted is sent again, and this check runs anew."
         )
-    if books.not_sent < 0:
+    if min(books.sent, books.rejected, books.not_sent) < 0 or not books.balance:
         problems.append(f"The books do not balance: {books}.")
     if facts["properties_checked"] != books.in_scope or not facts["properties_checked"]:
         problems.append(f"{facts['properties_checked']:,} properties were checked, but {books.in_scope:,} are in scope.")

@@ -97,8 +97,11 @@ class Warehouse(AbstractContextManager["Warehouse"]):
 
     def _cursor(self, name: str, parameters: Parameters | None) -> Any:
         text = render_statement(name, self.settings)
-        # The hook is asked each time, because it connects anew when an OAuth token has been renewed.
-        self._connection = self._hook.get_conn()
+        try:
+            # The hook is asked each time, because it connects anew when an OAuth token has been renewed.
+            self._connection = self._hook.get_conn()
+        except Exception as error:
+            raise StatementError(f"The statement {name}.sql was not sent, the warehouse lets nobody in: {error}") from error
         cursor = self._connection.cursor(arraysize=FETCH_ROWS)
         try:
             cursor.execute(text, dict(parameters or {}))

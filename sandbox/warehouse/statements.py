@@ -178,6 +178,8 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
             return exp.Literal.string(namespace.time_zone)
         if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             node.set("expression", _never_zero(node.expression))
+        if isinstance(node, exp.CountIf):  # over no rows DuckDB's count_if is NULL, Databricks's is 0
+            return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
         return node
 
     return trees[0].transform(fill_in)

@@ -24,8 +24,63 @@ def run(**changes: Any) -> SyncRun:
     return SyncRun.model_validate(COMPLETED | changes)
 
 
+KEYS = frozenset(f"k{number:02d}" for number in range(50))
+
+
+def rows(rejected: int = 0, message: str = "no") -> list[RowRecord]:
+    return [
+        RowRecord(identifier=key, status="rejected" if number < rejected else "succeeded", status_message=message)
+        for number, key in enumerate(sorted(KEYS))
+    ]
+
+
 def test_a_run_that_did_all_it_should_is_a_success() -> None:
-    assert judge(run(), 50).succeeded
+    outcome = judge(run(), KEYS, rows())
+
+    assert outcome.succeeded
+    assert outcome.rejected == ()
+
+
+def test_rejected_rows_are_told_with_their_reasons() -> None:
+    outcome = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "FIELD_CUSTOM_VALIDATION_EXCEPTION"))
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert [row.identifier for row in outcome.rejected or ()] == ["k00", "k01"]
+    assert "2 x 'FIELD_CUSTOM_VALIDATION_EXCEPTION' (such as k00)" in outcome.reason
+    assert not outcome.may_pass
+
+
+@pytest.mark.parametrize(
+    ("records", "complaint"),
+    [
+        pytest.param(rows(1), "50 accepted by its counters, 49 by its records", id="a-rejection-not-counted"),
+        pytest.param(rows()[:49], "no record of 1 that were staged, such as k49", id="a-row-missing"),
+        pytest.param([], "no record of 50 that were staged", id="no-records"),
+        pytest.param(
+            [*rows()[:49], RowRecord(identifier="x", status="succeeded")],
+            "1 records that were not staged, such as x",
+            id="a-row-of-another-batch",
+        ),
+    ],
+)
+def test_records_that_disagree_with_the_counters_are_a_failure(records: list[RowRecord], complaint: str) -> None:
+    outcome = judge(run(), KEYS, records)
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert complaint in outcome.reason
+    assert outcome.rejected is None
+
+
+def test_locks_pass_but_only_when_nothing_else_was_rejected() -> None:
+    locked = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "UNABLE_TO_LOCK_ROW: record"))
+    mixed_rows = [
+        RowRecord(identifier="k00", status="rejected", status_message="Limit Exceeded"),
+        *rows(2, "UNABLE_TO_LOCK_ROW")[1:],
+    ]
+    mixed = judge(run(records_failed=2, records_updated=48), KEYS, mixed_rows)
+
+    assert locked.may_pass
+    assert not mixed.may_pass
 
 
 @pytest.mark.parametrize(
@@ -56,7 +111,7 @@ def test_a_run_that_did_all_it_should_is_a_success() -> None:
     ],
 )
 def test_anything_else_is_a_failure_that_says_what_was_found(changes: dict[str, Any], reason: str) -> None:
-    outcome = judge(run(**changes), 50)
+    outcome = judge(run(**changes), KEYS, rows())
 
     assert outcome.status is AttemptStatus.FAILED
     assert reason in outcome.reason
@@ -64,7 +119,7 @@ def test_anything_else_is_a_failure_that_says_what_was_found(changes: dict[str, 
 
 
 def test_a_skipped_run_sent_nothing() -> None:
-    outcome = judge(run(status="skipped", records_updated=None), 50)
+    outcome = judge(run(status="skipped", records_updated=None), KEYS, [])
 
     assert outcome.status is AttemptStatus.NOT_SENT
     assert not outcome.succeeded

@@ -1,4 +1,4 @@
-"""From the scope to batches over the wire: the incident's numbers, the files, and a payload that never changes once it was sent."""
+"""From the scope to batches over the wire: the incident's numbers, the files, and a payload that stays once it was sent."""
 
 import csv
 import json
@@ -203,7 +203,10 @@ class TestFiles:
 
         nothing = (None,) * len(names)
         expected = [
-            [cell(value, field.kind) for value, field in zip(truth.get(row["snappt_property_id_c"], nothing), FIELDS.features)]
+            [
+                cell(value, field.kind)
+                for value, field in zip(truth.get(row["snappt_property_id_c"], nothing), FIELDS.features, strict=True)
+            ]
             for row in rows
         ]
 

@@ -141,9 +141,7 @@ def test_a_run_config_that_is_wrong_asks_nobody(sandbox: Sandbox) -> None:
             lambda sync: {"mappings": sync["mappings"][:-1]}, "it does not map vor_updated_date__c", id="mapping-removed"
         ),
         pytest.param(
-            lambda sync: {
-                "mappings": [*sync["mappings"], sync["mappings"][0] | {"to": "Name", "is_primary_identifier": False}]
-            },
+            lambda sync: {"mappings": [*sync["mappings"], sync["mappings"][0] | {"to": "Name", "is_primary_identifier": False}]},
             "it also maps Name",
             id="mapping-added",
         ),
@@ -229,7 +227,11 @@ def test_a_census_that_cannot_be_asked_is_reported_with_the_cause(sandbox: Sandb
 @pytest.mark.parametrize(
     "fault", [pytest.param({"fault": "refuse"}, id="down"), pytest.param({"fault": "status", "code": 503}, id="503")]
 )
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an outage of Census becomes a GuardError, which the retry policy never tries again")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="an outage of Census becomes a GuardError, which the retry policy never tries again",
+)
 def test_an_outage_of_census_is_worth_another_try(sandbox: Sandbox, fault: dict[str, Any]) -> None:
     from airflow.sdk import RetryAction  # noqa: PLC0415 - slow, and only this test needs it
 

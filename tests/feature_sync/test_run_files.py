@@ -11,9 +11,9 @@ from feature_sync.settings import load_settings
 def test_the_files_have_the_names_of_the_incident_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", str(tmp_path))
 
-    files = run_files(load_settings(), "manual__1", date(2025, 11, 21))
+    files = run_files(load_settings(), "manual__1")
 
-    assert str(files.full_csv) == f"{tmp_path}/manual__1/feature_backfill_20251121.csv"
+    assert str(files.full_csv(date(2025, 11, 21))) == f"{tmp_path}/manual__1/feature_backfill_20251121.csv"
     assert files.batch_folder.name == "feature_backfill_batches"
 
 

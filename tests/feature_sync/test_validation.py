@@ -43,14 +43,17 @@ def test_a_run_that_did_its_job_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("changes", "books"),
     [
+        pytest.param({"status": AttemptStatus.FAILED, "records_rejected": 50}, Books(146, 96, 50, 0), id="all"),
         pytest.param(
-            {"status": AttemptStatus.FAILED, "records_updated": 0, "records_failed": 50}, Books(146, 96, 50, 0), id="all"
-        ),
-        pytest.param(
-            {"status": AttemptStatus.FAILED, "records_updated": 48, "records_failed": 1, "records_invalid": 1},
+            {"status": AttemptStatus.FAILED, "records_rejected": 2},
             Books(146, 144, 2, 0),
             id="some",
         ),
+        pytest.param(
+            {"status": AttemptStatus.FAILED, "number": 2, "records": 2, "records_rejected": 1}, Books(146, 145, 1, 0), id="again"
+        ),
+        pytest.param({"status": AttemptStatus.FAILED, "records_updated": 50}, Books(146, 96, 0, 50), id="rows-unknown"),
+        pytest.param({"status": AttemptStatus.HALTED, "records_updated": None}, Books(146, 96, 0, 50), id="held-back"),
         pytest.param({"status": AttemptStatus.NOT_SENT, "records_updated": None}, Books(146, 96, 0, 50), id="skipped"),
         pytest.param({"status": AttemptStatus.SENDING, "records_updated": None}, Books(146, 96, 0, 50), id="outcome-unknown"),
     ],

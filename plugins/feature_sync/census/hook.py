@@ -91,8 +91,17 @@ class CensusHook(HttpHook):
         return SyncRunPage(runs=tuple(sorted(runs, key=lambda run: run.id, reverse=True)), now=_server_time(response))
 
     def cancel_run(self, sync_run_id: int) -> None:
-        """Ask Census to cancel a run; what became of it must be read afterwards."""
-        self._repeat("POST", f"sync_runs/{sync_run_id}/cancel")
+        """
+        Ask Census to cancel a run; what became of it must be read afterwards.
+
+        :raises CensusRefusedError: Census does not cancel it, although it is active.
+        """
+        try:
+            self._repeat("POST", f"sync_runs/{sync_run_id}/cancel")
+        except CensusRefusedError:
+            # It has ended meanwhile, perhaps because a first request, whose answer was lost, has canceled it.
+            if self.get_run(sync_run_id).is_active:
+                raise
 
     def list_records(self, sync_run_id: int, status: str | None = None) -> Iterator[RowRecord]:
         """

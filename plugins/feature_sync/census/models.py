@@ -37,8 +37,9 @@ _FORMER_NAMES = {
 
 
 def _parse_status(value: Any) -> RunStatus:
+    word = value if isinstance(value, str) else ""
     try:
-        return _FORMER_NAMES.get(value) or RunStatus(value)
+        return _FORMER_NAMES.get(word) or RunStatus(word)
     except ValueError:
         return RunStatus.UNKNOWN
 
@@ -129,6 +130,15 @@ class RowRecord(_Answer):
     identifier: str | None = None
     status: str
     status_message: str | None = None
+
+    @property
+    def was_accepted(self) -> bool:
+        return self.status == RecordStatus.SUCCEEDED
+
+    @property
+    def reason(self) -> str:
+        """Why it was not accepted, on one line."""
+        return " ".join((self.status_message or self.status).split())
 
 
 class Mapping(_Answer):

@@ -12,12 +12,22 @@ from feature_sync.census.errors import CensusBusyError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.census.triggers import CensusQuietTrigger, CensusRunTrigger
-from feature_sync.outcome import AttemptStatus, BatchFailedError, BatchSkippedError
+from feature_sync.failure_policy import FailurePolicy
+from feature_sync.outcome import (
+    AttemptStatus,
+    BatchFailedError,
+    BatchHaltedError,
+    BatchLockedError,
+    BatchSkippedError,
+    Outcome,
+)
 from feature_sync.pacing import Pause
+from feature_sync.run_config import OnBatchFailure
 from feature_sync.sending import BatchSender
 from feature_sync.settings import Settings, load_settings
 from feature_sync.sync_log import Attempt
-from feature_sync.warehouse import Warehouse
+from feature_sync.validation import export_rejections
+from feature_sync.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,45 +48,79 @@ class CensusBatchOperator(BaseOperator):
 
     :param batch: the batch, as `Batch.as_xcom` gives it (templated).
     :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
+    :param on_batch_failure: ``continue`` or ``stop`` (templated).
+    :param max_consecutive_failures: so many batches failing in a row hold back the rest (templated).
     :raises BatchFailedError: the batch was not accepted whole; the message names the batch, the counts and the reasons.
+    :raises BatchLockedError: the same, but the reasons pass by themselves.
+    :raises BatchHaltedError: the failure policy holds the batch back.
     :raises BatchSkippedError: Census skipped the run because another one was active.
     """
 
-    template_fields: Sequence[str] = ("batch", "wait_seconds")
+    template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
     ui_color = "#fdebd3"
 
-    def __init__(self, *, batch: Mapping[str, Any], wait_seconds: str | float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        batch: Mapping[str, Any],
+        wait_seconds: str | float,
+        on_batch_failure: str,
+        max_consecutive_failures: str | int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.batch = batch
         self.wait_seconds = wait_seconds
+        self.on_batch_failure = on_batch_failure
+        self.max_consecutive_failures = max_consecutive_failures
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """:returns: what became of the batch: attempt, Census run and counts."""
+        ti = context["ti"]
         settings = load_settings()
         batch = Batch.from_xcom(self.batch)
         census = CensusHook()
         inline_until = time.monotonic() + settings.census_inline_poll_seconds
         with Warehouse(settings) as warehouse:
             sender = BatchSender(
-                warehouse, census, settings.census_sync_id, context["ti"].run_id, batch, float(self.wait_seconds)
+                warehouse=warehouse,
+                census=census,
+                sync_id=settings.census_sync_id,
+                run_id=ti.run_id,
+                batch=batch,
+                wait_seconds=float(self.wait_seconds),
+                policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
+                # Clearing a task sets max_tries to the tries it has had plus its retries.
+                series=max(0, (ti.max_tries or 0) - (self.retries or 0)),
             )
-            while isinstance(step := sender.begin(), Pause):
-                self._wait_for_quiet(step, settings, inline_until)
-            run = self._wait_for_end(census, step, settings, inline_until)
-            outcome = sender.conclude(step, run)
-        if outcome.status is AttemptStatus.NOT_SENT:
-            raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
-        if not outcome.succeeded:
-            raise BatchFailedError(
-                f"{batch.label} failed in attempt {step.number}: {outcome.reason}\n"
-                "When the cause is gone, clear this task with its downstream tasks: only this batch is sent again."
-            )
-        self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{batch.records:,}", run.id)
-        return {"attempt": step.number, "sync_run_id": run.id, "records": batch.records, "records_updated": run.records_updated}
+            attempt = self._begin(sender, settings, inline_until)
+            if not attempt.is_open:
+                return _summary(attempt)
+            run = self._wait_for_end(census, attempt, settings, inline_until)
+            outcome = sender.conclude(attempt, run)
+            if outcome.rejected:
+                export_rejections(warehouse, ti.run_id)
+        _refuse_failure(batch, attempt, outcome)
+        self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
+        return _summary(attempt)
 
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Go on after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
         return self.execute(context)
+
+    def _begin(self, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
+        try:
+            while isinstance(step := sender.begin(), Pause):
+                self._wait_for_quiet(step, settings, inline_until)
+        except BatchHaltedError:
+            raise
+        except Exception as error:
+            try:
+                sender.note_not_sent(error)
+            except StatementError:
+                self.log.exception("The reason could not be written to the sync log")
+            raise
+        return step
 
     def _wait_for_quiet(self, pause: Pause, settings: Settings, inline_until: float) -> None:
         self.log.info("Waiting: %s", pause.reason)
@@ -124,3 +168,19 @@ class CensusBatchOperator(BaseOperator):
                 )
             time.sleep(settings.census_poll_seconds)
         return run
+
+
+def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
+    if outcome.succeeded:
+        return
+    if outcome.status is AttemptStatus.NOT_SENT:
+        raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
+    message = (
+        f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
+        "When the cause is gone, clear this task with its downstream tasks: of this batch, what was not accepted is sent again."
+    )
+    raise BatchLockedError(message) if outcome.may_pass else BatchFailedError(message)
+
+
+def _summary(attempt: Attempt) -> dict[str, Any]:
+    return {"attempt": attempt.number, "sync_run_id": attempt.sync_run_id, "records": attempt.records}

@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.pacing import Pause, pause_before_next, turn_pause
+from feature_sync.settings import load_settings
 
 LEAST_DEFERRAL = 9.0
 """
@@ -146,7 +147,7 @@ class BatchTurnTrigger(BaseTrigger):
 def ask_for_pause(hook: CensusHook, sync_id: int, wait_seconds: float) -> Pause | None:
     """Ask Census whether the sync's next run may start; nothing when it may. See `pause_before_next`."""
     page = hook.list_runs(sync_id)
-    return pause_before_next(page.runs, page.now, wait_seconds)
+    return pause_before_next(page.runs, page.now, wait_seconds, load_settings().census_run_limit_seconds)
 
 
 def count_unfinished(dag_id: str, run_id: str, task_id: str, below: int) -> int:

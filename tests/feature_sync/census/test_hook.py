@@ -195,7 +195,7 @@ class TestRuns:
         assert page.runs[0].ui_tag == "Manual"
         newest = page.runs[0].ended_at
         assert newest is not None
-        # Whole seconds, and a server may look at its clock once a second only: never later than it is, two seconds earlier at most.
+        # Whole seconds, and a server may look at its clock once a second only: up to two seconds early, never late.
         assert -2 <= (page.now - newest).total_seconds() < 30
         assert page.now <= datetime.now(UTC)
         assert page.now.microsecond == 0
@@ -316,14 +316,14 @@ class TestConfiguration:
 class TestRepeating:
     @pytest.mark.usefixtures("_impatient")
     @pytest.mark.parametrize(
-        ("fault", "parameters"),
+        "spoiled",
         [
-            pytest.param("status", {"code": 500}, id="500"),
-            pytest.param("status", {"code": 502}, id="502"),
-            pytest.param("status", {"code": 503}, id="503"),
-            pytest.param("status", {"code": 429}, id="429"),
-            pytest.param("refuse", {}, id="closed-before-the-work"),
-            pytest.param("lost_response", {}, id="closed-after-the-work"),
+            pytest.param({"fault": "status", "code": 500}, id="500"),
+            pytest.param({"fault": "status", "code": 502}, id="502"),
+            pytest.param({"fault": "status", "code": 503}, id="503"),
+            pytest.param({"fault": "status", "code": 429}, id="429"),
+            pytest.param({"fault": "refuse"}, id="closed-before-the-work"),
+            pytest.param({"fault": "lost_response"}, id="closed-after-the-work"),
         ],
     )
     @pytest.mark.parametrize("method", ["GET", "PATCH"])
@@ -333,22 +333,20 @@ class TestRepeating:
         census: CensusHook,
         requests_since: Callable[[], list[dict[str, Any]]],
         method: str,
-        fault: str,
-        parameters: dict[str, Any],
+        spoiled: dict[str, Any],
     ) -> None:
-        sandbox.fault("fetch_sync" if method == "GET" else "patch_sync", fault, times=2, **parameters)
+        sandbox.fault("fetch_sync" if method == "GET" else "patch_sync", times=2, **spoiled)
 
         sync = census.get_sync(BACKFILL) if method == "GET" else census.patch_sync(BACKFILL, {"paused": False})
 
         assert sync.id == BACKFILL
-        assert [request["status"] for request in requests_since()] == [parameters.get("code")] * 2 + [200]
+        assert [request["status"] for request in requests_since()] == [spoiled.get("code")] * 2 + [200]
 
     @pytest.mark.usefixtures("_impatient")
-    @pytest.mark.parametrize("seconds", [1, 2])
-    def test_retry_after_is_waited_for(self, sandbox: Sandbox, census: CensusHook, seconds: int) -> None:
-        sandbox.fault("fetch_sync", "status", code=429, retry_after=seconds, times=1)
+    def test_retry_after_is_waited_for(self, sandbox: Sandbox, census: CensusHook) -> None:
+        sandbox.fault("fetch_sync", "status", code=429, retry_after=1, times=1)
 
-        assert seconds <= elapsed(lambda: census.get_sync(BACKFILL)) < seconds + 3
+        assert 1 <= elapsed(lambda: census.get_sync(BACKFILL)) < 4
 
     def test_without_retry_after_the_pauses_grow(
         self, sandbox: Sandbox, census: CensusHook, caplog: pytest.LogCaptureFixture
@@ -431,15 +429,15 @@ class TestRepeating:
 
 class TestTrigger:
     @pytest.mark.parametrize(
-        ("fault", "parameters", "runs"),
+        ("spoiled", "runs"),
         [
-            pytest.param("lost_response", {}, 1, id="lost-answer"),
-            pytest.param("refuse", {}, 0, id="closed-before-the-work"),
-            pytest.param("status", {"code": 500}, 0, id="500"),
-            pytest.param("status", {"code": 504, "after_work": True}, 1, id="504-after-the-work"),
-            pytest.param("status", {"code": 429, "retry_after": 0}, 0, id="429"),
-            pytest.param("not_json", {}, 1, id="not-json"),
-            pytest.param("slow", {"seconds": 1}, 1, id="slower-than-the-timeout"),
+            pytest.param({"fault": "lost_response"}, 1, id="lost-answer"),
+            pytest.param({"fault": "refuse"}, 0, id="closed-before-the-work"),
+            pytest.param({"fault": "status", "code": 500}, 0, id="500"),
+            pytest.param({"fault": "status", "code": 504, "after_work": True}, 1, id="504-after-the-work"),
+            pytest.param({"fault": "status", "code": 429, "retry_after": 0}, 0, id="429"),
+            pytest.param({"fault": "not_json"}, 1, id="not-json"),
+            pytest.param({"fault": "slow", "seconds": 1}, 1, id="slower-than-the-timeout"),
         ],
     )
     def test_it_is_sent_exactly_once_whatever_becomes_of_the_answer(
@@ -447,20 +445,21 @@ class TestTrigger:
         sandbox: Sandbox,
         connect: Connect,
         requests_since: Callable[[], list[dict[str, Any]]],
-        fault: str,
-        parameters: dict[str, Any],
+        spoiled: dict[str, Any],
         runs: int,
     ) -> None:
         sandbox.stage(1)
         before = sandbox.seq()
-        hook = connect({"timeout": 0.4} if fault == "slow" else {})
-        sandbox.fault("trigger", fault, **parameters)
+        hook = connect({"timeout": 0.4} if spoiled["fault"] == "slow" else {})
+        sandbox.fault("trigger", **spoiled)
 
-        with pytest.raises(CensusTriggerUnansweredError, match=f"The trigger of sync {BACKFILL} was sent, but its answer is missing"):
+        with pytest.raises(
+            CensusTriggerUnansweredError, match=f"The trigger of sync {BACKFILL} was sent, but its answer is missing"
+        ):
             hook.trigger_sync(BACKFILL)
 
         eventually(requests_since)
-        time.sleep(0.3)  # a second one would come now
+        time.sleep(0.2)  # a second one would come now
         assert [request["method"] for request in requests_since() if "/trigger" in request["path"]] == ["POST"]
         assert len(sandbox.journal("census.run.started", before)) == runs
 

@@ -1,0 +1,17 @@
+-- The records of a batch that an attempt sends: all of them, or, after an attempt that rejected some, those it rejected.
+SELECT payload.*
+FROM {{ settings.payload_table }} AS payload
+WHERE
+    payload.run_id = :run_id
+    AND payload.batch_number = :batch_number
+    AND (
+        CAST(:resends_attempt AS INT) IS NULL
+        OR payload.{{ fields.upsert_key.column }} IN (
+            SELECT rejection.{{ fields.upsert_key.column }}
+            FROM {{ settings.rejection_table }} AS rejection
+            WHERE
+                rejection.run_id = :run_id
+                AND rejection.batch_number = :batch_number
+                AND rejection.attempt = CAST(:resends_attempt AS INT)
+        )
+    )

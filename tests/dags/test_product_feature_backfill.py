@@ -1,0 +1,259 @@
+"""What Airflow makes of the DAG file: the serialized DAG, its vital edges, its form; and what is never imported."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+
+from feature_sync.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
+from feature_sync.settings import CENSUS_POOL
+
+PROJECT = Path(__file__).resolve().parents[2]
+DAG_FOLDER, PLUGINS = PROJECT / "dags", PROJECT / "plugins"
+DAG_FILES = sorted(DAG_FOLDER.glob("*.py"))
+PRODUCTION = sorted([*DAG_FOLDER.rglob("*.py"), *PLUGINS.rglob("*.py")])
+DAG_ID = "product_feature_backfill"
+DAG_IDS = {DAG_ID}
+"""Exactly these; who adds a DAG adds it here and gives it a file like this one."""
+
+
+@pytest.fixture(scope="module")
+def dag_bag() -> DagBag:
+    return DagBag(str(DAG_FOLDER))
+
+
+@pytest.fixture(scope="module")
+def dag(dag_bag: DagBag) -> Any:
+    """The DAG as the scheduler and the API server see it: written to JSON and read again."""
+    return DagSerialization.from_dict(DagSerialization.to_dict(dag_bag.dags[DAG_ID]))
+
+
+@pytest.fixture(scope="module")
+def schema(dag_bag: DagBag) -> dict[str, Any]:
+    return {name: dag_bag.dags[DAG_ID].params.get_param(name).schema for name in dag_bag.dags[DAG_ID].params}
+
+
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    """The top packages that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." if node.level else (node.module or "").partition(".")[0])
+    return frozenset(found)
+
+
+class TestParsing:
+    def test_every_file_is_parsed_and_gives_the_known_dags(self, dag_bag: DagBag) -> None:
+        assert dag_bag.import_errors == {}
+        assert set(dag_bag.dags) == DAG_IDS
+
+    def test_a_dag_is_named_like_its_file(self, dag_bag: DagBag) -> None:
+        assert {dag_id: Path(dag.fileloc).stem for dag_id, dag in dag_bag.dags.items()} == {name: name for name in DAG_IDS}
+
+    @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
+    def test_a_dag_file_is_a_table_of_contents(self, path: Path) -> None:
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 120
+
+    def test_it_runs_when_a_person_starts_it_and_never_by_itself(self, dag: Any) -> None:
+        assert dag.timetable.can_be_scheduled is False
+        assert dag.catchup is False
+
+    def test_its_text_is_a_runbook(self, dag: Any) -> None:
+        for topic in ("When", "What it does", "A batch failed", "Is a rerun safe", "Stopping"):
+            assert f"**{topic}" in dag.doc_md
+
+
+class TestEdges:
+    def test_the_tasks_are_these(self, dag: Any) -> None:
+        assert set(dag.task_ids) == {
+            "check_preconditions",
+            "freeze_payload",
+            "export_csv",
+            "plan_batches",
+            "batch.wait_for_turn",
+            "batch.send",
+            "wait_for_copy",
+            "validate",
+        }
+
+    @pytest.mark.parametrize(
+        ("task_id", "upstream"),
+        [
+            pytest.param("check_preconditions", set(), id="nothing-before-the-checks"),
+            pytest.param("freeze_payload", {"check_preconditions"}, id="nothing-is-written-before-the-checks"),
+            pytest.param("export_csv", {"freeze_payload"}, id="export-what-is-frozen"),
+            pytest.param("plan_batches", {"export_csv"}, id="cut-what-is-exported"),
+            pytest.param("batch.wait_for_turn", {"plan_batches"}, id="wait-after-the-plan"),
+            pytest.param("batch.send", {"batch.wait_for_turn", "plan_batches"}, id="send-when-its-turn-has-come"),
+            pytest.param("wait_for_copy", {"batch.send", "plan_batches"}, id="the-copy-after-every-batch"),
+            pytest.param("validate", {"wait_for_copy", "plan_batches", "batch.send"}, id="validate-after-the-copy"),
+        ],
+    )
+    def test_what_goes_before_a_task(self, dag: Any, task_id: str, upstream: set[str]) -> None:
+        assert dag.get_task(task_id).upstream_task_ids == upstream
+
+    def test_the_verdict_is_the_only_leaf(self, dag: Any) -> None:
+        # A run's state is that of its leaves: anything after or beside it could make a run green that failed.
+        assert [task_id for task_id in dag.task_ids if not dag.get_task(task_id).downstream_task_ids] == ["validate"]
+        assert [task_id for task_id in dag.task_ids if not dag.get_task(task_id).upstream_task_ids] == ["check_preconditions"]
+
+    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate"])
+    def test_the_verdict_is_reached_when_batches_failed(self, dag: Any, task_id: str) -> None:
+        assert dag.get_task(task_id).trigger_rule == "all_done_min_one_success"
+
+    @pytest.mark.parametrize(
+        "task_id",
+        ["freeze_payload", "export_csv", "plan_batches", "batch.wait_for_turn", "batch.send"],
+    )
+    def test_everything_else_needs_what_goes_before_it(self, dag: Any, task_id: str) -> None:
+        assert dag.get_task(task_id).trigger_rule == "all_success"
+
+
+class TestSending:
+    def test_batches_are_mapped_over_the_plan(self, dag: Any) -> None:
+        group = dag.task_group.children["batch"]
+
+        assert type(group).__name__ == "SerializedMappedTaskGroup"
+        assert set(group.children) == {"batch.wait_for_turn", "batch.send"}
+
+    def test_only_sending_takes_the_pool_of_one_slot(self, dag: Any) -> None:
+        pools = {task_id: dag.get_task(task_id).pool for task_id in dag.task_ids}
+
+        assert [task_id for task_id, pool in pools.items() if pool == CENSUS_POOL] == ["batch.send"]
+        assert CENSUS_POOL == "census_sync"
+
+    def test_the_batch_whose_turn_it_is_comes_before_the_sensors_of_later_ones(self, dag: Any) -> None:
+        send = dag.get_task("batch.send")
+
+        assert send.priority_weight > max(
+            dag.get_task(task_id).priority_weight for task_id in dag.task_ids if task_id != "batch.send"
+        )
+        assert type(send.weight_rule).__name__ == "_AbsolutePriorityWeightStrategy"
+
+    def test_a_batch_is_shown_by_its_name(self, dag: Any) -> None:
+        for task_id in ("batch.wait_for_turn", "batch.send"):
+            assert dag.get_task(task_id).map_index_template == "{{ task.batch.label }}"
+
+    @pytest.mark.parametrize("task_id", ["batch.wait_for_turn", "batch.send"])
+    def test_the_wait_is_the_runs_own(self, dag_bag: DagBag, task_id: str) -> None:
+        task = dag_bag.dags[DAG_ID].get_task(task_id)
+
+        assert task.wait_seconds == "{{ params.wait_seconds }}"
+        assert {"batch", "wait_seconds"} <= set(task.template_fields)
+
+
+class TestRetries:
+    def test_every_task_is_tried_again(self, dag: Any) -> None:
+        assert {task_id: dag.get_task(task_id).retries for task_id in dag.task_ids} == dict.fromkeys(dag.task_ids, 3)
+
+    def test_every_task_has_the_policy_that_knows_what_is_worth_another_try(self, dag_bag: DagBag) -> None:
+        from feature_sync.retry_policy import RETRY_POLICY  # noqa: PLC0415 - beside what it is compared with
+
+        policies = {task.task_id: task.retry_policy for task in dag_bag.dags[DAG_ID].tasks}
+
+        assert all(policy is RETRY_POLICY or policy == RETRY_POLICY for policy in policies.values()), policies
+
+
+class TestForm:
+    def test_it_has_the_parameters_of_the_run_config_with_their_defaults(self, dag: Any) -> None:
+        assert dag.params.dump() == dict(DEFAULTS)
+
+    @pytest.mark.parametrize("name", list(DEFAULTS))
+    def test_each_parameter_explains_itself(self, dag_bag: DagBag, schema: dict[str, Any], name: str) -> None:
+        param = dag_bag.dags[DAG_ID].params.get_param(name)
+
+        assert schema[name]["title"]
+        assert schema[name]["section"]
+        assert schema[name]["type"]
+        assert param.description
+        assert param.description.endswith(".")
+
+    def test_the_limits_are_those_of_the_run_config(self, schema: dict[str, Any]) -> None:
+        assert (schema["batch_size"]["minimum"], schema["batch_size"]["maximum"]) == (1, MAX_BATCH_SIZE)
+        assert (schema["wait_seconds"]["minimum"], schema["wait_seconds"]["maximum"]) == (0, MAX_WAIT_SECONDS)
+
+    @pytest.mark.parametrize("name", ["strategy", "scope", "unmatched"])
+    def test_a_choice_offers_what_the_run_config_knows(self, schema: dict[str, Any], name: str) -> None:
+        from feature_sync.run_config import Scope, Strategy, Unmatched  # noqa: PLC0415
+
+        choices = {"strategy": Strategy, "scope": Scope, "unmatched": Unmatched}[name]
+        assert list(schema[name]["enum"]) == [choice.value for choice in choices]
+        assert set(schema[name].get("values_display", {})) <= {choice.value for choice in choices}
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            pytest.param({"batch_size": 0}, id="batch-size-0"),
+            pytest.param({"batch_size": 201}, id="batch-size-201"),
+            pytest.param({"wait_seconds": 3601}, id="wait-3601"),
+            pytest.param({"scope": "everything"}, id="unknown-scope"),
+            pytest.param({"created_from": "yesterday"}, id="no-day"),
+            pytest.param({"property_ids": "1,2"}, id="ids-as-text"),
+        ],
+    )
+    def test_the_form_refuses_what_the_run_config_would_refuse(self, dag: Any, value: dict[str, Any]) -> None:
+        params = dag.params.deep_merge(value)
+
+        with pytest.raises(ValueError, match=next(iter(value))):
+            params.validate()
+
+
+class TestIndependence:
+    @pytest.mark.parametrize("path", PRODUCTION, ids=lambda path: str(path.relative_to(PROJECT)))
+    def test_production_code_knows_no_sandbox(self, path: Path) -> None:
+        assert imports_of(path).isdisjoint({"sandbox", "laptop", "tests", "."})
+        assert "sandbox" not in path.read_text(encoding="utf-8").lower()
+
+    def test_the_sql_and_the_settings_know_no_sandbox_either(self) -> None:
+        files = [PROJECT / "include" / "settings.toml", *(PROJECT / "include" / "sql").rglob("*.sql")]
+
+        assert len(files) > 10
+        assert [path.name for path in files if "sandbox" in path.read_text(encoding="utf-8").lower()] == []
+
+    def test_no_module_has_the_name_of_a_standard_one(self) -> None:
+        assert {path.stem for path in PLUGINS.rglob("*.py")}.isdisjoint(sys.stdlib_module_names)
+
+    def test_the_plugin_loader_executes_none_of_the_packages_modules(self) -> None:
+        # In a process of its own: here the package is imported already.
+        code = (
+            "import sys\n"
+            "from airflow import plugins_manager\n"
+            "plugins_manager.ensure_plugins_loaded()\n"
+            "errors = plugins_manager.get_import_errors()\n"
+            f"stems = {sorted({path.stem for path in (PLUGINS / 'feature_sync').rglob('*.py')} - {'__init__'})!r}\n"
+            "ours = [n for n in sys.modules if n.partition('.')[0] == 'feature_sync']\n"
+            "as_top = [n for n in stems if n in sys.modules and 'feature_sync' in str(getattr(sys.modules[n], '__file__', ''))]\n"
+            "print('LOADED', ours, as_top, [k for k in errors if 'feature_sync' in k])\n"
+        )
+
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert "LOADED [] [] []" in printed
+
+    def test_importing_every_module_raises_no_deprecation_warning_of_ours(self) -> None:
+        modules = sorted(
+            ".".join(path.relative_to(PLUGINS).with_suffix("").parts).removesuffix(".__init__")
+            for path in (PLUGINS / "feature_sync").rglob("*.py")
+        )
+        code = (
+            f"import importlib, sys, warnings\nsys.path.insert(0, {str(PLUGINS)!r})\n"
+            "with warnings.catch_warnings(record=True) as caught:\n"
+            "    warnings.simplefilter('always')\n"
+            f"    for name in {modules!r}:\n"
+            "        importlib.import_module(name)\n"
+            "print('OURS', [f'{w.filename}:{w.lineno}: {w.message}' for w in caught\n"
+            f"    if issubclass(w.category, (DeprecationWarning, FutureWarning)) and w.filename.startswith({str(PLUGINS)!r})])\n"
+        )
+
+        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+        assert "OURS []" in printed

@@ -1,0 +1,105 @@
+"""A frozen payload of a few incident records, and the senders of its batches, against the sandbox."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feature_sync import payload
+from feature_sync.batches import Batch
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.models import SyncRun
+from feature_sync.failure_policy import FailurePolicy
+from feature_sync.outcome import Outcome
+from feature_sync.pacing import Pause
+from feature_sync.run_config import OnBatchFailure
+from feature_sync.sending import BatchSender
+from feature_sync.sync_log import Attempt, SyncLog
+from feature_sync.warehouse import Warehouse
+from tests.sandbox.client import BACKFILL, Sandbox, eventually
+
+SIZE = 4
+"""Records a batch. Not a divisor of much, and enough for some to be rejected and some not."""
+
+
+@dataclass
+class Campaign:
+    """One run of the DAG, without Airflow."""
+
+    sandbox: Sandbox
+    warehouse: Warehouse
+    run_id: str
+    batches: Sequence[Batch]
+    began_after: int
+
+    @classmethod
+    def freeze(cls, sandbox: Sandbox, warehouse: Warehouse, batches: int) -> "Campaign":
+        rows = sandbox.soql(
+            f"SELECT Reverse_ETL_ID__c FROM Product_Property__c WHERE CreatedDate >= 2025-11-21T00:00:00Z "
+            f"AND CreatedDate < 2025-11-22T00:00:00Z ORDER BY Reverse_ETL_ID__c LIMIT {batches * SIZE}"
+        )["records"]
+        run_id = f"test__{uuid.uuid4()}"
+        ids = [row["Reverse_ETL_ID__c"] for row in rows]
+        payload.freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": SIZE}, run_id)
+        plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE) for number in range(1, batches + 1)]
+        return cls(sandbox, warehouse, run_id, plan, sandbox.seq())
+
+    def sender(self, number: int = 1, *, wait_seconds: float = 0, series: int = 0, **policy: Any) -> BatchSender:
+        """A sender as a new worker process has it: it knows nothing of former ones."""
+        return BatchSender(
+            warehouse=self.warehouse,
+            census=CensusHook(),
+            sync_id=BACKFILL,
+            run_id=self.run_id,
+            batch=self.batches[number - 1],
+            wait_seconds=wait_seconds,
+            policy=FailurePolicy(OnBatchFailure(policy.get("on_batch_failure", "continue")), policy.get("max_failures", 3)),
+            series=series,
+        )
+
+    def send(self, number: int = 1, **options: Any) -> Outcome:
+        sender = self.sender(number, **options)
+        attempt = begin(sender)
+        return sender.conclude(attempt, self.wait_for(attempt))
+
+    def wait_for(self, attempt: Attempt) -> SyncRun:
+        run_id = attempt.sync_run_id
+        assert run_id is not None
+        hook = CensusHook()
+
+        def look() -> SyncRun | None:
+            run = hook.get_run(run_id)
+            return None if run.is_active else run
+
+        return eventually(look)
+
+    def attempt(self, number: int = 1) -> Attempt:
+        attempt = SyncLog(self.warehouse).last_attempt(self.run_id, number)
+        assert attempt is not None
+        return attempt
+
+    def journal(self, kind: str) -> list[dict[str, Any]]:
+        return self.sandbox.journal(kind, self.began_after)
+
+    @property
+    def triggers(self) -> int:
+        """How many trigger requests reached Census."""
+        return sum("/trigger" in entry["path"] for entry in self.journal("census.request"))
+
+    @property
+    def runs(self) -> int:
+        """How many runs were really started."""
+        return len(self.journal("census.run.started"))
+
+    def sent_keys(self) -> list[list[str]]:
+        return [sorted(entry["keys"]) for entry in self.journal("salesforce.transaction")]
+
+
+def begin(sender: BatchSender, seconds: float = 20) -> Attempt:
+    """The attempt, once the sender need not pause any more."""
+    end = time.monotonic() + seconds
+    while isinstance(step := sender.begin(), Pause):
+        assert time.monotonic() < end, step.reason
+        time.sleep(min(0.1, step.seconds or 0.1))
+    return step
