@@ -178,11 +178,17 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
             return exp.Literal.string(namespace.time_zone)
         if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             node.set("expression", _never_zero(node.expression))
-        if isinstance(node, exp.CountIf):  # over no rows DuckDB's count_if is NULL, Databricks's is 0
-            return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
         return node
 
-    return trees[0].transform(fill_in)
+    # A pass of its own, because transform does not look into what it has just put in.
+    return trees[0].transform(fill_in).transform(_count_no_rows)
+
+
+def _count_no_rows(node: exp.Expression) -> exp.Expression:
+    """Over no rows DuckDB's count_if is NULL, Databricks's is 0."""
+    if isinstance(node, exp.CountIf):
+        return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
+    return node
 
 
 def databricks_error(error: duckdb.Error, tree: exp.Expression) -> StatementError:

@@ -220,9 +220,6 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
     return connected
 
 
-@pytest.mark.xfail(
-    strict=True, reason="connecting stands outside the try of Warehouse._cursor, so the connector's own error comes through"
-)
 @pytest.mark.parametrize(
     ("address", "token"),
     [
@@ -262,7 +259,6 @@ def test_a_statement_whose_name_is_wrong_is_a_mistake_of_ours() -> None:
         render_statement("select_nothing", load_settings())
 
 
-@pytest.mark.xfail(strict=True, reason="sandbox: COUNT_IF over no rows is NULL, in Databricks it is 0")
 def test_the_sandbox_counts_no_rows_as_0(sandbox: Sandbox) -> None:
     [row] = sandbox.sql("SELECT COUNT_IF(flag) FROM (SELECT TRUE AS flag) AS t WHERE NOT flag")
 

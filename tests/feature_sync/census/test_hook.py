@@ -225,11 +225,6 @@ class TestRuns:
         run = census.get_run(run_id)
         assert (run.was_canceled, run.is_active) == (True, False)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=CensusRefusedError,
-        reason="cancel_run is repeated after a lost answer, and Census (assumed) refuses to cancel what has ended",
-    )
     def test_a_cancel_whose_answer_is_lost_is_no_error(self, sandbox: Sandbox, census: CensusHook) -> None:
         sandbox.stage(1)
         sandbox.settings(census_work_seconds=30)
