@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from feature_sync.batches import Batch
-from feature_sync.census.errors import CensusTriggerUnansweredError
+from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import UI_TAG_API, RowRecord, RunStatus, SyncRun, SyncRunPage
 from feature_sync.failure_policy import FailurePolicy
@@ -128,7 +128,8 @@ class BatchSender:
     def note_not_sent(self, error: Exception) -> None:
         """Write down why nothing was sent, unless a run may exist: then its outcome is still to be found out."""
         last = self._log.last_attempt(self.run_id, self.batch.number)
-        if last is None or not last.is_open:
+        noted = last and (last.is_open or (last.status is AttemptStatus.NOT_SENT and last.reason == str(error)))
+        if not noted:
             self._log.record(self._next_attempt(last, AttemptStatus.NOT_SENT, reason=str(error)))
 
     def _next_attempt(self, last: Attempt | None, status: AttemptStatus, **values: Any) -> Attempt:
@@ -179,6 +180,9 @@ class BatchSender:
         for _ in range(TRIGGERS):
             try:
                 sync_run_id = self.census.trigger_sync(self.sync_id)
+            except (CensusAuthError, CensusRefusedError) as refused:
+                self._log.record(replace(attempt, status=AttemptStatus.NOT_SENT, reason=str(refused)))
+                raise
             except CensusTriggerUnansweredError as unanswered:
                 log.warning("%s: %s. Looking for the run it may have started.", self.batch.label, unanswered)
                 run = self._look_for_run(attempt)
@@ -188,9 +192,9 @@ class BatchSender:
                 sync_run_id = run.id
             log.info("%s: attempt %s is Census run %s", self.batch.label, attempt.number, sync_run_id)
             return self._log.record(replace(attempt, sync_run_id=sync_run_id))
-        raise NotTriggeredError(
-            f"{self.batch.label}: Census did not answer {TRIGGERS} triggers of sync {self.sync_id} and started no run."
-        )
+        reason = f"Census did not answer {TRIGGERS} triggers of sync {self.sync_id} and started no run."
+        self._log.record(replace(attempt, reason=reason))  # left open: should a run show up after all, the next try adopts it
+        raise NotTriggeredError(f"{self.batch.label}: {reason}")
 
     def _look_for_run(self, attempt: Attempt) -> SyncRun | None:
         deadline = time.monotonic() + LOOKUP_SECONDS

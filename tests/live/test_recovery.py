@@ -49,7 +49,13 @@ def test_a_failed_batch_that_is_cleared_while_another_is_sending_is_sent_again_a
 
     assert state == "success", run.error("validate")
     assert cleared >= 1
-    assert sends(live, run) == [1, 2, 1, 1]
+    assert sends(live, run) == [
+        1,
+        1,
+        1,
+        1,
+    ]  # rejected rows reach no transaction here, so the first try of batch 2 is not among them
+    assert len(read_runs(run.journal())) == 5
     assert_invariants(live, run)
     assert len(rejected) == 1 + 6
     assert "FIELD_CUSTOM_VALIDATION_EXCEPTION" in rejected[1]
