@@ -50,8 +50,9 @@ class LiveRun:
     def task(self, task_id: str, map_index: int = -1) -> TaskInstance:
         return self.airflow.stack.airflow.task_instance(DAG_ID, self.run_id, task_id, map_index)
 
-    def error(self, task_id: str, map_index: int = -1) -> str:
-        return self.airflow.stack.airflow.error_text(DAG_ID, self.run_id, self.task(task_id, map_index)) or ""
+    def error(self, task_id: str, map_index: int = -1, try_number: int | None = None) -> str:
+        task = self.task(task_id, map_index)
+        return self.airflow.stack.airflow.error_text(DAG_ID, self.run_id, task, try_number=try_number) or ""
 
     def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
         entries = self.airflow.stack.airflow.task_log(DAG_ID, self.run_id, task_id, try_number, map_index=map_index)

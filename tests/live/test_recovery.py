@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.live.invariants import SYNC_ID, assert_one_at_a_time, assert_staged_alone, read_runs, sends_of
+from tests.live.invariants import SYNC_ID, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs, sends_of
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
 
 pytestmark = pytest.mark.live
@@ -80,6 +80,15 @@ def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: Live
     assert second == "success", run.error("validate")
     records = [entry["records"] for entry in run.journal() if entry["kind"] == "census.run.ended"]
     assert records == [4, 2, 4, 4]
+    assert_invariants(live, run)
+
+    run.clear(["batch.wait_for_turn", "batch.send"])
+    third = run.wait()
+
+    assert third == "success", run.error("validate")
+    again = read_runs(run.journal())[len(records) :]
+    assert first_pass(again, run.batches()) == [1, 2, 3], "clearing the whole group sends all of it again, in order"
+    assert len(again) == 3
     assert_invariants(live, run)
 
 

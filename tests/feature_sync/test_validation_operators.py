@@ -1,0 +1,110 @@
+"""The sensor and the operator that wait for the copy of Salesforce, beside the sandbox."""
+
+import asyncio
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from feature_sync import validation_operators
+from feature_sync.settings import load_settings
+from feature_sync.validation import CopyStalledError
+from feature_sync.validation_operators import SalesforceCopySensor, SalesforceCopyTrigger, ValidationOperator
+from feature_sync.warehouse import Warehouse
+from tests.feature_sync.campaign import Campaign
+from tests.sandbox.client import Sandbox
+
+
+@pytest.fixture
+def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Campaign]:
+    """One batch that was sent, while the replication stands still."""
+    monkeypatch.setattr(validation_operators, "LEAST_DEFERRAL", 0.2)
+    monkeypatch.setenv("FEATURE_SYNC_COPY_POLL_SECONDS", "0.2")
+    sandbox.settings(replication_stalled=True)
+    with Warehouse(load_settings()) as warehouse:
+        campaign = Campaign.freeze(sandbox, warehouse, batches=1)
+        assert campaign.send().succeeded
+        yield campaign
+    sandbox.settings(replication_stalled=False)
+
+
+def context(campaign: Campaign) -> Any:
+    return {"ti": SimpleNamespace(run_id=campaign.run_id)}
+
+
+def deferred(task: SalesforceCopySensor | ValidationOperator, campaign: Campaign) -> SalesforceCopyTrigger:
+    with pytest.raises(TaskDeferred) as gone:
+        task.execute(context(campaign))
+    assert isinstance(gone.value.trigger, SalesforceCopyTrigger)
+    return gone.value.trigger
+
+
+def fire(trigger: BaseTrigger) -> TriggerEvent:
+    """The trigger's event, from a copy made of what the database keeps of it."""
+    _, arguments = trigger.serialize()
+
+    async def first() -> TriggerEvent:
+        return await asyncio.wait_for(anext(aiter(type(trigger)(**arguments).run())), 20)
+
+    return asyncio.run(first())
+
+
+def validation(campaign: Campaign) -> ValidationOperator:
+    return ValidationOperator(task_id="validate", batches=[batch.as_xcom() for batch in campaign.batches])
+
+
+def test_the_sensor_ends_from_its_trigger_when_the_copy_has_caught_up(campaign: Campaign) -> None:
+    trigger = deferred(SalesforceCopySensor(task_id="wait_for_copy"), campaign)
+    campaign.sandbox.settings(replication_stalled=False)
+
+    assert isinstance(fire(trigger), TaskSuccessEvent)
+    assert SalesforceCopySensor(task_id="wait_for_copy").execute(context(campaign)) is None  # type: ignore[func-returns-value]
+
+
+def test_validation_waits_for_the_copy_by_itself(campaign: Campaign) -> None:
+    task = validation(campaign)
+    trigger = deferred(task, campaign)
+    campaign.sandbox.settings(replication_stalled=False)
+
+    event = fire(trigger)
+    result = task.resume(context(campaign), event.payload)
+
+    assert not isinstance(event, TaskSuccessEvent)
+    assert result["result"] == "0 properties with mismatched feature data"
+
+
+def test_a_replication_that_stands_still_is_an_error_after_the_limit_and_never_a_pass(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor, task = SalesforceCopySensor(task_id="wait_for_copy"), validation(campaign)
+    trigger = deferred(sensor, campaign)
+    monkeypatch.setenv("FEATURE_SYNC_COPY_LIMIT_SECONDS", "1")
+
+    event = fire(trigger)
+
+    with pytest.raises(CopyStalledError, match="4 of 4 records have not changed there"):
+        sensor.fail(context(campaign), event.payload)
+    with pytest.raises(CopyStalledError, match=r"limit 1 s\).*replication of Salesforce"):
+        sensor.execute(context(campaign))
+    with pytest.raises(CopyStalledError):
+        task.execute(context(campaign))
+
+
+def test_a_warehouse_that_is_away_for_a_moment_is_waited_for(campaign: Campaign) -> None:
+    trigger = deferred(SalesforceCopySensor(task_id="wait_for_copy"), campaign)
+    campaign.sandbox.settings(replication_stalled=False)
+    campaign.sandbox.fault("warehouse", "fail", message="[INTERNAL_ERROR] restarting", times=2)
+
+    assert isinstance(fire(trigger), TaskSuccessEvent)
+
+
+def test_a_warehouse_that_stays_away_is_given_up(campaign: Campaign) -> None:
+    campaign.sandbox.fault("warehouse", "fail", message="[INTERNAL_ERROR] gone")
+
+    event = fire(SalesforceCopyTrigger(campaign.run_id, 0.1, "2020-01-01T00:00:00+00:00", ends_task=True))
+
+    assert "could not be read" in event.payload["error"]
+    assert "gone" in event.payload["error"]
