@@ -13,12 +13,13 @@ PORT_OPTION = $(if $(PORT),--port $(PORT))
 # A user's own switches must change neither the installation nor what runs.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help run up down status test lint format clean distclean
+.PHONY: help run up down status test chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow beside the sandbox, then stop everything'
 	@echo 'make test     ruff, mypy and pytest'
+	@echo 'make chaos    kill every part of a running system, 20 times and more, and prove each run (20 minutes; SEED=... repeats one)'
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... for another port than 8080)'
 	@echo 'make status   what `make up` has running'
 	@echo 'make down     stop it; its data stays'
@@ -38,6 +39,9 @@ down status:
 
 test: $(INSTALLED) lint
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
+
+chaos: $(INSTALLED)
+	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

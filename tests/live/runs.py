@@ -1,10 +1,8 @@
 """What a live test does with Airflow: start runs, wait for them, read what they left behind."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +83,6 @@ class LiveAirflow:
 
     def trigger_ids(self, ids: Sequence[str], **conf: Any) -> LiveRun:
         return self.trigger(scope="property_ids", property_ids=list(ids), **conf)
-
-    def wait_until_quiet(self, seconds: float) -> None:
-        """Return when Salesforce has not been written to for ``seconds``."""
-        transactions = self.stack.sandbox.journal(kind="salesforce.transaction")
-        if transactions:
-            last = datetime.fromisoformat(transactions[-1]["at"])
-            time.sleep(max(0.0, seconds - (datetime.now(UTC) - last).total_seconds()))
 
     def settings(self, **changes: Any) -> Mapping[str, Any]:
         return self.stack.sandbox.settings(**changes)

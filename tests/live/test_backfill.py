@@ -73,11 +73,14 @@ def test_50_records_pass_the_flow(live: LiveAirflow) -> None:
 
 
 def test_waits_that_are_too_short_meet_a_locked_record(live: LiveAirflow) -> None:
-    live.settings(rollup_seconds=20.0)
-    live.wait_until_quiet(20.0)
+    live.settings(rollup_seconds=600.0)  # from the next transaction on, the first batch's
+
+    def end_the_rollup(_run: DagRun, tasks: Sequence[TaskInstance]) -> None:
+        if any(task.state == "up_for_retry" for task in tasks):
+            live.settings(rollup_seconds=0.0)
 
     run = live.trigger_ids(incident_ids(300, 20), batch_size=10, wait_seconds=0)
-    state = run.wait()
+    state = run.wait(on_progress=end_the_rollup)
 
     errors = [entry["error"] for entry in run.journal() if entry["kind"] == "salesforce.transaction"]
     assert errors[0] is None
