@@ -7,7 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
+LIVE = ("tests/live/", "tests/laptop/test_live")
 PROJECT = Path(__file__).resolve().parents[1]
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "FEATURE_SYNC_"))]:
@@ -19,14 +22,19 @@ os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(PROJECT / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """
-    Two workers share the tests by file, but all that drive a real Airflow go to one of them, which begins with them.
-
-    Two Airflows at once would be too much for two cores, and the longest way comes first.
-    """
-    for item in items:
-        live = item.get_closest_marker("live") is not None
-        item.add_marker(pytest.mark.xdist_group("live" if live else str(item.path)))
+    """The tests that drive a real Airflow take longest, so they come first."""
     items.sort(key=lambda item: item.get_closest_marker("live") is None)
+
+
+class OneAirflow(LoadScopeScheduling):
+    """Shares the tests among workers by file, but gives all that drive a real Airflow to one: two cores bear no second one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "live" if file.startswith(LIVE) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneAirflow:
+    return OneAirflow(config, log)

@@ -165,12 +165,12 @@ def long_plan(rng: random.Random, runs: int = 4) -> list[Plan]:
 
 
 def short_plan(rng: random.Random) -> Plan:
-    """Five kills, one of each victim, in two batches; the scheduler dies while the killed task waits for its retry anyway."""
+    """Five kills, one of each victim, in two batches; two of them while the killed task waits for its retry anyway."""
     task = Step(rng.choice((Phase.TRIGGERING, Phase.ANSWERING)), Victim.TASK)
-    sandbox = Step(rng.choice((Phase.STAGING, Phase.TRIGGERING)), Victim.SANDBOX)
+    waiting = [Step(Phase.RETRYING, Victim.SANDBOX), Step(Phase.RETRYING, Victim.SCHEDULER_HOST)]
     return [
-        [task, Step(Phase.RETRYING, Victim.SCHEDULER_HOST), Step(Phase.BETWEEN, Victim.API_SERVER)],
-        [sandbox, Step(Phase.DEFERRED, Victim.TRIGGERER)],
+        [task, *waiting, Step(Phase.BETWEEN, Victim.API_SERVER)],
+        [Step(Phase.DEFERRED, Victim.TRIGGERER)],
     ]
 
 
