@@ -12,11 +12,12 @@ comes after a crash finds the same answer:
 import logging
 import time
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from feature_sync.batches import Batch
 from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
-from feature_sync.census.hook import CensusHook
+from feature_sync.census.hook import CONNECT_TIMEOUT, READ_TIMEOUT, CensusHook
 from feature_sync.census.models import UI_TAG_API, RowRecord, RunStatus, SyncRun, SyncRunPage
 from feature_sync.failure_policy import FailurePolicy
 from feature_sync.outcome import AttemptStatus, BatchHaltedError, Outcome, count_row_results, has_row_results, judge
@@ -31,6 +32,8 @@ TRIGGERS = 3
 LOOKUP_SECONDS = 10.0
 """How long a run is looked for whose trigger was not answered, before it counts as not started (assumed; not documented)."""
 LOOKUP_PAUSE = 2.0
+FLIGHT_SECONDS = CONNECT_TIMEOUT + READ_TIMEOUT + LOOKUP_SECONDS
+"""How long after an attempt was opened its trigger may still start a run: a dead process's request may be on its way."""
 RECORDS_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks for row records: they appear a moment after the run has ended (assumed; Census documents no limit)."""
 
@@ -79,9 +82,12 @@ class BatchSender:
             log.info("%s: attempt %s has succeeded already", self.batch.label, last.number)
             return last
         if last and last.is_open:
-            if run := self._find_run(last, self.census.list_runs(self.sync_id)):
+            page = self.census.list_runs(self.sync_id)
+            if run := self._find_run(last, page):
                 log.info("%s: attempt %s is Census run %s (%s)", self.batch.label, last.number, run.id, run.raw_status)
                 return self._log.record(replace(last, sync_run_id=run.id, series=self.series))
+            if pause := _flight(last, page):
+                return pause
             reason = "A former try ended before Census started a run."
             last = self._log.record(replace(last, status=AttemptStatus.NOT_SENT, reason=reason))
         if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.series):
@@ -188,6 +194,11 @@ class BatchSender:
                 run = self._look_for_run(attempt)
                 if run is None:
                     log.warning("%s: no run was started", self.batch.label)
+                    # Each trigger is an attempt of its own: its time counts should this process die with the request on its way.
+                    former = self._log.record(replace(attempt, status=AttemptStatus.NOT_SENT, reason=str(unanswered)))
+                    previous = attempt.previous_sync_run_id
+                    values = {"records": attempt.records, "previous_sync_run_id": previous}
+                    attempt = self._log.record(self._next_attempt(former, AttemptStatus.SENDING, **values))
                     continue
                 sync_run_id = run.id
             log.info("%s: attempt %s is Census run %s", self.batch.label, attempt.number, sync_run_id)
@@ -230,3 +241,13 @@ class BatchSender:
             if len(records) >= count_row_results(run):
                 break
         return records
+
+
+def _flight(attempt: Attempt, page: SyncRunPage) -> Pause | None:
+    """Why an open attempt without a run cannot be given up yet: its trigger may still be on its way."""
+    if attempt.previous_sync_run_id is None or attempt.seen_at is None:
+        return None
+    left = (attempt.seen_at + timedelta(seconds=FLIGHT_SECONDS) - page.now).total_seconds()
+    if left <= 0:
+        return None
+    return Pause(f"a former try died while its trigger was on its way; {left:.0f} s until no run can come of it", left)

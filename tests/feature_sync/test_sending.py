@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from feature_sync.census.errors import CensusAuthError, CensusProtocolError, Cen
 from feature_sync.census.hook import CensusHook
 from feature_sync.outcome import AttemptStatus, BatchHaltedError
 from feature_sync.pacing import Pause
-from feature_sync.sending import NotTriggeredError, StagingError
+from feature_sync.sending import BatchSender, NotTriggeredError, StagingError
 from feature_sync.settings import load_settings
 from feature_sync.sync_log import Attempt
 from feature_sync.warehouse import StatementError, Warehouse
@@ -24,6 +25,7 @@ from tests.sandbox.client import BACKFILL, Sandbox
 def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Campaign]:
     monkeypatch.setattr(sending, "LOOKUP_SECONDS", 0.5)
     monkeypatch.setattr(sending, "LOOKUP_PAUSE", 0.1)
+    monkeypatch.setattr(sending, "FLIGHT_SECONDS", 1.5)
     monkeypatch.setattr(sending, "RECORDS_PAUSES", (0.1, 0.2, 0.4))
     with Warehouse(load_settings()) as warehouse:
         yield Campaign.freeze(sandbox, warehouse, batches=5)
@@ -116,6 +118,32 @@ def test_a_process_that_dies_before_the_trigger_leaves_nothing_to_adopt(
 
     assert outcome.succeeded
     assert (campaign.triggers, campaign.runs, campaign.attempt().number) == (1, 1, 2)
+
+
+def test_a_trigger_of_a_dead_process_that_is_still_on_its_way_is_waited_for_and_adopted(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "FLIGHT_SECONDS", 6.0)
+    late: list[threading.Timer] = []
+
+    def dies(hook: CensusHook, sync_id: int) -> int:
+        late.append(threading.Timer(2.0, hook.trigger_sync_unpatched, [sync_id]))  # type: ignore[attr-defined]
+        late[0].start()
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CensusHook, "trigger_sync_unpatched", CensusHook.trigger_sync, raising=False)
+        patch.setattr(CensusHook, "trigger_sync", dies)
+        with pytest.raises(Killed):
+            begin(campaign.sender())
+        pause = BatchSender.begin(campaign.sender())
+        late[0].join()
+    outcome = campaign.send()
+
+    assert isinstance(pause, Pause)
+    assert "on its way" in pause.reason
+    assert outcome.succeeded
+    assert (campaign.triggers, campaign.runs, campaign.attempt().number) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(0.05, id="run-over"), pytest.param(1.5, id="run-going-on")])

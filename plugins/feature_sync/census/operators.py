@@ -138,6 +138,7 @@ class CensusBatchOperator(BaseOperator):
                 sync_id=settings.census_sync_id,
                 wait_seconds=float(self.wait_seconds),
                 poll_seconds=settings.census_poll_seconds,
+                not_before=(datetime.now(UTC) + timedelta(seconds=pause.seconds)).isoformat(),
                 deadline=(datetime.now(UTC) + limit + timedelta(seconds=pause.seconds)).isoformat(),
             ),
             method_name="resume",

@@ -69,18 +69,25 @@ class CensusRunTrigger(_CensusTrigger):
 
 
 class CensusQuietTrigger(_CensusTrigger):
-    """Waits until no run of the sync is active and ``wait_seconds`` have passed since the last one ended."""
+    """
+    Waits until no run of the sync is active and ``wait_seconds`` have passed since the last one ended.
 
-    def __init__(self, sync_id: int, wait_seconds: float, poll_seconds: float, deadline: str) -> None:
+    :param not_before: ISO 8601 time with offset before which the task is not resumed in any case.
+    """
+
+    def __init__(self, sync_id: int, wait_seconds: float, poll_seconds: float, deadline: str, not_before: str) -> None:
         super().__init__(poll_seconds, deadline)
+        self.not_before = not_before
         self.sync_id = sync_id
         self.wait_seconds = wait_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        own = {"sync_id": self.sync_id, "wait_seconds": self.wait_seconds}
+        own = {"sync_id": self.sync_id, "wait_seconds": self.wait_seconds, "not_before": self.not_before}
         return _path(self), own | {"poll_seconds": self.poll_seconds, "deadline": self.deadline}
 
     def is_over(self, hook: CensusHook) -> bool:
+        if datetime.now(UTC) < datetime.fromisoformat(self.not_before):
+            return False
         return ask_for_pause(hook, self.sync_id, self.wait_seconds) is None
 
 
