@@ -192,6 +192,11 @@ class BatchSender:
             except CensusTriggerUnansweredError as unanswered:
                 log.warning("%s: %s. Looking for the run it may have started.", self.batch.label, unanswered)
                 run = self._look_for_run(attempt)
+                if run is None and unanswered.may_arrive:
+                    self._log.record(replace(attempt, reason=str(unanswered)))  # left open: the next try waits for its run
+                    raise NotTriggeredError(
+                        f"{self.batch.label}: {unanswered}. No run has shown up yet; the next try looks again before it triggers."
+                    ) from unanswered
                 if run is None:
                     log.warning("%s: no run was started", self.batch.label)
                     # Each trigger is an attempt of its own: its time counts should this process die with the request on its way.

@@ -73,14 +73,20 @@ def test_a_trigger_without_a_usable_answer_is_looked_up_and_leads_to_one_run(
     assert (campaign.triggers, campaign.runs) == (triggers, 1)
 
 
-def test_a_trigger_that_times_out_is_looked_up(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feature_sync.census.hook.READ_TIMEOUT", 0.5)
-    campaign.sandbox.fault("trigger", "slow", seconds=1.5, times=1)
+def test_a_trigger_that_times_out_and_arrives_late_is_waited_for_and_adopted(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "FLIGHT_SECONDS", 8.0)
+    campaign.sandbox.fault("trigger", "slow", seconds=4.0, times=1)
 
+    with monkeypatch.context() as patch:
+        patch.setattr("feature_sync.census.hook.READ_TIMEOUT", 0.5)
+        with pytest.raises(NotTriggeredError, match="No run has shown up yet; the next try looks again"):
+            begin(campaign.sender())
     outcome = campaign.send()
 
     assert outcome.succeeded
-    assert campaign.runs == 1
+    assert (campaign.triggers, campaign.runs, campaign.attempt().number) == (1, 1, 1)
 
 
 def test_triggers_that_never_start_anything_end_with_an_error(campaign: Campaign) -> None:
@@ -128,7 +134,7 @@ def test_a_trigger_of_a_dead_process_that_is_still_on_its_way_is_waited_for_and_
 
     def dies(hook: CensusHook, sync_id: int) -> int:
         late.append(threading.Timer(2.0, hook.trigger_sync_unpatched, [sync_id]))  # type: ignore[attr-defined]
-        late[0].start()
+        late[-1].start()
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -136,7 +142,9 @@ def test_a_trigger_of_a_dead_process_that_is_still_on_its_way_is_waited_for_and_
         patch.setattr(CensusHook, "trigger_sync", dies)
         with pytest.raises(Killed):
             begin(campaign.sender())
-        pause = BatchSender.begin(campaign.sender())
+        with contextlib.suppress(Killed):
+            pause = BatchSender.begin(campaign.sender())
+        assert len(late) == 1, "the sender triggered a second time while the first trigger was on its way"
         late[0].join()
     outcome = campaign.send()
 

@@ -23,7 +23,13 @@ class CensusTriggerUnansweredError(CensusError):
     A trigger was sent and its answer was lost or not understood.
 
     Census documents no idempotency key, so the run it may have started has to be looked up before another trigger.
+
+    :param may_arrive: nobody answered in time, so the request itself may still be on its way and start a run later.
     """
+
+    def __init__(self, message: str, *, may_arrive: bool = False) -> None:
+        super().__init__(message)
+        self.may_arrive = may_arrive
 
 
 class CensusBusyError(CensusError):

@@ -77,7 +77,8 @@ class CensusHook(HttpHook):
             return int(body["data"]["sync_run_id"])
         except (CensusUnavailableError, CensusProtocolError, KeyError, TypeError, ValueError) as error:
             raise CensusTriggerUnansweredError(
-                f"The trigger of sync {sync_id} was sent, but its answer is missing: {error}"
+                f"The trigger of sync {sync_id} was sent, but its answer is missing: {error}",
+                may_arrive=isinstance(error.__cause__, requests.ReadTimeout),
             ) from error
 
     def get_run(self, sync_run_id: int) -> SyncRun:
