@@ -27,6 +27,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, chain, conf, dag, get_current_context, task, task_group
 
 from feature_sync import payload, preconditions
+from feature_sync.approvals import RunApprovalOperator
 from feature_sync.census.operators import CensusBatchOperator
 from feature_sync.census.sensors import BatchTurnSensor
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
@@ -60,6 +61,10 @@ def product_feature_backfill() -> None:
         return payload.freeze_payload(params or {}, run_id)
 
     @task
+    def check_payload(params: dict | None = None, run_id: Any = None) -> dict:
+        return payload.check_payload(params or {}, run_id)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped when there is nothing to approve
     def export_csv(run_id: Any = None) -> dict:
         return payload.export_csv(run_id, run_day())
 
@@ -86,12 +91,29 @@ def product_feature_backfill() -> None:
         )
         wait_for_turn >> send
 
+    checked = check_payload()
+    approve_mass_disable = RunApprovalOperator(
+        task_id="approve_mass_disable",
+        subject="Turn products off in Salesforce?",
+        question=checked["approval"],  # type: ignore[index]
+        not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
+    )
     planned = plan_batches()
     sent = batch.expand(batch=planned)
     # Both run when all batches are done, well or badly; plan_batches is the success that the rule asks for when all failed.
     wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
     validate = ValidationOperator(task_id="validate", batches=planned, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    chain(check_preconditions(), freeze_payload(), export_csv(), planned, sent, wait_for_copy, validate)
+    chain(
+        check_preconditions(),
+        freeze_payload(),
+        checked,
+        approve_mass_disable,
+        export_csv(),
+        planned,
+        sent,
+        wait_for_copy,
+        validate,
+    )
     # Clearing only the failed tasks leaves a green wait_for_copy as it is, so validate has to wait for the batches itself.
     planned >> wait_for_copy
     sent >> validate

@@ -12,6 +12,10 @@ from feature_sync.batches import Batch
 from feature_sync.run_files import replacing
 
 
+FORMULA = "^[=+@\\t\\r-]"
+"""What makes a spreadsheet take a cell for a formula."""
+
+
 class CsvError(RuntimeError):
     """A CSV file does not hold what it should."""
 
@@ -20,7 +24,8 @@ def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:
     """
     Write a stream of tables of one schema as a CSV file with a header.
 
-    Dates are ``YYYY-MM-DD``, timestamps ``YYYY-MM-DDTHH:MM:SSZ``, booleans ``true`` and ``false``, no value is an empty cell.
+    Dates are ``YYYY-MM-DD``, timestamps ``YYYY-MM-DDTHH:MM:SSZ``, booleans ``true`` and ``false``, no value is an empty cell. A text
+    that a spreadsheet would take for a formula has an apostrophe in front (https://owasp.org/www-community/attacks/CSV_Injection).
 
     :returns: the number of records.
     """
@@ -28,7 +33,7 @@ def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:
     with replacing(path) as file:
         writer: csv.CSVWriter | None = None
         for table in tables:
-            rows = _with_readable_timestamps(table)
+            rows = _without_formulas(_with_readable_timestamps(table))
             if writer is None:
                 options = csv.WriteOptions(quoting_style="needed", quoting_header="none")
                 writer = csv.CSVWriter(pa.PythonFile(file, mode="w"), rows.schema, write_options=options)
@@ -82,4 +87,13 @@ def _with_readable_timestamps(table: pa.Table) -> pa.Table:
         if pa.types.is_timestamp(field.type):
             text = pc.strftime(table[field.name].cast(pa.timestamp("s", "UTC"), safe=False), "%Y-%m-%dT%H:%M:%SZ")
             table = table.set_column(position, field.name, text)
+    return table
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    for position, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            cells = table[field.name]
+            marked = pc.binary_join_element_wise("'", cells, "")
+            table = table.set_column(position, field.name, pc.if_else(pc.match_substring_regex(cells, FORMULA), marked, cells))
     return table

@@ -83,6 +83,11 @@ class FieldTable:
         return tuple(field for product in self.products for field in product.fields)
 
     @property
+    def dates(self) -> tuple[Field, ...]:
+        """The features that are days or points in time."""
+        return tuple(field for field in self.features if field.kind is not FieldKind.CHECKBOX)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         return tuple(field.column for field in self)
 

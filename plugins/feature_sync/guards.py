@@ -1,10 +1,10 @@
-"""What must hold before anything is sent: facts in, problems out, each saying what is wrong and what to do."""
+"""What must be right around a run before anything is sent: facts in, problems out, each saying what is wrong and what to do."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from feature_sync.census.models import Sync
 from feature_sync.fields import FieldTable
+from feature_sync.settings import CENSUS_POOL
 
 
 class GuardError(RuntimeError):
@@ -13,6 +13,14 @@ class GuardError(RuntimeError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("Nothing was sent, because:\n" + "\n".join(f"- {problem}" for problem in problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An Airflow pool. ``include_deferred``: whether a task that waits in the triggerer keeps its slot."""
+
+    slots: int
+    include_deferred: bool
 
 
 def sync_problems(sync: Sync, fields: FieldTable, batch_table: str, salesforce_object: str) -> list[str]:
@@ -66,25 +74,16 @@ def _mapping_problems(sync: Sync, fields: FieldTable) -> list[str]:
     return problems
 
 
-def payload_problems(facts: Mapping[str, Any], fields: FieldTable) -> list[str]:
-    """
-    Check the frozen payload.
-
-    :param facts: the row of ``check_payload.sql``.
-    """
-    key = fields.upsert_key.column
+def pool_problems(pool: Pool | None) -> list[str]:
+    """What is wrong with the pool that keeps Census runs apart; ``None`` means that there is none."""
+    cure = f'airflow pools set {CENSUS_POOL} 1 "One Census run at a time" --include-deferred'
+    if pool is None:
+        return [f"Pool {CENSUS_POOL} does not exist, so no batch would ever start. Create it: {cure}"]
     problems = []
-    if not facts["records"]:
-        problems.append("The payload is empty: the records in scope vanished while they were frozen. Start the run again.")
-    if facts["empty_keys"]:
-        problems.append(f"{facts['empty_keys']:,} records have no {key}; Census would not send them. Fill it in Salesforce.")
-    if repeated := facts["records"] - facts["empty_keys"] - facts["distinct_keys"]:
+    if pool.slots != 1:
+        problems.append(f"Pool {CENSUS_POOL} has {pool.slots} slots; it must have 1, so that batches go one at a time: {cure}")
+    if not pool.include_deferred:
         problems.append(
-            f"{repeated:,} records repeat the {key} of another; Census would not send them. Make it unique in Salesforce."
-        )
-    if facts["empty_flags"]:
-        problems.append(
-            f"{facts['empty_flags']:,} records have a feature row with an empty flag; a Salesforce checkbox takes no null. "
-            "Correct the feature table."
+            f"Pool {CENSUS_POOL} does not count deferred tasks, so a batch that waits would let the next one in: {cure}"
         )
     return problems

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from feature_sync.batches import PlanError
@@ -10,7 +11,9 @@ from feature_sync.csv_files import CsvError
 from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
 from feature_sync.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
+from feature_sync.preconditions import NotReadyError
 from feature_sync.run_config import RunConfigError
+from feature_sync.schema import OwnTableError
 from feature_sync.sending import NotTriggeredError, StagingError
 from feature_sync.settings import SettingsError
 from feature_sync.validation import CopyStalledError, ValidationError
@@ -35,6 +38,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(SettingsError, "the settings stay wrong"),
         _fail(FieldTableError, "the field table stays wrong"),
         _fail(GuardError, "a person has to correct what the guard found"),
+        _fail(OwnTableError, "the table stays as it is"),
         _fail(PlanError, "the payload is frozen and stays as it is"),
         _fail(CsvError, "the payload is frozen and stays as it is"),
         _fail(BatchFailedError, "the same records would be rejected again, or nobody knows"),
@@ -43,6 +47,9 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(CopyStalledError, "the limit has passed already"),
         _fail(CensusAuthError, "the token stays wrong"),
         _fail(CensusRefusedError, "the request stays wrong"),
+        _fail(HITLRejectException, "a person said no"),
+        _fail(HITLTimeoutError, "nobody answered in time"),
+        _retry(NotReadyError, "what does not answer may answer next time"),
         _retry(BatchLockedError, "the lock will be gone; only the rejected rows are sent again"),
         _retry(CensusError, "Census may answer next time"),
         _retry(BatchSkippedError, "the other run will have ended"),

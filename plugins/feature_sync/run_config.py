@@ -16,6 +16,8 @@ MAX_BATCH_SIZE = 200
 MAX_WAIT_SECONDS = 3600
 MAX_CONSECUTIVE_FAILURES = 1000
 MAX_PROPERTY_IDS = 10_000
+MAX_RUN_ID = 250
+"""Characters of a run id: Airflow's own limit."""
 MAX_SHOWN = 80
 """Characters of a wrong value that a message repeats."""
 
@@ -30,6 +32,9 @@ DEFAULTS: Mapping[str, Any] = {
     "on_batch_failure": "continue",
     "max_consecutive_failures": 3,
     "unmatched": "send_false",
+    "allow_mass_disable": False,
+    "dry_run": False,
+    "undo_run_id": None,
 }
 
 
@@ -75,7 +80,11 @@ class RunConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """A checked run config. ``created_from`` and ``created_to`` are UTC days, both inclusive."""
+    """
+    A checked run config. ``created_from`` and ``created_to`` are UTC days, both inclusive.
+
+    ``undo_run_id``: the run whose effect is taken back; then the records are that run's and ``scope`` says nothing.
+    """
 
     strategy: Strategy
     scope: Scope
@@ -87,6 +96,9 @@ class RunConfig:
     on_batch_failure: OnBatchFailure
     max_consecutive_failures: int
     unmatched: Unmatched
+    allow_mass_disable: bool
+    dry_run: bool
+    undo_run_id: str | None
 
     @property
     def skips_unmatched(self) -> bool:
@@ -95,6 +107,8 @@ class RunConfig:
     @property
     def description(self) -> str:
         """The scope in words, for messages."""
+        if self.undo_run_id is not None:
+            return f"records that still hold what run {self.undo_run_id!r} sent"
         match self.scope:
             case Scope.CREATED_BETWEEN:
                 return f"records created in Salesforce from {self.created_from} to {self.created_to} (UTC)"
@@ -126,6 +140,9 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
     wait_seconds = _whole_number(values, "wait_seconds", 0, MAX_WAIT_SECONDS, problems)
     on_batch_failure = _choice(values, "on_batch_failure", OnBatchFailure, problems)
     max_failures = _whole_number(values, "max_consecutive_failures", 1, MAX_CONSECUTIVE_FAILURES, problems)
+    allow_mass_disable = _switch(values, "allow_mass_disable", problems)
+    dry_run = _switch(values, "dry_run", problems)
+    undo_run_id = _run_id(values, problems)
 
     if scope is Scope.CREATED_BETWEEN:
         for key in ("created_from", "created_to"):
@@ -142,6 +159,13 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
     ):
         if scope is not None and values[key] and scope is not owner:
             problems.append(f"{key} is set, but scope is {scope}; leave it empty or choose scope {owner}.")
+    if undo_run_id is not None:
+        problems += [
+            f"{key} is {_shown(values[key])}, but undo_run_id is set, which says by itself what is sent; leave {key} at "
+            f"{DEFAULTS[key]!r}."
+            for key in ("scope", "unmatched")
+            if values[key] != DEFAULTS[key]
+        ]
 
     if problems or strategy is None or scope is None or unmatched is None or on_batch_failure is None:
         raise RunConfigError(problems)
@@ -156,6 +180,9 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
         on_batch_failure=on_batch_failure,
         max_consecutive_failures=max_failures,
         unmatched=unmatched,
+        allow_mass_disable=allow_mass_disable,
+        dry_run=dry_run,
+        undo_run_id=undo_run_id,
     )
 
 
@@ -239,6 +266,28 @@ def _whole_number(values: Mapping[str, Any], key: str, low: int, high: int, prob
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         problems.append(f"{key} is {_shown(value)}; allowed is a whole number from {low} to {high}.")
         return low
+    return value
+
+
+def _switch(values: Mapping[str, Any], key: str, problems: list[str]) -> bool:
+    value = values[key]
+    if not isinstance(value, bool):
+        problems.append(f"{key} is {_shown(value)}; allowed are true and false.")
+        return False
+    return value
+
+
+def _run_id(values: Mapping[str, Any], problems: list[str]) -> str | None:
+    value = values["undo_run_id"]
+    if value is None or value == "":
+        return None
+    # Airflow's [scheduler] allowed_run_id_pattern.
+    if not isinstance(value, str) or not re.fullmatch(rf"[A-Za-z0-9_.~:+-]{{1,{MAX_RUN_ID}}}", value):
+        problems.append(
+            f"undo_run_id is {_shown(value)}; allowed is the id of a run, 1 to {MAX_RUN_ID} letters, digits and _ . ~ : + -, "
+            "or nothing."
+        )
+        return None
     return value
 
 

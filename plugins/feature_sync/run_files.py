@@ -37,6 +37,14 @@ class RunFiles:
         return self.folder / "preview.json"
 
     @property
+    def approvals(self) -> ObjectStoragePath:
+        return self.folder / "approvals.json"
+
+    @property
+    def records_not_undone(self) -> ObjectStoragePath:
+        return self.folder / "records_not_undone.csv"
+
+    @property
     def validation(self) -> ObjectStoragePath:
         return self.folder / "validation.json"
 

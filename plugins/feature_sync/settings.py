@@ -1,9 +1,11 @@
 """The package's settings: environment variables ``FEATURE_SYNC_*`` over the checked-in ``include/settings.toml``."""
 
 import re
+from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from croniter import croniter
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from feature_sync.fields import FieldTable, load_fields
@@ -13,6 +15,7 @@ SETTINGS_FILE = INCLUDE / "settings.toml"
 DATABRICKS_CONN_ID = "databricks_default"
 CENSUS_CONN_ID = "census_default"
 CENSUS_POOL = "census_sync"
+BACKFILL_DAG_ID = "product_feature_backfill"
 
 
 class SettingsError(ValueError):
@@ -26,6 +29,14 @@ def _three_level_name(name: str) -> str:
     return name
 
 
+def _cron(expression: str) -> str:
+    if not croniter.is_valid(expression):
+        raise ValueError("must be a cron expression such as '0 6 * * 1'")
+    return expression
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+CronSchedule = Annotated[str, AfterValidator(_cron)]
 TableName = Annotated[str, AfterValidator(_three_level_name)]
 
 
@@ -39,6 +50,15 @@ class Settings(BaseSettings):
     ``census_inline_poll_seconds``: how long a task looks itself before it hands over to the triggerer.
     ``census_run_limit_seconds``: longest time one Census run, or the wait for another one to end, may take.
     ``copy_poll_seconds``, ``copy_limit_seconds``: the same for the warehouse's copy of Salesforce.
+    ``guard_feature_row_share``: least share of a payload's properties that must have a feature row.
+    ``guard_disable_share``: largest share of a payload's records for which a product may turn from True to False.
+    ``guard_enabled_records``: least number of a payload's records that must have a product; 0 switches the guard off.
+    ``guard_earliest_date``: no product was sold before this day.
+    ``approval_users``: ids of the Airflow users who may approve; empty means everybody who may edit the run.
+    ``approval_limit_seconds``: a question that nobody has answered by then ends the run as failed.
+    ``payload_days``: how long the payload of a run is kept after its last activity, to retry it or to undo it.
+    ``reconciliation_schedule``: when the weekly DAG runs, in cron's words and UTC.
+    ``airflow_api_url``: where Airflow's API server is; empty means beside the execution API that tasks talk to.
     """
 
     model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid")
@@ -59,6 +79,15 @@ class Settings(BaseSettings):
     census_run_limit_seconds: PositiveInt
     copy_poll_seconds: Annotated[float, Field(ge=0.2)]
     copy_limit_seconds: PositiveInt
+    guard_feature_row_share: Share
+    guard_disable_share: Share
+    guard_enabled_records: NonNegativeInt
+    guard_earliest_date: date
+    approval_users: tuple[str, ...]
+    approval_limit_seconds: PositiveInt
+    payload_days: PositiveInt
+    reconciliation_schedule: CronSchedule
+    airflow_api_url: str
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@ from feature_sync.run_config import (
     DEFAULTS,
     MAX_BATCH_SIZE,
     MAX_CONSECUTIVE_FAILURES,
+    MAX_RUN_ID,
     MAX_WAIT_SECONDS,
     OnBatchFailure,
     Scope,
@@ -105,5 +106,29 @@ BACKFILL_PARAMS = {
         minimum=1,
         maximum=MAX_CONSECUTIVE_FAILURES,
         description="So many batches failing one after another hold back the rest, whatever is chosen above.",
+    ),
+    "dry_run": Param(
+        DEFAULTS["dry_run"],
+        title="Dry run",
+        section="Look first, take back",
+        type="boolean",
+        description="Do everything up to the plan, and show what would change in Salesforce. Nothing is sent.",
+    ),
+    "allow_mass_disable": Param(
+        DEFAULTS["allow_mass_disable"],
+        title="Allow mass disable",
+        section="Look first, take back",
+        type="boolean",
+        description="Let a run go on that turns a product off for more records than the guard allows. A person still has to "
+        "approve the numbers of each product before anything is sent.",
+    ),
+    "undo_run_id": Param(
+        DEFAULTS["undo_run_id"],
+        title="Undo a run",
+        section="Look first, take back",
+        type=["null", "string"],
+        maxLength=MAX_RUN_ID,
+        description="Id of a run of this DAG. The values that stood in Salesforce before it are sent back, for records that "
+        "still hold what it sent. Leave the choice of records above as it is.",
     ),
 }

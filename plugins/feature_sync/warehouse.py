@@ -32,6 +32,10 @@ class StatementError(RuntimeError):
     """A statement failed. The message names it; the cause has the warehouse's own words."""
 
 
+class ConnectError(StatementError):
+    """A statement was not sent, because the warehouse lets nobody in, or does not answer."""
+
+
 @cache
 def _templates() -> Environment:
     return Environment(
@@ -43,9 +47,14 @@ def _templates() -> Environment:
     )
 
 
-def render_statement(name: str, settings: Settings) -> str:
-    """The text of ``include/sql/<name>.sql`` for these table names and fields."""
-    return _templates().get_template(f"{name}.sql").render(settings=settings, fields=settings.fields)
+def render_statement(name: str, settings: Settings, names: Mapping[str, str] | None = None) -> str:
+    """
+    The text of ``include/sql/<name>.sql`` for these table names and fields.
+
+    :param names: further identifiers that it renders, such as ``table``. They come from the settings or from ``include/sql``,
+        never from a run config: what is rendered is not bound.
+    """
+    return _templates().get_template(f"{name}.sql").render(settings=settings, fields=settings.fields, **(names or {}))
 
 
 class Warehouse(AbstractContextManager["Warehouse"]):
@@ -67,18 +76,19 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         if self._connection is not None:
             self._connection.close()
 
-    def execute(self, name: str, parameters: Parameters | None = None) -> None:
+    def execute(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> None:
         """
         Run a statement for its effect.
 
+        :param names: see `render_statement`.
         :raises StatementError: the warehouse refused it.
         """
-        with self._cursor(name, parameters):
+        with self._cursor(name, parameters, names):
             pass
 
-    def fetch_all(self, name: str, parameters: Parameters | None = None) -> list[Row]:
-        """Run a query whose result is small, such as counts. Raises as `execute`."""
-        with self._cursor(name, parameters) as cursor:
+    def fetch_all(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> list[Row]:
+        """Run a query whose result is small, such as counts. Parameters and errors as of `execute`."""
+        with self._cursor(name, parameters, names) as cursor:
             return [row.asDict() for row in cursor.fetchall()]
 
     def fetch_one(self, name: str, parameters: Parameters | None = None) -> Row:
@@ -95,13 +105,13 @@ class Warehouse(AbstractContextManager["Warehouse"]):
                 if table.num_rows < FETCH_ROWS:
                     return
 
-    def _cursor(self, name: str, parameters: Parameters | None) -> Any:
-        text = render_statement(name, self.settings)
+    def _cursor(self, name: str, parameters: Parameters | None, names: Mapping[str, str] | None = None) -> Any:
+        text = render_statement(name, self.settings, names)
         try:
             # The hook is asked each time, because it connects anew when an OAuth token has been renewed.
             self._connection = self._hook.get_conn()
         except Exception as error:
-            raise StatementError(f"The statement {name}.sql was not sent, the warehouse lets nobody in: {error}") from error
+            raise ConnectError(f"The statement {name}.sql was not sent, the warehouse lets nobody in: {error}") from error
         cursor = self._connection.cursor(arraysize=FETCH_ROWS)
         try:
             cursor.execute(text, dict(parameters or {}))

@@ -1,12 +1,19 @@
 """A sandbox process for the tests that go over the wire, and the environment that makes the package talk to it."""
 
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
+from feature_sync.schema import prepare_tables
+from feature_sync.settings import CENSUS_POOL, load_settings
+from feature_sync.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, FAST, PROJECT, PROPERTIES, Sandbox
 
 
@@ -18,8 +25,45 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox.stop()
 
 
+class AirflowApi(ThreadingHTTPServer):
+    """Answers for the pool as Airflow's API server does with the plugin; tests/live asks the real one."""
+
+    pool: dict[str, Any] | None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.reset()
+
+    def reset(self) -> None:
+        self.pool = {"name": CENSUS_POOL, "exists": True, "slots": 1, "include_deferred": True}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, AirflowApi)
+        known = self.path == "/feature-sync/pool" and self.server.pool is not None
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.server.pool if known else {"detail": "Not Found"}).encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
 @pytest.fixture(scope="session")
-def environment(process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def airflow_api() -> Iterator[AirflowApi]:
+    """Stands for Airflow's API server, of which a run asks one thing."""
+    server = AirflowApi()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def environment(process: Sandbox, airflow_api: AirflowApi, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a user would set: the two connections that the sandbox prints, and the package's own settings."""
     printed = subprocess.run(
         [sys.executable, "-m", "sandbox", "connections", "--port", str(process.port)],
@@ -30,17 +74,27 @@ def environment(process: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> d
     ).stdout
     connections = dict(line.split("=", 1) for line in printed.splitlines())
     output = str(tmp_path_factory.mktemp("output"))
-    return connections | {"FEATURE_SYNC_OUTPUT_PATH": output, "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.2"}
+    return connections | {
+        "FEATURE_SYNC_OUTPUT_PATH": output,
+        "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.2",
+        "FEATURE_SYNC_AIRFLOW_API_URL": airflow_api.url,
+    }
 
 
 @pytest.fixture(scope="module")
 def world(process: Sandbox, environment: dict[str, str]) -> Iterator[Sandbox]:
-    """The sandbox as on the first day, and the environment; undone at the module's end, because other tests read it too."""
+    """
+    The sandbox as on the first day but with our tables, which a run's first step makes, and the environment.
+
+    Undone at the module's end, because other tests read it too.
+    """
     process.control("POST", "reset")
     process.settings(**FAST)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setitem(os.environ, name, value)
+        with Warehouse(load_settings()) as warehouse:
+            prepare_tables(warehouse)
         yield process
 
 

@@ -1,7 +1,0 @@
-CREATE TABLE IF NOT EXISTS {{ settings.rejection_table }} (
-    run_id STRING,
-    batch_number INT,
-    attempt INT,
-    {{ fields.upsert_key.column }} STRING,
-    reason STRING
-)

@@ -1,0 +1,1 @@
+DELETE FROM {{ settings.rejection_table }} WHERE run_id = :run_id

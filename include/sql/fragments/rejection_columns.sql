@@ -1,0 +1,5 @@
+run_id STRING,
+batch_number INT,
+attempt INT,
+{{ fields.upsert_key.column }} STRING,
+reason STRING

@@ -1,0 +1,41 @@
+-- Every record of the run to undo: column x_c is the value that stood in Salesforce before it, before_x_c the one there now.
+-- Only where that is still what the run sent may it be taken back; a value that somebody has written since stays.
+SELECT
+    former.salesforce_id,
+    former.company_id,
+    former.has_feature_row,
+    former.{{ fields.property_id.column }},
+    former.{{ fields.upsert_key.column }},
+    {% for field in fields.features %}
+    {% if field.kind == "checkbox" %}
+    COALESCE(former.before_{{ field.column }}, FALSE) AS {{ field.column }},
+    {% else %}
+    former.before_{{ field.column }} AS {{ field.column }},
+    {% endif %}
+    copy.{{ field.column }} AS before_{{ field.column }},
+    {% endfor %}
+    concat_ws(
+        ', '
+        {%- for field in fields.features %},
+        CASE WHEN copy.{{ field.column }} IS DISTINCT FROM former.{{ field.column }} THEN '{{ field.column }}' END
+        {%- endfor %}
+
+    ) AS changed_fields,
+    CASE
+        WHEN copy.id IS NULL THEN 'gone'
+        WHEN
+            {% for field in fields.features %}
+            {{ "AND " if not loop.first }}copy.{{ field.column }} IS NOT DISTINCT FROM former.before_{{ field.column }}
+            {% endfor %}
+            THEN 'as_before'
+        WHEN
+            {% for field in fields.features %}
+            {{ "AND " if not loop.first }}copy.{{ field.column }} IS NOT DISTINCT FROM former.{{ field.column }}
+            {% endfor %}
+            THEN 'to_undo'
+        ELSE 'changed_since'
+    END AS undo_state
+FROM {{ settings.payload_table }} AS former
+LEFT JOIN {{ settings.salesforce_table }} AS copy
+    ON copy.id = former.salesforce_id AND NOT copy.is_deleted
+WHERE former.run_id = :undo_run_id
