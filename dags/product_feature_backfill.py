@@ -7,8 +7,18 @@ compares Salesforce with the warehouse and fails if one property differs.
 
 **When.** Started by a person with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
 
-**What it does.** Checks the run config and the Census sync; freezes the values in the warehouse; writes the full CSV and one
-CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows what was sent; validates.
+**What it does.** Checks run config, pool, tables and Census sync; freezes the values in the warehouse; holds them against the
+guards; writes the full CSV and one CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows
+what was sent; validates.
+
+**Look first.** With `dry_run` it ends after the plan. The log of `check_payload` has, for each product, how many records have it
+now and would have it after.
+
+**A guard refused.** The error names it and what was found. Nothing was sent, and the refused payload is gone. Only `mass_disable`
+can be overridden, by `allow_mass_disable`; then a person has to approve the numbers under "Required actions".
+
+**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that still
+holds what it sent. `records_not_undone.csv` lists the others.
 
 **A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
 clear that one `send` task *with downstream*: what was not accepted of this batch is sent again, nothing else, and `validate` runs
@@ -21,26 +31,22 @@ in Census for a run that it had started before it starts one, and never starts o
 if the task is cleared later, it takes that run up instead of sending the batch twice.
 """
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import TriggerRule, chain, conf, dag, get_current_context, task, task_group
+from airflow.sdk import TriggerRule, chain, conf, dag, task, task_group
 
 from feature_sync import payload, preconditions
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.census.operators import CensusBatchOperator
 from feature_sync.census.sensors import BatchTurnSensor
+from feature_sync.dag_runs import run_day
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.settings import CENSUS_POOL
 from feature_sync.trigger_form import BACKFILL_PARAMS
 from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
 
 MOST_WAIT = timedelta(days=7)
-
-
-def run_day() -> date:
-    """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
-    return get_current_context()["dag_run"].run_after.date()
 
 
 @dag(

@@ -221,6 +221,17 @@ class AirflowClient:
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/{map_index}"
         self.request("PATCH", path, json={"new_state": state})
 
+    def question(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        """What a task asks a person, in Markdown; None when it asks nothing (yet)."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+        answer = self.request("GET", path, missing={})
+        return answer.get("body") if answer.get("response_received") is False else None
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task's question, as a person does under "Required actions"."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
+        self.request("PATCH", path, json={"chosen_options": [option], "params_input": {}})
+
     def wait_for_run(
         self,
         dag_id: str,

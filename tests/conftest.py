@@ -11,6 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LIVE = ("tests/live/", "tests/laptop/test_live")
+LONGEST = ("test_recovery.py", "test_chaos.py")
 PROJECT = Path(__file__).resolve().parents[1]
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "FEATURE_SYNC_"))]:
@@ -27,14 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("live") is None)
 
 
-class OneAirflow(LoadScopeScheduling):
-    """Shares the tests among workers by file, but gives all that drive a real Airflow to one: two cores bear no second one."""
+class LiveInTwoHalves(LoadScopeScheduling):
+    """
+    Shares the tests among workers by file, but those that drive a real Airflow in two halves of about the same length.
+
+    They mostly wait, so two cores bear an Airflow for each half; a third one would make the waits longer.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return "live" if file.startswith(LIVE) else file
+        if not file.startswith(LIVE):
+            return file
+        return "live, one half" if file.endswith(LONGEST) else "live, the other half"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneAirflow:
-    return OneAirflow(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LiveInTwoHalves:
+    return LiveInTwoHalves(config, log)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from feature_sync.fields import load_fields
+from feature_sync.payload_guards import Guard
 from feature_sync.run_config import DEFAULTS
-from feature_sync.settings import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID
+from feature_sync.settings import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID, Settings, load_settings
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -64,3 +65,22 @@ def test_every_file_of_the_layout_exists() -> None:
 
     for cell, _ in rows:
         assert (PROJECT / cell.strip("`")).is_dir(), cell
+
+
+def test_the_guards_are_those_of_the_code_with_their_thresholds() -> None:
+    rows = table_after("| guard | refuses |")
+    thresholds = dict(re.findall(r"`(GUARD_\w+)` \(([\d.]+)\)", README))
+    settings = load_settings()
+
+    assert {name for names, _ in rows for name in re.findall(r"`(\w+)`", names)} == {guard.value for guard in Guard}
+    assert thresholds
+    for name, value in thresholds.items():
+        assert getattr(settings, name.lower()) == float(value), name
+    assert f"`PAYLOAD_DAYS` ({settings.payload_days})" in README
+
+
+def test_every_setting_that_is_named_exists() -> None:
+    named = set(re.findall(r"`(?:FEATURE_SYNC_)?([A-Z]+(?:_[A-Z]+)+)`", README)) - {"UNABLE_TO_LOCK_ROW"}
+
+    assert {"CENSUS_SYNC_ID", "OUTPUT_PATH", "APPROVAL_USERS"} <= named
+    assert {name.lower() for name in named} <= set(Settings.model_fields)

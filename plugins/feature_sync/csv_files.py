@@ -11,7 +11,6 @@ from pyarrow import csv
 from feature_sync.batches import Batch
 from feature_sync.run_files import replacing
 
-
 FORMULA = "^[=+@\\t\\r-]"
 """What makes a spreadsheet take a cell for a formula."""
 
@@ -24,8 +23,9 @@ def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:
     """
     Write a stream of tables of one schema as a CSV file with a header.
 
-    Dates are ``YYYY-MM-DD``, timestamps ``YYYY-MM-DDTHH:MM:SSZ``, booleans ``true`` and ``false``, no value is an empty cell. A text
-    that a spreadsheet would take for a formula has an apostrophe in front (https://owasp.org/www-community/attacks/CSV_Injection).
+    Dates are ``YYYY-MM-DD``, timestamps ``YYYY-MM-DDTHH:MM:SSZ``, booleans ``true`` and ``false``, no value is an empty cell.
+    A text that a spreadsheet would take for a formula has an apostrophe in front
+    (https://owasp.org/www-community/attacks/CSV_Injection).
 
     :returns: the number of records.
     """

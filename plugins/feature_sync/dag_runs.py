@@ -1,5 +1,8 @@
 """What a task may ask Airflow about DAG runs, its own and others."""
 
+from datetime import date
+
+from airflow.sdk import get_current_context
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 UNFINISHED = ["queued", "running"]
@@ -8,3 +11,8 @@ UNFINISHED = ["queued", "running"]
 def is_unfinished(dag_id: str, run_id: str) -> bool:
     """Whether a DAG run is queued or running. A run that was deleted, or never was, is not."""
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=UNFINISHED) > 0
+
+
+def run_day() -> date:
+    """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
+    return get_current_context()["dag_run"].run_after.date()
