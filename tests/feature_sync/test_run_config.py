@@ -1,3 +1,5 @@
+"""The rules of a run config; hostile values are the matter of test_hostile_input.py."""
+
 from typing import Any
 
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from feature_sync.run_config import DEFAULTS, RunConfigError, Scope, check_size, count_batches, estimate_seconds, parse_run_config
 
 INCIDENT = {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21"}
+FORMER_RUN = "manual__2025-11-21T00:00:00.123456+00:00"
 
 
 def problems_of(conf: dict[str, Any]) -> list[str]:
@@ -66,11 +69,58 @@ def test_the_defaults_are_a_usable_config() -> None:
         pytest.param({"scope": "property_ids", "property_ids": ["  "]}, "property_ids has ''", id="blank-id"),
         pytest.param({"scope": "property_ids", "property_ids": ["7"] * 10_001}, "10,001 entries", id="too-many-ids"),
         pytest.param({"property_ids": ["7"]}, "property_ids is set, but scope is mismatched", id="ids-without-use"),
-        pytest.param({"unmatched": "drop"}, "unmatched is 'drop'", id="unknown-unmatched"),
+        pytest.param({"unmatched": "drop"}, "unmatched is 'drop'; allowed are send_false, skip.", id="unknown-unmatched"),
+        pytest.param(
+            {"on_batch_failure": "ignore"}, "on_batch_failure is 'ignore'; allowed are continue, stop.", id="on-failure"
+        ),
+        pytest.param(
+            {"max_consecutive_failures": 0}, "max_consecutive_failures is 0; allowed is a whole number from 1", id="no-failures"
+        ),
+        pytest.param({"max_consecutive_failures": 1_001}, "max_consecutive_failures is 1001", id="endless-failures"),
+        pytest.param({"dry_run": "yes"}, "dry_run is 'yes'; allowed are true and false.", id="dry-run-text"),
+        pytest.param({"allow_mass_disable": 1}, "allow_mass_disable is 1; allowed are true and false.", id="disable-number"),
+        pytest.param({"undo_run_id": "a/b"}, "undo_run_id is 'a/b'; allowed is the id of a run, 1 to 250 letters", id="run-id"),
+        pytest.param({"undo_run_id": 7}, "undo_run_id is 7; allowed is the id of a run", id="run-id-as-number"),
+        pytest.param(
+            {"undo_run_id": FORMER_RUN, "scope": "all"},
+            "scope is 'all', but undo_run_id is set, which says by itself what is sent; leave scope at 'mismatched'.",
+            id="undo-with-a-scope",
+        ),
+        pytest.param(
+            {"undo_run_id": FORMER_RUN, "unmatched": "skip"},
+            "unmatched is 'skip', but undo_run_id is set",
+            id="undo-without-the-unmatched",
+        ),
+        pytest.param(
+            {"undo_run_id": FORMER_RUN, "property_ids": ["7"]}, "property_ids is set, but scope is mismatched", id="undo-with-ids"
+        ),
+        pytest.param(
+            {"undo_run_id": FORMER_RUN, "created_to": "2025-11-21"},
+            "created_to is set, but scope is mismatched",
+            id="undo-with-a-day",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_refused_by_name_and_value(conf: dict[str, Any], complaint: str) -> None:
     assert any(complaint in problem for problem in problems_of(conf)), problems_of(conf)
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_no_run_to_undo_is_none(nothing: str | None) -> None:
+    config = parse_run_config({"undo_run_id": nothing, "scope": "all"})
+
+    assert config.undo_run_id is None
+    assert config.description == "all records in Salesforce"
+
+
+def test_a_run_may_be_undone_with_any_pace_and_for_looking_only() -> None:
+    conf = {"batch_size": 7, "wait_seconds": 0, "dry_run": True, "allow_mass_disable": True}
+
+    config = parse_run_config({"undo_run_id": FORMER_RUN} | conf)
+
+    assert config.undo_run_id == FORMER_RUN
+    assert (config.batch_size, config.wait_seconds, config.dry_run, config.allow_mass_disable) == (7, 0, True, True)
+    assert config.description == f"records that still hold what run '{FORMER_RUN}' sent"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -4,16 +4,18 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from jinja2 import UndefinedError
 
 from feature_sync import warehouse as warehouse_module
 from feature_sync.outcome import AttemptStatus
 from feature_sync.payload import freeze_payload
 from feature_sync.settings import load_settings
 from feature_sync.sync_log import Attempt, SyncLog
-from feature_sync.warehouse import StatementError, Warehouse, render_statement
+from feature_sync.warehouse import ConnectError, StatementError, Warehouse, render_statement
 from tests.sandbox.client import Sandbox
 
 HOSTILE_RUN_ID = "'; DROP TABLE x --"
@@ -41,7 +43,7 @@ def scope(name: str = "all") -> dict[str, str | bool | None]:
 
 
 def attempt(number: int = 1, **changes: object) -> Attempt:
-    values = {
+    values: dict[str, Any] = {
         "run_id": "twice",
         "batch_number": 7,
         "number": number,
@@ -118,6 +120,7 @@ def test_a_statement_that_fails_is_named_and_the_warehouses_words_are_kept(sandb
         list(getattr(warehouse, kind)("select_batches", {"run_id": frozen}) or [])
 
     assert failed.value.__cause__ is not None
+    assert not isinstance(failed.value, ConnectError)
 
 
 def test_a_session_goes_on_after_a_statement_that_failed(sandbox: Sandbox, frozen: str) -> None:
@@ -153,7 +156,7 @@ def test_a_payload_whose_freezing_is_sent_again_is_frozen_once(sandbox: Sandbox,
 
     frozen = freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": 5}, f"again-{fault}")
 
-    assert frozen == {"records": 13, "records_unmatched": 0}
+    assert frozen == {"records": 13}
 
 
 @pytest.mark.parametrize("fault", ["lost_response", "refuse"])
@@ -227,12 +230,12 @@ def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
         pytest.param("", "dapi-wrong-token", id="wrong-token"),
     ],
 )
-def test_a_warehouse_that_lets_nobody_in_is_a_statement_error(
+def test_a_warehouse_that_lets_nobody_in_is_told_from_one_that_refuses_a_statement(
     connect: Callable[[str, str], None], address: str, token: str
 ) -> None:
     connect(address, token)
 
-    with Warehouse(load_settings()) as warehouse, pytest.raises(StatementError, match="select_batches"):
+    with Warehouse(load_settings()) as warehouse, pytest.raises(ConnectError, match=r"select_batches\.sql was not sent"):
         warehouse.fetch_all("select_batches", {"run_id": "x"})
 
 
@@ -252,6 +255,27 @@ def test_a_warehouse_that_lets_nobody_in_says_why_and_not_the_token(
         warehouse.fetch_all("select_batches", {"run_id": "x"})
 
     assert "dapi-wrong-token" not in str(refused.value) + repr(refused.value)
+
+
+def test_names_are_rendered_and_values_bound(sandbox: Sandbox, frozen: str) -> None:
+    settings = load_settings()
+    before = sandbox.seq()
+
+    with Warehouse(settings) as warehouse:
+        rows = warehouse.fetch_all("describe_table", names={"table": settings.features_table})
+        warehouse.execute("prove_write", names={"table": settings.payload_table})
+
+    described, proof = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
+    assert described == f"DESCRIBE TABLE {settings.features_table}"
+    assert proof.endswith(f"DELETE FROM {settings.payload_table} WHERE FALSE")
+    assert rows[0] == {"col_name": "property_id", "data_type": "string", "comment": None}
+    [[records]] = sandbox.sql(f"SELECT count(*) FROM {settings.payload_table} WHERE run_id = '{frozen}'")
+    assert records == 13
+
+
+def test_a_name_that_is_missing_is_a_mistake_of_ours() -> None:
+    with pytest.raises(UndefinedError, match="'table' is undefined"):
+        render_statement("describe_table", load_settings())
 
 
 def test_a_statement_whose_name_is_wrong_is_a_mistake_of_ours() -> None:

@@ -29,6 +29,7 @@ from sqlglot import exp
 from urllib3.exceptions import HTTPError
 
 from feature_sync.fields import load_fields
+from feature_sync.schema import prepare_tables
 from feature_sync.settings import load_settings
 from feature_sync.warehouse import SQL_FOLDER, Warehouse, render_statement
 from sandbox.seed import org_records, seed_warehouse
@@ -693,13 +694,16 @@ PARAMETERS: dict[str, Any] = {
     "attempt": 1,
     "status": "succeeded",
     "records": 46,
+    "undo_run_id": "manual__2025-11-24",
+    "earliest_date": "2017-01-01",
+    "before": "2025-11-24T06:00:00+00:00",
 }
 """Others are NULL."""
 
 
 def _when(name: str) -> tuple[int, str]:
     """Tables before what fills them, and that before what reads it; what deletes last."""
-    verbs = ("create", "freeze", "stage", "record", "*", "delete")
+    verbs = ("create", "add", "freeze", "stage", "record", "*", "delete")
     verb = name.partition("_")[0]
     return verbs.index(verb if verb in verbs else "*"), name
 
@@ -712,14 +716,18 @@ def test_every_statement_of_the_project_is_executed(stand: Stand) -> None:
     results: dict[str, Any] = {}
 
     with Warehouse(settings) as warehouse:
-        for name in names * 2:
-            text = render_statement(name, settings)
+        prepare_tables(warehouse)
+        stand.statements.clear()
+        for position, name in enumerate(names * 2):
+            any_table = {"table": "crm.sfdc_dbx.of_any_name", "columns": f"column_{position} STRING"}
+            text = render_statement(name, settings, any_table)
             wanted = {node.name for node in sqlglot.parse_one(text, read="databricks").find_all(exp.Placeholder)}
-            results[name] = warehouse.fetch_all(name, {each: PARAMETERS.get(each) for each in wanted})
+            results[name] = warehouse.fetch_all(name, {each: PARAMETERS.get(each) for each in wanted}, any_table)
 
     assert len(names) >= 10
     assert len(stand.statements) == 2 * len(names)
     assert all(isinstance(rows, list) for rows in results.values())
+    assert len(results["describe_table"]) == 3  # one made with the table, and one added each time
 
 
 def test_the_incident_joined_over_the_wire_has_its_numbers(hook: DatabricksSqlHook, stand: Stand) -> None:
