@@ -15,7 +15,7 @@ what was sent; validates.
 now and would have it after.
 
 **A guard refused.** The error names it and what was found. Nothing was sent, and the refused payload is gone. Only `mass_disable`
-can be overridden, by `allow_mass_disable`; then a person has to approve the numbers under "Required actions".
+can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
 **Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that still
 holds what it sent. `records_not_undone.csv` lists the others.
@@ -102,6 +102,7 @@ def product_feature_backfill() -> None:
         task_id="approve_mass_disable",
         subject="Turn products off in Salesforce?",
         question=checked["approval"],  # type: ignore[index]
+        on_approval=payload.release_payload,
         not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
     )
     planned = plan_batches()

@@ -1,6 +1,7 @@
 """What a task may ask Airflow about DAG runs, its own and others."""
 
 from datetime import date
+from typing import Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -16,3 +17,8 @@ def is_unfinished(dag_id: str, run_id: str) -> bool:
 def run_day() -> date:
     """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
     return get_current_context()["dag_run"].run_after.date()
+
+
+def series_of(ti: Any, retries: int | None) -> int:
+    """0 until a task is cleared, then how often it had been tried: clearing sets max_tries to its tries plus its retries."""
+    return max(0, (ti.max_tries or 0) - (retries or 0))

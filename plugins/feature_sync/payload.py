@@ -48,9 +48,9 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
 def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """
-    Write the preview, then hold the frozen payload against the guards.
+    Write the preview, hold the frozen payload against the guards, and release it unless a person has to approve it first.
 
-    A payload that is refused is removed, so that nothing can send it.
+    Only a released payload can be staged. One that is refused is removed.
 
     :returns: counts, and ``approval``: what a person has to approve before anything is sent, or nothing.
     :raises GuardError: the payload must not be sent; the message names each guard that does not hold.
@@ -81,12 +81,21 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
         mass_disable = mass_disable_problems(preview.products, preview.records, _thresholds(settings)) if preview.records else []
         if problems or (mass_disable and not config.allow_mass_disable):
+            warehouse.execute("revoke_payload", {"run_id": run_id})
             warehouse.execute("delete_unsent_payload", {"run_id": run_id})
             cure = "If that is meant, start a run with allow_mass_disable; a person then approves the numbers."
             refused = mass_disable if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
-    question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        if question is None and not config.dry_run:
+            warehouse.execute("release_payload", {"run_id": run_id})
     return {"records": preview.records, "records_unmatched": preview.records_unmatched, "approval": question}
+
+
+def release_payload(run_id: str) -> None:
+    """Let the payload of a run be sent, after a person has approved it."""
+    with Warehouse(load_settings()) as warehouse:
+        warehouse.execute("release_payload", {"run_id": run_id})
 
 
 def export_csv(run_id: str, day: date) -> dict[str, Any]:

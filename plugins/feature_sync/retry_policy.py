@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from feature_sync.approvals import QuestionChangedError
 from feature_sync.batches import PlanError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
 from feature_sync.csv_files import CsvError
@@ -48,6 +49,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(CensusAuthError, "the token stays wrong"),
         _fail(CensusRefusedError, "the request stays wrong"),
         _fail(HITLRejectException, "a person said no"),
+        _fail(QuestionChangedError, "the numbers stay others"),
         _fail(HITLTimeoutError, "nobody answered in time"),
         _retry(NotReadyError, "what does not answer may answer next time"),
         _retry(BatchLockedError, "the lock will be gone; only the rejected rows are sent again"),

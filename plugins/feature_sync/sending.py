@@ -168,7 +168,11 @@ class BatchSender:
         resends_attempt = last.next_resends if last else None
         keys = self._staged_keys(resends_attempt)
         if not keys or (resends_attempt is None and len(keys) != self.batch.records):
-            raise StagingError(f"{self.batch.label}: its frozen payload has {len(keys):,} records. Nothing was triggered.")
+            raise StagingError(
+                f"{self.batch.label}: {len(keys):,} of {self.batch.records:,} of its records are in the payload table and passed "
+                "the checks. Nothing was triggered. If the payload was frozen anew, clear check_payload with downstream tasks. If "
+                f"it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+            )
         self.warehouse.execute("stage_batch", self._parameters(resends_attempt))
         self._check_staged(len(keys))
         log.info("%s: staged %s records in %s", self.batch.label, len(keys), self.warehouse.settings.batch_table)

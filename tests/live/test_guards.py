@@ -111,7 +111,7 @@ def test_a_run_is_looked_at_first_then_sent_then_taken_back(live: LiveAirflow) -
     assert writes(undo) == [], "nothing is sent before the answer"
     live.stack.airflow.answer(DAG_ID, undo.run_id, APPROVAL, "Approve")
     assert undo.wait() == "success", undo.error("validate")
-    [kept] = json.loads((undo.folder / "approvals.json").read_text())["approvals"]
+    [kept] = json.loads((undo.folder / "approvals.json").read_text())[APPROVAL]
     assert enabled(live) == 0
     assert sent(undo) == 2
     assert undo.validation()["properties_mismatched"] == 0

@@ -2,6 +2,7 @@ run_id STRING,
 record_number BIGINT,
 batch_number INT,
 frozen_at TIMESTAMP,
+released_at TIMESTAMP,
 salesforce_id STRING,
 company_id STRING,
 has_feature_row BOOLEAN

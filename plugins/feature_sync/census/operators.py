@@ -12,6 +12,7 @@ from feature_sync.census.errors import CensusBusyError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.census.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.dag_runs import series_of
 from feature_sync.failure_policy import FailurePolicy
 from feature_sync.outcome import (
     AttemptStatus,
@@ -90,8 +91,7 @@ class CensusBatchOperator(BaseOperator):
                 batch=batch,
                 wait_seconds=float(self.wait_seconds),
                 policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
-                # Clearing a task sets max_tries to the tries it has had plus its retries.
-                series=max(0, (ti.max_tries or 0) - (self.retries or 0)),
+                series=series_of(ti, self.retries),
             )
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
