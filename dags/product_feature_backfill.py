@@ -17,8 +17,8 @@ now and would have it after.
 **A guard refused.** The error names it and what was found. Nothing was sent, and the refused payload is gone. Only `mass_disable`
 can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
-**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that still
-holds what it sent. `records_not_undone.csv` lists the others.
+**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that
+still holds what it sent. `records_not_undone.csv` lists the others.
 
 **A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
 clear that one `send` task *with downstream*: what was not accepted of this batch is sent again, nothing else, and `validate` runs

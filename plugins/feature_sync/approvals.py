@@ -63,8 +63,8 @@ class RunApprovalOperator(ApprovalOperator):
         if any(entry["question"] != self.question for entry in entries):
             # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
             raise QuestionChangedError(
-                f"{self.task_id} has asked before in this run, and the numbers have changed since; Airflow would show the old ones. "
-                "Start a new run."
+                f"{self.task_id} has asked before in this run, and the numbers have changed since; Airflow would show the old "
+                "ones. Start a new run."
             )
         self.body = self.question
         self.assigned_users = [{"id": user, "name": user} for user in settings.approval_users] or None

@@ -170,8 +170,8 @@ class BatchSender:
         if not keys or (resends_attempt is None and len(keys) != self.batch.records):
             raise StagingError(
                 f"{self.batch.label}: {len(keys):,} of {self.batch.records:,} of its records are in the payload table and passed "
-                "the checks. Nothing was triggered. If the payload was frozen anew, clear check_payload with downstream tasks. If "
-                f"it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+                "the checks. Nothing was triggered. If the payload was frozen anew, clear check_payload with downstream tasks. "
+                f"If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
             )
         self.warehouse.execute("stage_batch", self._parameters(resends_attempt))
         self._check_staged(len(keys))
