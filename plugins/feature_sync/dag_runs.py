@@ -14,6 +14,12 @@ def is_unfinished(dag_id: str, run_id: str) -> bool:
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=UNFINISHED) > 0
 
 
+def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
+    """Whether a task, not a mapped one, is green in a run."""
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
+    return states.get(task_id) == "success"
+
+
 def run_day() -> date:
     """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
     return get_current_context()["dag_run"].run_after.date()

@@ -13,6 +13,7 @@ from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
 from feature_sync.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
 from feature_sync.preconditions import NotReadyError
+from feature_sync.probing import ProbeError
 from feature_sync.run_config import RunConfigError
 from feature_sync.schema import OwnTableError
 from feature_sync.sending import NotTriggeredError, StagingError
@@ -41,6 +42,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(GuardError, "a person has to correct what the guard found"),
         _fail(OwnTableError, "the table stays as it is"),
         _fail(PlanError, "the payload is frozen and stays as it is"),
+        _fail(ProbeError, "the records have to go in smaller batches"),
         _fail(CsvError, "the payload is frozen and stays as it is"),
         _fail(BatchFailedError, "the same records would be rejected again, or nobody knows"),
         _fail(BatchHaltedError, "a person has to look at the failures before"),

@@ -43,7 +43,7 @@ class Campaign:
         ids = [row["Reverse_ETL_ID__c"] for row in rows]
         payload.freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": SIZE}, run_id)
         payload.release_payload(run_id)
-        plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE) for number in range(1, batches + 1)]
+        plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE, SIZE) for number in range(1, batches + 1)]
         return cls(sandbox, warehouse, run_id, plan, sandbox.seq())
 
     def sender(self, number: int = 1, *, wait_seconds: float = 0, series: int = 0, **policy: Any) -> BatchSender:

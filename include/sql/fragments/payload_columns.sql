@@ -4,7 +4,7 @@ batch_number INT,
 frozen_at TIMESTAMP,
 released_at TIMESTAMP,
 salesforce_id STRING,
-company_id STRING,
+parent_id STRING,
 has_feature_row BOOLEAN
 {%- for field in fields %},
 {{ field.column }} {{ field.kind.warehouse_type }}

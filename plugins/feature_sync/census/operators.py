@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowSkipException
 
 from feature_sync.batches import Batch
 from feature_sync.census.errors import CensusBusyError
@@ -50,6 +51,8 @@ class CensusBatchOperator(BaseOperator):
     :param batch: the batch, as `Batch.as_xcom` gives it (templated).
     :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
     :param on_batch_failure: ``continue`` or ``stop`` (templated).
+    :param is_probe: the batch tries whether one of its size passes. If Salesforce says that it is too large, the task succeeds
+        and says so; probes after it are skipped.
     :param max_consecutive_failures: so many batches failing in a row hold back the rest (templated).
     :raises BatchFailedError: the batch was not accepted whole; the message names the batch, the counts and the reasons.
     :raises BatchLockedError: the same, but the reasons pass by themselves.
@@ -67,6 +70,7 @@ class CensusBatchOperator(BaseOperator):
         wait_seconds: str | float,
         on_batch_failure: str,
         max_consecutive_failures: str | int,
+        is_probe: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +78,7 @@ class CensusBatchOperator(BaseOperator):
         self.wait_seconds = wait_seconds
         self.on_batch_failure = on_batch_failure
         self.max_consecutive_failures = max_consecutive_failures
+        self.is_probe = is_probe
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """:returns: what became of the batch: attempt, Census run and counts."""
@@ -92,7 +97,10 @@ class CensusBatchOperator(BaseOperator):
                 wait_seconds=float(self.wait_seconds),
                 policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
                 series=series_of(ti, self.retries),
+                is_probe=self.is_probe,
             )
+            if reason := sender.reason_to_skip():
+                raise AirflowSkipException(f"{reason}.")
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
@@ -100,6 +108,9 @@ class CensusBatchOperator(BaseOperator):
             outcome = sender.conclude(attempt, run)
             if outcome.rejected:
                 export_rejections(warehouse, ti.run_id)
+        if outcome.status is AttemptStatus.OVER_LIMIT:
+            self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
+            return {**_summary(attempt), "over_limit": outcome.reason}
         _refuse_failure(batch, attempt, outcome)
         self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
         return _summary(attempt)
