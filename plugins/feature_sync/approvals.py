@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.hitl import HITLTrigger
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow.triggers.base import TriggerEvent
 
 from feature_sync.census.triggers import LEAST_DEFERRAL
-from feature_sync.dag_runs import series_of
+from feature_sync.dag_runs import series_of, skip
 from feature_sync.run_files import read_json, run_files, write_json
 from feature_sync.settings import load_settings
 
@@ -32,6 +32,10 @@ class RunApprovalOperator(ApprovalOperator):
 
     Who may answer, and how long an answer is waited for, are the settings ``approval_users`` and ``approval_limit_seconds``. A
     rejection fails the task, and so does silence. ``approvals.json`` in the run's folder keeps each question and its answer.
+
+    It waits in the triggerer, not parked as ``awaiting_input``, because Airflow 3.3.2 loses an answer that comes at a bad moment:
+    one given while the task is being parked is never looked at (on SQLite, which locks no rows); a task that is answered before
+    the executor has reported the end of its first leg is failed, then would ask again. The trigger looks for the stored answer.
 
     :param question: what is to be approved, in Markdown, or nothing (templated).
     :param not_needed: what the log says when there is nothing to ask.
@@ -56,7 +60,7 @@ class RunApprovalOperator(ApprovalOperator):
         :raises QuestionChangedError: the task was cleared and the numbers are others now.
         """
         if not self.question:
-            raise AirflowSkipException(self.not_needed)
+            skip(self.not_needed)
         settings = load_settings()
         ti = context["ti"]
         entries = self._entries(ti.run_id)
@@ -70,23 +74,17 @@ class RunApprovalOperator(ApprovalOperator):
         self.assigned_users = [{"id": user, "name": user} for user in settings.approval_users] or None
         self.response_timeout = timedelta(seconds=settings.approval_limit_seconds)
         series = series_of(ti, self.retries)
-        if entries and entries[-1]["series"] == series and entries[-1]["answer"] is None:
-            # Airflow 3.3.2 fails a task that is answered within the seconds in which its executor reports the end of the first
-            # leg. The answer is stored; asking again would delete it.
-            self.defer(
-                trigger=AnswerTrigger(
-                    ti_id=ti.id,
-                    options=self.options,
-                    params={},
-                    timeout_datetime=datetime.now(UTC) + self.response_timeout,
-                ),
-                method_name="execute_complete",
-            )
-        try:
-            super().execute(context)
-        except TaskAwaitingInput:
-            self._keep(ti.run_id, [*entries, {"series": series, "question": self.question, "answer": None}])
-            raise
+        if not (entries and entries[-1]["series"] == series and entries[-1]["answer"] is None):
+            try:
+                super().execute(context)  # writes the question, then would park the task
+            except TaskAwaitingInput:
+                self._keep(ti.run_id, [*entries, {"series": series, "question": self.question, "answer": None}])
+        self.defer(
+            trigger=AnswerTrigger(
+                ti_id=ti.id, options=self.options, params={}, timeout_datetime=datetime.now(UTC) + self.response_timeout
+            ),
+            method_name="execute_complete",
+        )
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
         """
@@ -124,7 +122,7 @@ def _read(run_id: str) -> dict[str, Any]:
 
 
 class AnswerTrigger(HITLTrigger):
-    """Waits for the answer to a question that was asked before; see `LEAST_DEFERRAL` for why it never fires at once."""
+    """Waits for the answer to a question; see `LEAST_DEFERRAL` for why it never fires at once."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{__name__}.AnswerTrigger", super().serialize()[1]

@@ -1,10 +1,14 @@
 """What a task may ask Airflow about DAG runs, its own and others."""
 
+import logging
 from datetime import date
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+log = logging.getLogger(__name__)
 
 UNFINISHED = ["queued", "running"]
 
@@ -28,3 +32,13 @@ def run_day() -> date:
 def series_of(ti: Any, retries: int | None) -> int:
     """0 until a task is cleared, then how often it had been tried: clearing sets max_tries to its tries plus its retries."""
     return max(0, (ti.max_tries or 0) - (retries or 0))
+
+
+def skip(reason: str) -> NoReturn:
+    """
+    Skip the task and say why; Airflow itself logs only that it was skipped.
+
+    :raises AirflowSkipException: always.
+    """
+    log.warning("Skipped: %s", reason)
+    raise AirflowSkipException(reason)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync.census.triggers import LEAST_DEFERRAL
-from feature_sync.dag_runs import has_succeeded
+from feature_sync.dag_runs import has_succeeded, skip
 from feature_sync.settings import Settings, load_settings
 from feature_sync.validation import CopyStalledError, check_copy, validate
 from feature_sync.warehouse import StatementError
@@ -97,7 +97,7 @@ class ValidationOperator(BaseOperator):
 
 def _skip_dry_run(dry_run: Any) -> None:
     if str(dry_run) == "True":
-        raise AirflowSkipException("Dry run: nothing was sent, so there is nothing to look for.")
+        skip("Dry run: nothing was sent, so there is nothing to look for.")
 
 
 def _copy_trigger(run_id: str, settings: Settings, *, ends_task: bool) -> "SalesforceCopyTrigger":

@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
 from feature_sync.batches import Batch
 from feature_sync.census.errors import CensusBusyError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.census.triggers import CensusQuietTrigger, CensusRunTrigger
-from feature_sync.dag_runs import series_of
+from feature_sync.dag_runs import series_of, skip
 from feature_sync.failure_policy import FailurePolicy
 from feature_sync.outcome import (
     AttemptStatus,
@@ -100,7 +99,7 @@ class CensusBatchOperator(BaseOperator):
                 is_probe=self.is_probe,
             )
             if reason := sender.reason_to_skip():
-                raise AirflowSkipException(f"{reason}.")
+                skip(reason)
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
