@@ -15,10 +15,10 @@ what was sent; validates.
 now and would have it after.
 
 **A guard refused.** The error names it and what was found. Nothing was sent, and the refused payload is gone. Only `mass_disable`
-can be overridden, by `allow_mass_disable`; then a person has to approve the numbers under "Required actions".
+can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
-**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that still
-holds what it sent. `records_not_undone.csv` lists the others.
+**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that
+still holds what it sent. `records_not_undone.csv` lists the others.
 
 **A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
 clear that one `send` task *with downstream*: what was not accepted of this batch is sent again, nothing else, and `validate` runs
@@ -34,6 +34,7 @@ if the task is cleared later, it takes that run up instead of sending the batch 
 from datetime import timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task, task_group
 
 from feature_sync import payload, preconditions
@@ -41,12 +42,14 @@ from feature_sync.approvals import RunApprovalOperator
 from feature_sync.census.operators import CensusBatchOperator
 from feature_sync.census.sensors import BatchTurnSensor
 from feature_sync.dag_runs import run_day
+from feature_sync.flow import SWITCH_OFF, SWITCH_ON
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.settings import CENSUS_POOL
 from feature_sync.trigger_form import BACKFILL_PARAMS
 from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
 
 MOST_WAIT = timedelta(days=7)
+DRY_RUN = "{{ params.dry_run }}"
 
 
 @dag(
@@ -75,19 +78,71 @@ def product_feature_backfill() -> None:
         return payload.export_csv(run_id, run_day())
 
     @task
-    def plan_batches(params: dict | None = None, run_id: Any = None) -> list[dict]:
-        return payload.plan_batches(params or {}, run_id, run_day())
+    def plan_probes(params: dict | None = None, run_id: Any = None) -> list[dict]:
+        return payload.plan_probes(params or {}, run_id, run_day())
 
-    @task_group
-    def batch(batch: dict) -> None:
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def plan_batches(params: dict | None = None, run_id: Any = None) -> list[dict]:
+        return payload.plan_batches(params or {}, run_id)
+
+    checked = check_payload()
+    approve_mass_disable = RunApprovalOperator(
+        task_id="approve_mass_disable",
+        subject="Turn products off in Salesforce?",
+        question=checked["approval"],  # type: ignore[index]
+        on_approval=payload.release_payload,
+        not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
+    )
+    confirm_flow_off = RunApprovalOperator(
+        task_id="confirm_flow_off",
+        subject="Is the rollup Flow off?",
+        question="{% if params.strategy == 'full' and not params.dry_run %}" + SWITCH_OFF + "{% endif %}",
+        not_needed="Nobody is asked: the Flow stays on, unless strategy is full and the run is no dry run.",
+    )
+    confirm_flow_on = RunApprovalOperator(
+        task_id="confirm_flow_on",
+        subject="Is the rollup Flow on again?",
+        question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + SWITCH_ON + "{% endif %}",
+        not_needed="Nobody is asked: nobody has said in this run that the Flow was off.",
+        trigger_rule=TriggerRule.ALL_DONE,
+    )
+    probes, planned = plan_probes(), plan_batches()
+    probed = sending_group("probe", is_probe=True).expand(batch=probes)
+    sent = sending_group("batch", is_probe=False).expand(batch=planned)
+    probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
+    # Both run when all batches are done, well, badly or skipped.
+    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", is_dry_run=DRY_RUN, trigger_rule=TriggerRule.ALL_DONE)
+    validate = ValidationOperator(
+        task_id="validate", planned_by="plan_batches", is_dry_run=DRY_RUN, trigger_rule=TriggerRule.ALL_DONE
+    )
+    chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
+    chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
+    chain(wait_for_copy, validate)
+    chain(confirm_flow_off, [planned, confirm_flow_on])
+    # Clearing only the failed tasks leaves green ones as they are, so validate has to wait for the batches itself.
+    chain([probed, planned, sent], validate)
+
+
+def sending_group(group_id: str, *, is_probe: bool) -> Any:
+    """The tasks of a batch. Mapped over a plan, they send its batches one after another."""
+
+    @task_group(group_id=group_id)
+    def group(batch: dict) -> None:
         shared: dict[str, Any] = {
             "batch": batch,
             "wait_seconds": "{{ params.wait_seconds }}",
             "map_index_template": "{{ task.batch.label }}",
         }
-        wait_for_turn = BatchTurnSensor(task_id="wait_for_turn", send_task_id="batch.send", timeout=MOST_WAIT, **shared)
+        wait_for_turn = BatchTurnSensor(
+            task_id="wait_for_turn",
+            send_task_id=f"{group_id}.send",
+            timeout=MOST_WAIT,
+            trigger_rule=TriggerRule.NONE_FAILED,  # the question before the probes may be skipped
+            **shared,
+        )
         send = CensusBatchOperator(
             task_id="send",
+            is_probe=is_probe,
             on_batch_failure="{{ params.on_batch_failure }}",
             max_consecutive_failures="{{ params.max_consecutive_failures }}",
             pool=CENSUS_POOL,
@@ -97,32 +152,7 @@ def product_feature_backfill() -> None:
         )
         wait_for_turn >> send
 
-    checked = check_payload()
-    approve_mass_disable = RunApprovalOperator(
-        task_id="approve_mass_disable",
-        subject="Turn products off in Salesforce?",
-        question=checked["approval"],  # type: ignore[index]
-        not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
-    )
-    planned = plan_batches()
-    sent = batch.expand(batch=planned)
-    # Both run when all batches are done, well or badly; plan_batches is the success that the rule asks for when all failed.
-    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    validate = ValidationOperator(task_id="validate", batches=planned, trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
-    chain(
-        check_preconditions(),
-        freeze_payload(),
-        checked,
-        approve_mass_disable,
-        export_csv(),
-        planned,
-        sent,
-        wait_for_copy,
-        validate,
-    )
-    # Clearing only the failed tasks leaves a green wait_for_copy as it is, so validate has to wait for the batches itself.
-    planned >> wait_for_copy
-    sent >> validate
+    return group
 
 
 product_feature_backfill()

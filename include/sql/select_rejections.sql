@@ -1,4 +1,5 @@
 -- What stays rejected: of each batch, what its last attempt that reached Salesforce did not bring in.
+-- Not those that a probe left for smaller batches.
 SELECT
     rejection.batch_number,
     payload.record_number,
@@ -9,11 +10,13 @@ FROM {{ settings.rejection_table }} AS rejection
 INNER JOIN (
     SELECT batch_number, MAX(attempt) AS attempt
     FROM {{ settings.sync_log_table }}
-    WHERE run_id = :run_id AND status IN ('succeeded', 'failed')
+    WHERE run_id = :run_id AND status IN ('succeeded', 'failed', 'over_limit')
     GROUP BY batch_number
 ) AS last_sent
     ON last_sent.batch_number = rejection.batch_number AND last_sent.attempt = rejection.attempt
 INNER JOIN {{ settings.payload_table }} AS payload
-    ON payload.run_id = rejection.run_id AND payload.{{ fields.upsert_key.column }} = rejection.{{ fields.upsert_key.column }}
+    ON payload.run_id = rejection.run_id
+    AND payload.batch_number = rejection.batch_number
+    AND payload.{{ fields.upsert_key.column }} = rejection.{{ fields.upsert_key.column }}
 WHERE rejection.run_id = :run_id
 ORDER BY payload.record_number

@@ -1,21 +1,34 @@
-"""A batch: a range of a run's frozen payload that goes through Census as one sync run."""
+"""A batch: records of a run's frozen payload that go through Census as one sync run. And the plans: which batches a run has."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from feature_sync.run_config import Strategy, count_batches
+
+MAX_SIBLINGS = 12
+"""
+Records of a transaction beyond the first of each parent.
+
+A rollup Flow updates the parent once for each; Salesforce's help, "Flow limits": "Maximum number of duplicate updates in one
+batch (12 allowed)".
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records ``first`` to ``last`` of a run's payload, both counted from 1 and inclusive."""
+    """
+    ``records`` records of a run's payload, from ``first`` to ``last``, both counted from 1 and inclusive.
+
+    There may be gaps after a probe: records between ``first`` and ``last`` that Salesforce accepted before. ``siblings``: how
+    many of them are not the first of their parent.
+    """
 
     number: int
     first: int
     last: int
-
-    @property
-    def records(self) -> int:
-        return self.last - self.first + 1
+    records: int
+    siblings: int = 0
 
     @property
     def label(self) -> str:
@@ -27,29 +40,53 @@ class Batch:
         return f"feature_backfill_batch_{self.number:03d}_records_{self.first}-{self.last}.csv"
 
     def as_xcom(self) -> dict[str, Any]:
-        return {"number": self.number, "first": self.first, "last": self.last, "label": self.label}
+        return {"number": self.number, "first": self.first, "last": self.last, "records": self.records, "label": self.label}
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> "Batch":
-        return cls(value["number"], value["first"], value["last"])
+        return cls(value["number"], value["first"], value["last"], value["records"])
 
 
 class PlanError(RuntimeError):
-    """The frozen payload's batches do not cover its records one after another."""
+    """The frozen payload is not cut as it should be."""
 
 
-def check_plan(batches: list[Batch], records: int, batch_size: int) -> None:
+def first_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
     """
-    Make sure that the batches cover every record once, in order, and that none is too large.
+    How many records each batch has at the start.
 
-    :raises PlanError: naming the first batch that breaks the rule.
+    - ``batched``: as many as ``batch_size``, the last one what is left;
+    - ``full``: all in one;
+    - ``probe``: ``batch_size``, twice that, all that is left; each shows whether a larger batch passes.
     """
-    expected_first = 1
-    for number, batch in enumerate(batches, start=1):
-        if batch.number != number or batch.first != expected_first or not 1 <= batch.records <= batch_size:
+    match strategy:
+        case Strategy.FULL:
+            sizes = [records]
+        case Strategy.PROBE:
+            sizes = [batch_size, 2 * batch_size, records]
+        case Strategy.BATCHED:
+            sizes = [batch_size] * count_batches(records, batch_size)
+    cut: list[int] = []
+    for size in sizes:
+        cut.append(min(size, records - sum(cut)))
+    return [size for size in cut if size > 0]
+
+
+def check_plan(batches: Sequence[Batch], sizes: Sequence[int]) -> None:
+    """
+    Make sure that the batches in the warehouse are those planned, one after another.
+
+    :param sizes: as `first_sizes` gives them.
+    :raises PlanError: naming the first batch that is different.
+    """
+    first = 1
+    for number, size in enumerate(sizes, start=1):
+        expected = (number, first, first + size - 1, size)
+        found = batches[number - 1] if number <= len(batches) else None
+        if found is None or (found.number, found.first, found.last, found.records) != expected:
             raise PlanError(
-                f"{batch.label} breaks the plan: expected batch {number:03d} from record {expected_first}, at most {batch_size}."
+                f"Batch {number:03d} should be records {first}-{first + size - 1}, but is {found.label if found else 'missing'}."
             )
-        expected_first = batch.last + 1
-    if expected_first != records + 1:
-        raise PlanError(f"The batches end at record {expected_first - 1:,}, the payload has {records:,}.")
+        first += size
+    if len(batches) > len(sizes):
+        raise PlanError(f"{batches[len(sizes)].label} is one batch too many; {first - 1:,} records are planned.")

@@ -1,9 +1,14 @@
 """What a task may ask Airflow about DAG runs, its own and others."""
 
+import logging
 from datetime import date
+from typing import Any, NoReturn
 
 from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+log = logging.getLogger(__name__)
 
 UNFINISHED = ["queued", "running"]
 
@@ -13,6 +18,27 @@ def is_unfinished(dag_id: str, run_id: str) -> bool:
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=UNFINISHED) > 0
 
 
+def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
+    """Whether a task, not a mapped one, is green in a run."""
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
+    return states.get(task_id) == "success"
+
+
 def run_day() -> date:
     """The UTC day in file names. A run started by hand may have no logical date, but always a `run_after`."""
     return get_current_context()["dag_run"].run_after.date()
+
+
+def series_of(ti: Any, retries: int | None) -> int:
+    """0 until a task is cleared, then how often it had been tried: clearing sets max_tries to its tries plus its retries."""
+    return max(0, (ti.max_tries or 0) - (retries or 0))
+
+
+def skip(reason: str) -> NoReturn:
+    """
+    Skip the task and say why; Airflow itself logs only that it was skipped.
+
+    :raises AirflowSkipException: always.
+    """
+    log.warning("Skipped: %s", reason)
+    raise AirflowSkipException(reason)

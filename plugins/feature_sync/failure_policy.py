@@ -31,9 +31,8 @@ class FailurePolicy:
         """
         known = list(attempts)
         own = next((attempt for attempt in known if attempt.batch_number == batch_number), None)
-        others = [
-            attempt for attempt in known if attempt.batch_number != batch_number and attempt.status is not AttemptStatus.HALTED
-        ]
+        says_nothing = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
+        others = [attempt for attempt in known if attempt.batch_number != batch_number and attempt.status not in says_nothing]
         if series:
             since = own.seen_at if own else None
             others = [one for one in others if one.series and (since is None or (one.seen_at and one.seen_at > since))]

@@ -11,6 +11,18 @@ PASSING_REJECTIONS = ("UNABLE_TO_LOCK_ROW",)
 """Words in Salesforce's reasons for a rejection that passes by itself: another transaction held a lock."""
 
 
+LIMIT_REJECTIONS = (
+    "limit exceeded",  # a Flow that goes over a limit of its transaction
+    "limit_exceeded",
+    "limitexception",  # System.LimitException, of Apex
+    "too many soql queries",
+    "too many dml",
+    "too many query rows",
+    "duplicate updates in one batch",
+)
+"""Words, in lower case, in Salesforce's reasons for a rejection that a smaller batch would not meet (governor limits)."""
+
+
 class BatchFailedError(RuntimeError):
     """A batch went through Census and was not accepted whole."""
 
@@ -32,7 +44,8 @@ class AttemptStatus(StrEnum):
     What became of an attempt at a batch.
 
     ``SENDING``: not known yet. ``NOT_SENT``: nothing left the warehouse, because Census skipped the run or could not be asked for
-    one. ``HALTED``: held back because other batches had failed.
+    one. ``HALTED``: held back because other batches had failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits
+    allow; what it left rejected goes into smaller batches.
     """
 
     SENDING = "sending"
@@ -40,6 +53,7 @@ class AttemptStatus(StrEnum):
     FAILED = "failed"
     NOT_SENT = "not_sent"
     HALTED = "halted"
+    OVER_LIMIT = "over_limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,11 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         return self.status is AttemptStatus.SUCCEEDED
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether Salesforce rejected rows because the batch was too large for its governor limits."""
+        return any(word in row.reason.lower() for row in self.rejected or () for word in LIMIT_REJECTIONS)
 
     @property
     def may_pass(self) -> bool:

@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from feature_sync.batches import Batch, check_plan
+from feature_sync.batches import MAX_SIBLINGS, Batch, check_plan, first_sizes
 from feature_sync.csv_files import CsvError, split_csv, write_csv
 from feature_sync.guards import GuardError
 from feature_sync.payload_guards import Thresholds, mass_disable_problems, payload_problems
 from feature_sync.preconditions import scope_parameters
 from feature_sync.preview import Preview, approval_body, product_changes
-from feature_sync.run_config import count_batches, estimate_seconds, parse_run_config
+from feature_sync.probing import find_fallback, probe_report
+from feature_sync.run_config import Strategy, count_batches, estimate_seconds, parse_run_config
 from feature_sync.run_files import run_files, write_json
 from feature_sync.settings import Settings, load_settings
+from feature_sync.sync_log import SyncLog
 from feature_sync.warehouse import Parameters, Warehouse
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """
     config = parse_run_config(conf)
     settings = load_settings()
-    own: Parameters = {"run_id": run_id, "batch_size": config.batch_size}
+    own: Parameters = {"run_id": run_id, "batch_size": config.batch_size, "strategy": config.strategy.value}
     with Warehouse(settings) as warehouse:
         warehouse.execute("delete_unsent_payload", {"run_id": run_id})
         if config.undo_run_id is None:
@@ -48,9 +50,9 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
 def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """
-    Write the preview, then hold the frozen payload against the guards.
+    Write the preview, hold the frozen payload against the guards, and release it unless a person has to approve it first.
 
-    A payload that is refused is removed, so that nothing can send it.
+    Only a released payload can be staged. One that is refused is removed.
 
     :returns: counts, and ``approval``: what a person has to approve before anything is sent, or nothing.
     :raises GuardError: the payload must not be sent; the message names each guard that does not hold.
@@ -66,7 +68,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         if config.undo_run_id is not None:
             counts = warehouse.fetch_one("count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
-        batches = count_batches(facts["records"], config.batch_size)
+        batches = 1 if config.strategy is Strategy.FULL else count_batches(facts["records"], config.batch_size)
         preview = Preview(
             run_id=run_id,
             records=facts["records"],
@@ -81,12 +83,21 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
         mass_disable = mass_disable_problems(preview.products, preview.records, _thresholds(settings)) if preview.records else []
         if problems or (mass_disable and not config.allow_mass_disable):
+            warehouse.execute("revoke_payload", {"run_id": run_id})
             warehouse.execute("delete_unsent_payload", {"run_id": run_id})
             cure = "If that is meant, start a run with allow_mass_disable; a person then approves the numbers."
             refused = mass_disable if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
-    question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        if question is None and not config.dry_run:
+            warehouse.execute("release_payload", {"run_id": run_id})
     return {"records": preview.records, "records_unmatched": preview.records_unmatched, "approval": question}
+
+
+def release_payload(run_id: str) -> None:
+    """Let the payload of a run be sent, after a person has approved it."""
+    with Warehouse(load_settings()) as warehouse:
+        warehouse.execute("release_payload", {"run_id": run_id})
 
 
 def export_csv(run_id: str, day: date) -> dict[str, Any]:
@@ -109,27 +120,93 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
     return {"folder": str(files.folder), "full_csv": str(full_csv), "records": records}
 
 
-def plan_batches(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:
+def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:
     """
-    Cut the full CSV into the files of the batches.
+    Cut the full CSV into the files of the batches as they are before anything is known of larger ones.
 
-    :returns: the batches to send, as `Batch.as_xcom` gives them; none in a dry run.
-    :raises PlanError: the payload's batches do not cover it.
+    :returns: the probes to send, as `Batch.as_xcom` gives them; none but in strategy ``probe``, and none in a dry run.
+    :raises PlanError: the payload is not cut as planned.
     """
     config = parse_run_config(conf)
     settings = load_settings()
     files = run_files(settings, run_id)
     with Warehouse(settings) as warehouse:
-        rows = warehouse.fetch_all("select_batches", {"run_id": run_id})
-        records = warehouse.fetch_one("summarize_payload", {"run_id": run_id})["records"]
-    batches = [Batch(row["batch_number"], row["first_record"], row["last_record"]) for row in rows]
-    check_plan(batches, records, config.batch_size)
+        batches = _read_batches(warehouse, run_id)
+    check_plan(batches, first_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
     split_csv(files.full_csv(day), files.batch_folder, batches)
-    log.info("Planned: %s batches in %s", len(batches), files.batch_folder)
+    log.info("Strategy %s: %s batches, their files are in %s", config.strategy, len(batches), files.batch_folder)
     if config.dry_run:
         log.info("Dry run: none of them is sent. What would change: the log of check_payload, and %s", files.preview)
+    if config.strategy is not Strategy.PROBE or config.dry_run:
         return []
     return [batch.as_xcom() for batch in batches]
+
+
+def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
+    """
+    Say which batches are left to send after the probes, if there were any, and write ``probe.json`` then.
+
+    :returns: the batches, as `Batch.as_xcom` gives them; none in a dry run, or when the probes have sent all.
+    :raises ProbeError: even the smallest probe went over a limit.
+    """
+    config = parse_run_config(conf)
+    settings = load_settings()
+    if config.dry_run:
+        log.info("Dry run: no batch is sent")
+        return []
+    with Warehouse(settings) as warehouse:
+        if config.strategy is Strategy.PROBE:
+            batches = _split_rest(warehouse, run_id, config.batch_size)
+        else:
+            batches = _read_batches(warehouse, run_id)
+    crowded = [batch for batch in batches if batch.siblings > MAX_SIBLINGS]
+    if crowded and config.strategy is not Strategy.FULL:
+        log.warning(
+            "%s batches have more than %s records beyond the first of each parent, up to %s; their parents have too many records "
+            "in this run to spread them further: %s",
+            len(crowded),
+            MAX_SIBLINGS,
+            max(batch.siblings for batch in crowded),
+            ", ".join(f"{batch.number:03d}" for batch in crowded),
+        )
+    log.info("%s batches to send", len(batches))
+    return [batch.as_xcom() for batch in batches]
+
+
+def _read_batches(warehouse: Warehouse, run_id: str) -> list[Batch]:
+    return [Batch(**row) for row in warehouse.fetch_all("select_batches", {"run_id": run_id})]
+
+
+def _split_rest(warehouse: Warehouse, run_id: str, batch_size: int) -> list[Batch]:
+    """The batches in which goes what the probes left; none when no probe went over a limit."""
+    files = run_files(warehouse.settings, run_id)
+    records = warehouse.fetch_one("summarize_payload", {"run_id": run_id})["records"]
+    sizes = first_sizes(Strategy.PROBE, records, batch_size)
+    attempts = SyncLog(warehouse).last_attempts(run_id)
+    fallback = find_fallback(sizes, attempts)
+    batches: list[Batch] = []
+    if fallback:
+        warehouse.execute(
+            "split_rest",
+            {
+                "run_id": run_id,
+                "over_limit": fallback.over_limit,
+                "attempt": fallback.attempt,
+                "probes": len(sizes),
+                "batch_size": fallback.batch_size,
+            },
+        )
+        batches = [batch for batch in _read_batches(warehouse, run_id) if batch.number > len(sizes)]
+        for batch in batches:
+            one: Parameters = {"run_id": run_id, "batch_number": batch.number}
+            write_csv(files.batch_folder / batch.file_name, warehouse.stream("select_batch", one))
+    report = probe_report(sizes, attempts, fallback, len(batches))
+    write_json(files.probe, report)
+    for probe in report["tried"]:
+        log.info("Probe of %s records: %s. %s", f"{probe['records']:,}", probe["outcome"], probe["reason"] or "")
+    if fallback:
+        log.warning("Falls back to batches of %s, because of %s", fallback.batch_size, report["why"])
+    return batches
 
 
 def _thresholds(settings: Settings) -> Thresholds:

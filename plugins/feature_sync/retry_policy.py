@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from feature_sync.approvals import QuestionChangedError
 from feature_sync.batches import PlanError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
 from feature_sync.csv_files import CsvError
@@ -12,6 +13,7 @@ from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
 from feature_sync.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
 from feature_sync.preconditions import NotReadyError
+from feature_sync.probing import ProbeError
 from feature_sync.run_config import RunConfigError
 from feature_sync.schema import OwnTableError
 from feature_sync.sending import NotTriggeredError, StagingError
@@ -40,6 +42,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(GuardError, "a person has to correct what the guard found"),
         _fail(OwnTableError, "the table stays as it is"),
         _fail(PlanError, "the payload is frozen and stays as it is"),
+        _fail(ProbeError, "the records have to go in smaller batches"),
         _fail(CsvError, "the payload is frozen and stays as it is"),
         _fail(BatchFailedError, "the same records would be rejected again, or nobody knows"),
         _fail(BatchHaltedError, "a person has to look at the failures before"),
@@ -48,6 +51,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(CensusAuthError, "the token stays wrong"),
         _fail(CensusRefusedError, "the request stays wrong"),
         _fail(HITLRejectException, "a person said no"),
+        _fail(QuestionChangedError, "the numbers stay others"),
         _fail(HITLTimeoutError, "nobody answered in time"),
         _retry(NotReadyError, "what does not answer may answer next time"),
         _retry(BatchLockedError, "the lock will be gone; only the rejected rows are sent again"),

@@ -45,6 +45,8 @@ class Strategy(StrEnum):
     """How the records are cut into batches."""
 
     BATCHED = "batched"
+    FULL = "full"
+    PROBE = "probe"
 
 
 class Scope(StrEnum):
@@ -210,6 +212,8 @@ def check_size(config: RunConfig, records: int, max_batches: int) -> None:
     """
     if records == 0:
         raise RunConfigError([f"No record is in scope: {config.description}. There is nothing to send."])
+    if config.strategy is Strategy.FULL:
+        return
     batches = count_batches(records, config.batch_size)
     if batches > max_batches:
         hours = estimate_seconds(batches, config.wait_seconds) / 3600

@@ -41,6 +41,10 @@ class RunFiles:
         return self.folder / "approvals.json"
 
     @property
+    def probe(self) -> ObjectStoragePath:
+        return self.folder / "probe.json"
+
+    @property
     def records_not_undone(self) -> ObjectStoragePath:
         return self.folder / "records_not_undone.csv"
 

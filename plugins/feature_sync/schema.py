@@ -43,7 +43,7 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
         if column is not None
     }
     return {
-        settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "company_id": ANY},
+        settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT} | ({parent: ANY} if (parent := settings.parent_column) else {}),
         settings.features_table: {"property_id": TEXT, **features},
         settings.salesforce_table: {
             "id": TEXT,

@@ -53,6 +53,7 @@ class BatchSender:
 
     :param sync_id: the Census sync whose source is the batch table.
     :param wait_seconds: least time from the end of one Census run to the start of the next.
+    :param is_probe: the batch tries whether one of its size passes; going over a limit is then an answer, not a failure.
     :param series: 0, or when the batch's task was cleared how often it had been tried before; see `Attempt`.
     """
 
@@ -64,6 +65,7 @@ class BatchSender:
     wait_seconds: float
     policy: FailurePolicy
     series: int = 0
+    is_probe: bool = False
 
     def begin(self) -> Attempt | Pause:
         """
@@ -108,6 +110,21 @@ class BatchSender:
         self._check_staged(len(keys))
         return self._trigger(opened)
 
+    def reason_to_skip(self) -> str:
+        """Why a probe is not to be sent, or not again; empty when it is."""
+        if not self.is_probe:
+            return ""
+        attempts = self._log.last_attempts(self.run_id)
+        for number, attempt in sorted(attempts.items()):
+            over = attempt.status is AttemptStatus.OVER_LIMIT
+            if over and number < self.batch.number:
+                return (
+                    f"{self.batch.label} is not tried at once: batch {number:03d}, {attempt.records:,} records, went over a limit"
+                )
+            if over and number == self.batch.number and not self._staged_keys(attempt.next_resends):
+                return f"{self.batch.label} went over a limit before; its records go in smaller batches"
+        return ""
+
     def conclude(self, attempt: Attempt, run: SyncRun) -> Outcome:
         """
         Judge a run that has ended and write the attempt's final outcome, and the rows it left rejected, to the warehouse.
@@ -116,6 +133,8 @@ class BatchSender:
         """
         records = self._fetch_records(run) if has_row_results(run) else []
         outcome = judge(run, self._staged_keys(attempt.resends_attempt), records)
+        if self.is_probe and outcome.is_over_limit:
+            outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
         self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
             replace(
@@ -168,7 +187,11 @@ class BatchSender:
         resends_attempt = last.next_resends if last else None
         keys = self._staged_keys(resends_attempt)
         if not keys or (resends_attempt is None and len(keys) != self.batch.records):
-            raise StagingError(f"{self.batch.label}: its frozen payload has {len(keys):,} records. Nothing was triggered.")
+            raise StagingError(
+                f"{self.batch.label}: {len(keys):,} of {self.batch.records:,} of its records are in the payload table and passed "
+                "the checks. Nothing was triggered. If the payload was frozen anew, clear check_payload with downstream tasks. "
+                f"If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+            )
         self.warehouse.execute("stage_batch", self._parameters(resends_attempt))
         self._check_staged(len(keys))
         log.info("%s: staged %s records in %s", self.batch.label, len(keys), self.warehouse.settings.batch_table)

@@ -36,6 +36,15 @@ def _cron(expression: str) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _column_or_nothing(name: str) -> str:
+    if name and not re.fullmatch(r"[A-Za-z_]\w*", name, flags=re.ASCII):
+        raise ValueError("must be a column's name in letters, digits and underscores, or empty")
+    return name
+
+
+ColumnOrNothing = Annotated[str, AfterValidator(_column_or_nothing)]
 CronSchedule = Annotated[str, AfterValidator(_cron)]
 TableName = Annotated[str, AfterValidator(_three_level_name)]
 
@@ -46,6 +55,8 @@ class Settings(BaseSettings):
 
     ``output_path``: any URL Airflow's object storage understands; a path without a scheme lies under the project's folder.
     ``datetime_fields``: date columns that are Date/Time fields in Salesforce.
+    ``parent_column``: column of the properties table that names the parent which the rollup Flow updates. Records of one parent
+    are spread over the batches; empty switches that off.
     ``census_poll_seconds``: pause between two looks at a Census run.
     ``census_inline_poll_seconds``: how long a task looks itself before it hands over to the triggerer.
     ``census_run_limit_seconds``: longest time one Census run, or the wait for another one to end, may take.
@@ -72,6 +83,7 @@ class Settings(BaseSettings):
     sync_log_table: TableName
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")]
     datetime_fields: frozenset[str]
+    parent_column: ColumnOrNothing
     census_sync_id: PositiveInt
     output_path: Annotated[str, Field(min_length=1)]
     census_poll_seconds: Annotated[float, Field(ge=0.2, le=10)]

@@ -24,7 +24,12 @@ BACKFILL_PARAMS = {
         section="How",
         enum=[*Strategy],
         type="string",
-        description="batched: batches of batch_size, one at a time; safe while the rollup Flow is on.",
+        values_display={
+            "batched": "batched: batches of batch_size, one at a time; safe while the rollup Flow is on",
+            "full": "full: all records at once; an admin switches the rollup Flow off before and on after",
+            "probe": "probe: batch_size, twice that, then the rest at once; smaller again where Salesforce's limits say so",
+        },
+        description="How the records are sent.",
     ),
     "scope": Param(
         DEFAULTS["scope"],

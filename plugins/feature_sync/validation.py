@@ -91,18 +91,17 @@ def export_rejections(warehouse: Warehouse, run_id: str) -> int:
     return write_csv(files.rejected_records, warehouse.stream("select_rejections", {"run_id": run_id}))
 
 
-def validate(run_id: str, batches: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def validate(run_id: str) -> dict[str, Any]:
     """
     Compare every record of the run with Salesforce; write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
-    :param batches: the planned batches, as `Batch.as_xcom` gives them.
     :returns: counts, and the result in words.
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked. The files are written even so.
     """
     settings = load_settings()
     files = run_files(settings, run_id)
-    planned = [Batch.from_xcom(batch) for batch in batches]
     with Warehouse(settings) as warehouse:
+        planned = [Batch(**row) for row in warehouse.fetch_all("select_batches", {"run_id": run_id})]
         copy = warehouse.fetch_one("check_copy", {"run_id": run_id})
         facts = warehouse.fetch_one("validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
@@ -133,6 +132,11 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
         attempt = attempts.get(batch.number)
         if attempt is None:
             continue
+        if attempt.status is AttemptStatus.OVER_LIMIT:
+            left = records_left(batch, attempt)
+            sent += batch.records - left
+            rejected += left
+            continue
         sent += batch.records - attempt.records
         if attempt.status is AttemptStatus.SUCCEEDED:
             sent += attempt.records
@@ -140,6 +144,11 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
             sent += attempt.records - attempt.records_rejected
             rejected += attempt.records_rejected
     return Books(in_scope, sent, rejected, in_scope - sent - rejected)
+
+
+def records_left(batch: Batch, attempt: Attempt) -> int:
+    """How many of the rows that a probe left rejected have not been moved into a smaller batch."""
+    return (attempt.records_rejected or 0) - (attempt.records - batch.records)
 
 
 def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> list[str]:
@@ -151,6 +160,8 @@ def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], boo
     problems = []
     for batch in batches:
         attempt = attempts.get(batch.number)
+        if attempt and attempt.status is AttemptStatus.OVER_LIMIT and not records_left(batch, attempt):
+            continue
         if attempt is None or attempt.status is not AttemptStatus.SUCCEEDED:
             reason = (attempt and attempt.reason) or ("its outcome is not known" if attempt else "it was never sent")
             problems.append(f"{batch.label} did not succeed: {reason}")

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync.census.triggers import LEAST_DEFERRAL
+from feature_sync.dag_runs import has_succeeded, skip
 from feature_sync.settings import Settings, load_settings
 from feature_sync.validation import CopyStalledError, check_copy, validate
 from feature_sync.warehouse import StatementError
@@ -18,10 +20,24 @@ if TYPE_CHECKING:
 
 
 class SalesforceCopySensor(BaseSensorOperator):
-    """Waits until every record of this run that was sent shows in the warehouse's copy of Salesforce; ends from its trigger."""
+    """
+    Waits until every record of this run that was sent shows in the warehouse's copy of Salesforce; ends from its trigger.
+
+    :param is_dry_run: whether the run sends nothing (templated).
+    """
+
+    template_fields: Sequence[str] = ("is_dry_run",)
+
+    def __init__(self, *, is_dry_run: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.is_dry_run = is_dry_run
 
     def execute(self, context: "Context") -> None:
-        """:raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``."""
+        """
+        :raises AirflowSkipException: nothing was to be sent.
+        :raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``.
+        """
+        _skip_dry_run(self.is_dry_run)
         settings = load_settings()
         run_id = context["ti"].run_id
         state = check_copy(run_id, settings)
@@ -40,30 +56,48 @@ class ValidationOperator(BaseOperator):
 
     It looks itself whether the copy is fresh, and waits if it is not: somebody may clear batches and this task, not the sensor.
 
-    :param batches: the planned batches, as `Batch.as_xcom` gives them (templated).
+    Its trigger rule lets it run whatever became of the tasks before it, so it looks itself whether the run came to its batches.
+
+    :param planned_by: the task without whose success there is nothing to validate.
+    :param is_dry_run: whether the run sends nothing (templated).
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked.
     :raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``.
     """
 
-    template_fields: Sequence[str] = ("batches",)
+    template_fields: Sequence[str] = ("is_dry_run",)
 
-    def __init__(self, *, batches: Any, **kwargs: Any) -> None:
+    def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.batches = batches
+        self.planned_by = planned_by
+        self.is_dry_run = is_dry_run
 
     def execute(self, context: "Context") -> dict[str, Any]:
-        """:returns: the result in words, and where the files lie."""
+        """
+        :returns: the result in words, and where the files lie.
+        :raises AirflowSkipException: nothing was to be sent.
+        """
+        ti = context["ti"]
+        if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
+            raise AirflowFailException(
+                f"There is nothing to validate, because {self.planned_by} did not succeed. Look at the first red task."
+            )
+        _skip_dry_run(self.is_dry_run)
         settings = load_settings()
         run_id = context["ti"].run_id
         if not check_copy(run_id, settings).is_fresh:
             self.defer(trigger=_copy_trigger(run_id, settings, ends_task=False), method_name="resume")
-        return validate(run_id, self.batches)
+        return validate(run_id)
 
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after the wait."""
         if error := event.get("error"):
             raise CopyStalledError(error)
         return self.execute(context)
+
+
+def _skip_dry_run(dry_run: Any) -> None:
+    if str(dry_run) == "True":
+        skip("Dry run: nothing was sent, so there is nothing to look for.")
 
 
 def _copy_trigger(run_id: str, settings: Settings, *, ends_task: bool) -> "SalesforceCopyTrigger":

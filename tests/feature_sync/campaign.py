@@ -42,7 +42,8 @@ class Campaign:
         run_id = f"test__{uuid.uuid4()}"
         ids = [row["Reverse_ETL_ID__c"] for row in rows]
         payload.freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": SIZE}, run_id)
-        plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE) for number in range(1, batches + 1)]
+        payload.release_payload(run_id)
+        plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE, SIZE) for number in range(1, batches + 1)]
         return cls(sandbox, warehouse, run_id, plan, sandbox.seq())
 
     def sender(self, number: int = 1, *, wait_seconds: float = 0, series: int = 0, **policy: Any) -> BatchSender:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feature_sync import sending
+from feature_sync import payload, sending
 from feature_sync.census.errors import CensusAuthError, CensusProtocolError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
 from feature_sync.outcome import AttemptStatus, BatchHaltedError
@@ -429,7 +429,7 @@ def test_a_statement_that_fails_once_is_said_and_the_next_try_sends_once(campaig
 def test_a_batch_that_is_not_in_the_payload_is_not_sent(campaign: Campaign) -> None:
     campaign.run_id = "never-frozen"
 
-    with pytest.raises(StagingError, match="its frozen payload has 0 records"):
+    with pytest.raises(StagingError, match="0 of 4 of its records are in the payload table"):
         begin(campaign.sender())
 
     assert campaign.triggers == 0
@@ -504,3 +504,17 @@ def test_a_batch_that_was_not_sent_counts_as_a_failure_with_its_reason(campaign:
 
     with pytest.raises(BatchHaltedError):
         begin(campaign.sender(4))
+
+
+def test_a_payload_that_was_frozen_anew_after_its_checks_is_not_sent(campaign: Campaign) -> None:
+    keys = [row["upsert_key"] for row in campaign.warehouse.fetch_all("select_batch_keys", first_batch(campaign))]
+    payload.freeze_payload({"scope": "property_ids", "property_ids": keys, "batch_size": SIZE}, campaign.run_id)
+
+    with pytest.raises(StagingError, match="0 of 4 of its records are in the payload table"):
+        begin(campaign.sender())
+
+    assert campaign.triggers == 0
+
+
+def first_batch(campaign: Campaign) -> dict[str, Any]:
+    return {"run_id": campaign.run_id, "batch_number": 1, "resends_attempt": None}

@@ -1,9 +1,11 @@
 -- The records of a batch that an attempt sends: all of them, or, after an attempt that rejected some, those it rejected.
+-- None before the payload is released, so that nothing can be staged that was not checked.
 SELECT payload.*
 FROM {{ settings.payload_table }} AS payload
 WHERE
     payload.run_id = :run_id
     AND payload.batch_number = :batch_number
+    AND payload.released_at IS NOT NULL
     AND (
         CAST(:resends_attempt AS INT) IS NULL
         OR payload.{{ fields.upsert_key.column }} IN (

@@ -4,7 +4,11 @@
 SELECT
     salesforce.id AS salesforce_id,
     salesforce.created_date,
-    CAST(properties.company_id AS STRING) AS company_id,
+    {% if settings.parent_column %}
+    CAST(properties.{{ settings.parent_column }} AS STRING) AS parent_id,
+    {% else %}
+    CAST(NULL AS STRING) AS parent_id,
+    {% endif %}
     features.property_id IS NOT NULL AS has_feature_row,
     salesforce.{{ fields.property_id.column }},
     salesforce.{{ fields.upsert_key.column }}

@@ -4,22 +4,18 @@ MERGE INTO {{ settings.payload_table }} AS frozen
 USING (
     SELECT
         :run_id AS run_id,
-        numbered.*,
-        CAST(floor((numbered.record_number - 1) / :batch_size) AS INT) + 1 AS batch_number,
+        placed.*,
+        {% include "fragments/first_batch_number.sql" %}
+        AS batch_number,
         current_timestamp() AS frozen_at
     FROM (
-        SELECT
-            scope.*,
-            row_number() OVER (ORDER BY scope.{{ fields.upsert_key.column }}, scope.salesforce_id) AS record_number
-        FROM (
-            {% include records %}
-        ) AS scope
-    ) AS numbered
+        {% include "fragments/placed_records.sql" %}
+    ) AS placed
     WHERE NOT EXISTS (SELECT 1 FROM {{ settings.payload_table }} AS former WHERE former.run_id = :run_id)
 ) AS source
     ON frozen.run_id = source.run_id AND frozen.record_number = source.record_number
 {% set columns %}
-run_id, record_number, batch_number, frozen_at, salesforce_id, company_id, has_feature_row
+run_id, record_number, batch_number, frozen_at, salesforce_id, parent_id, has_feature_row
 {%- for field in fields %}, {{ field.column }}{% endfor %}
 {%- for field in fields.features %}, before_{{ field.column }}{% endfor %}
 {% endset %}

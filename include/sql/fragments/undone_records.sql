@@ -2,7 +2,7 @@
 -- Only where that is still what the run sent may it be taken back; a value that somebody has written since stays.
 SELECT
     former.salesforce_id,
-    former.company_id,
+    former.parent_id,
     former.has_feature_row,
     former.{{ fields.property_id.column }},
     former.{{ fields.upsert_key.column }},

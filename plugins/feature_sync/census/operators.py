@@ -12,6 +12,7 @@ from feature_sync.census.errors import CensusBusyError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.census.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.dag_runs import series_of, skip
 from feature_sync.failure_policy import FailurePolicy
 from feature_sync.outcome import (
     AttemptStatus,
@@ -49,6 +50,8 @@ class CensusBatchOperator(BaseOperator):
     :param batch: the batch, as `Batch.as_xcom` gives it (templated).
     :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
     :param on_batch_failure: ``continue`` or ``stop`` (templated).
+    :param is_probe: the batch tries whether one of its size passes. If Salesforce says that it is too large, the task succeeds
+        and says so; probes after it are skipped.
     :param max_consecutive_failures: so many batches failing in a row hold back the rest (templated).
     :raises BatchFailedError: the batch was not accepted whole; the message names the batch, the counts and the reasons.
     :raises BatchLockedError: the same, but the reasons pass by themselves.
@@ -66,6 +69,7 @@ class CensusBatchOperator(BaseOperator):
         wait_seconds: str | float,
         on_batch_failure: str,
         max_consecutive_failures: str | int,
+        is_probe: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +77,7 @@ class CensusBatchOperator(BaseOperator):
         self.wait_seconds = wait_seconds
         self.on_batch_failure = on_batch_failure
         self.max_consecutive_failures = max_consecutive_failures
+        self.is_probe = is_probe
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """:returns: what became of the batch: attempt, Census run and counts."""
@@ -90,9 +95,11 @@ class CensusBatchOperator(BaseOperator):
                 batch=batch,
                 wait_seconds=float(self.wait_seconds),
                 policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
-                # Clearing a task sets max_tries to the tries it has had plus its retries.
-                series=max(0, (ti.max_tries or 0) - (self.retries or 0)),
+                series=series_of(ti, self.retries),
+                is_probe=self.is_probe,
             )
+            if reason := sender.reason_to_skip():
+                skip(reason)
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
@@ -100,6 +107,9 @@ class CensusBatchOperator(BaseOperator):
             outcome = sender.conclude(attempt, run)
             if outcome.rejected:
                 export_rejections(warehouse, ti.run_id)
+        if outcome.status is AttemptStatus.OVER_LIMIT:
+            self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
+            return {**_summary(attempt), "over_limit": outcome.reason}
         _refuse_failure(batch, attempt, outcome)
         self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
         return _summary(attempt)
