@@ -11,6 +11,9 @@ compares Salesforce with the warehouse and fails if one property differs.
 guards; writes the full CSV and one CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows
 what was sent; validates.
 
+**Strategies.** `batched` is the safe one. `full` sends all at once and asks a person, under "Required actions", to switch the
+Flow off before and on after. `probe` tries larger and larger batches and falls back when Salesforce says that one is too large.
+
 **Look first.** With `dry_run` it ends after the plan. The log of `check_payload` has, for each product, how many records have it
 now and would have it after.
 
@@ -49,7 +52,6 @@ from feature_sync.trigger_form import BACKFILL_PARAMS
 from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
 
 MOST_WAIT = timedelta(days=7)
-DRY_RUN = "{{ params.dry_run }}"
 
 
 @dag(
@@ -111,10 +113,13 @@ def product_feature_backfill() -> None:
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
     probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
     # Both run when all batches are done, well, badly or skipped.
-    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", is_dry_run=DRY_RUN, trigger_rule=TriggerRule.ALL_DONE)
-    validate = ValidationOperator(
-        task_id="validate", planned_by="plan_batches", is_dry_run=DRY_RUN, trigger_rule=TriggerRule.ALL_DONE
-    )
+    ending: dict[str, Any] = {
+        "planned_by": "plan_batches",
+        "is_dry_run": "{{ params.dry_run }}",
+        "trigger_rule": TriggerRule.ALL_DONE,
+    }
+    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", **ending)
+    validate = ValidationOperator(task_id="validate", **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(wait_for_copy, validate)

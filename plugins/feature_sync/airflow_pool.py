@@ -1,10 +1,12 @@
 """The pool that keeps Census runs apart, as Airflow's API server knows it: tasks of Airflow 3 cannot ask for pools themselves."""
 
 from http import HTTPStatus
+from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
 from airflow.sdk import conf
+from pydantic import BaseModel, ConfigDict
 
 from feature_sync.guards import Pool
 from feature_sync.settings import CENSUS_POOL, Settings
@@ -16,6 +18,19 @@ TIMEOUT = 10.0
 
 class PoolUnknownError(RuntimeError):
     """Airflow's API server does not say what the pool is like."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: Literal["census_sync"]
+    exists: Literal[True]
+    slots: int
+    include_deferred: bool
+
+    @property
+    def pool(self) -> Pool:
+        return Pool(self.slots, self.include_deferred)
 
 
 def fetch_pool(settings: Settings) -> Pool | None:
@@ -34,9 +49,9 @@ def fetch_pool(settings: Settings) -> Pool | None:
         body = answer.json() if answer.status_code == HTTPStatus.OK else None
         if body == {"name": CENSUS_POOL, "exists": False}:
             return None
-        if body and body["name"] == CENSUS_POOL and body["exists"]:
-            return Pool(int(body["slots"]), bool(body["include_deferred"]))
-    except (ValueError, KeyError, TypeError) as error:
+        if body is not None:
+            return _Answer.model_validate(body).pool
+    except ValueError as error:
         raise PoolUnknownError(f"{url} answers with something else than a pool") from error
     raise PoolUnknownError(f"{url} answers with {answer.status_code}")
 

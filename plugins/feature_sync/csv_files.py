@@ -11,7 +11,7 @@ from pyarrow import csv
 from feature_sync.batches import Batch
 from feature_sync.run_files import replacing
 
-FORMULA = "^[=+@\\t\\r-]"
+FORMULA = r"^[=+@\t\r\n-]"
 """What makes a spreadsheet take a cell for a formula."""
 
 
@@ -94,6 +94,6 @@ def _without_formulas(table: pa.Table) -> pa.Table:
     for position, field in enumerate(table.schema):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             cells = table[field.name]
-            marked = pc.binary_join_element_wise("'", cells, "")
+            marked = pc.binary_join_element_wise(pa.scalar("'", field.type), cells, pa.scalar("", field.type))
             table = table.set_column(position, field.name, pc.if_else(pc.match_substring_regex(cells, FORMULA), marked, cells))
     return table

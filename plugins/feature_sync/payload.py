@@ -40,8 +40,9 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
             warehouse.execute("freeze_payload", {**scope_parameters(config), **own})
         else:
             undone: Parameters = {"undo_run_id": config.undo_run_id}
-            rows = warehouse.stream("select_records_not_undone", undone)
-            write_csv(run_files(settings, run_id).records_not_undone, rows)
+            if not SyncLog(warehouse).last_attempts(run_id):  # afterwards it would also list what this run has put back
+                rows = warehouse.stream("select_records_not_undone", undone)
+                write_csv(run_files(settings, run_id).records_not_undone, rows)
             warehouse.execute("freeze_undo", {**undone, **own})
         records = warehouse.fetch_one("summarize_payload", {"run_id": run_id})["records"]
     log.info("Frozen: %s records", f"{records:,}")

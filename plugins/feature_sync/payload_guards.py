@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 from feature_sync.fields import FieldTable
@@ -74,11 +75,12 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
     refuse_any(Guard.EMPTY_FLAGS, "have an empty flag; a Salesforce checkbox takes no null", "Correct the feature table.")
     if undoes:
         return problems
-    share = 1 - facts["records_unmatched"] / records
-    if share < thresholds.feature_row_share:
+    matched = records - facts["records_unmatched"]
+    if matched < _exact(thresholds.feature_row_share) * records:
         problems.append(
-            f"{Guard.FEATURE_ROWS}: only {share:.1%} of {records:,} properties have a feature row; GUARD_FEATURE_ROW_SHARE asks "
-            f"for {thresholds.feature_row_share:.1%}. The feature table is incomplete, or a join is missing."
+            f"{Guard.FEATURE_ROWS}: only {matched / records:.1%} of {records:,} properties have a feature row; "
+            f"GUARD_FEATURE_ROW_SHARE asks for {thresholds.feature_row_share:.1%}. The feature table is incomplete, or a join is "
+            "missing."
         )
     if facts["records_enabled"] < thresholds.enabled_records:
         problems.append(
@@ -104,5 +106,10 @@ def mass_disable_problems(changes: Iterable[ProductChange], records: int, thresh
         f"{Guard.MASS_DISABLE}: {change.label} would turn from True to False for {change.to_disable:,} of {records:,} records "
         f"({change.to_disable / records:.1%}); GUARD_DISABLE_SHARE allows {thresholds.disable_share:.1%}."
         for change in changes
-        if change.to_disable > thresholds.disable_share * records
+        if change.to_disable > _exact(thresholds.disable_share) * records
     ]
+
+
+def _exact(share: float) -> Fraction:
+    """The share as it was written: as a binary fraction, 0.29 of 100 is less than 29."""
+    return Fraction(str(share))

@@ -27,6 +27,7 @@ class NotReadyError(RuntimeError):
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("Nothing was sent, because of what may pass:\n" + "\n".join(f"- {problem}" for problem in problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,15 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
         problems += found
         records = None
         if config and not found:
+            tables = _table_problems(warehouse)
+            problems += tables
             try:
-                records = _count_scope(warehouse, config, max_batches)
-                problems += _undo_problems(warehouse, config)
-                prepare_tables(warehouse)
+                if config.undo_run_id is None or not tables:
+                    records = _count_scope(warehouse, config, max_batches)
             except RunConfigError as error:
                 config_problems += error.problems
-            except OwnTableError as error:
-                problems.append(Problem(str(error)))
+            except NotReadyError as error:
+                problems += [Problem(text, may_pass=True) for text in error.problems]
             except StatementError as error:
                 problems.append(Problem(str(error), may_pass=isinstance(error, ConnectError)))
     _refuse(config_problems, problems)
@@ -154,9 +156,20 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
     return problems
 
 
+def _table_problems(warehouse: Warehouse) -> list[Problem]:
+    try:
+        prepare_tables(warehouse)
+    except OwnTableError as error:
+        return [Problem(problem) for problem in error.problems]
+    except ConnectError as error:
+        return [Problem(str(error), may_pass=True)]
+    return []
+
+
 def _count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> int:
     parameters = scope_parameters(config)
     if config.undo_run_id is not None:
+        _wait_for_run_to_undo(warehouse, config.undo_run_id)
         records = _count_undo(warehouse, config.undo_run_id)
     else:
         if config.property_ids:
@@ -175,8 +188,6 @@ def _refuse_unknown_ids(warehouse: Warehouse, config: RunConfig) -> None:
 
 
 def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
-    # The payload table may not exist yet; then there is no run to undo either.
-    prepare_tables(warehouse)
     counts = warehouse.fetch_one("count_undone_records", {"undo_run_id": undo_run_id})
     if not counts["records"]:
         known = ", ".join(row["run_id"] for row in warehouse.fetch_all("select_frozen_runs")) or "none"
@@ -190,27 +201,25 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
         raise RunConfigError(
             [
                 f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records holds what it sent: "
-                f"{counts['as_before']:,} are as before it, {counts['changed_since']:,} were changed since, "
-                f"{counts['gone']:,} are gone. There is nothing to undo."
+                f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not bring in, "
+                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone. There is nothing to undo."
             ]
         )
     return counts["to_undo"]
 
 
-def _undo_problems(warehouse: Warehouse, config: RunConfig) -> list[Problem]:
-    """What the run to undo has not finished yet: its values would be mistaken for those of somebody else."""
-    if config.undo_run_id is None:
-        return []
+def _wait_for_run_to_undo(warehouse: Warehouse, undo_run_id: str) -> None:
+    """:raises NotReadyError: the run to undo has not finished: its values would be mistaken for those of somebody else."""
     problems = []
-    attempts = SyncLog(warehouse).last_attempts(config.undo_run_id)
+    attempts = SyncLog(warehouse).last_attempts(undo_run_id)
     if sending := [attempt.batch_number for attempt in attempts.values() if attempt.is_open]:
         named = ", ".join(f"{number:03d}" for number in sending)
-        problems.append(Problem(f"Run {config.undo_run_id!r} is still sending batch {named}. Let it end first.", may_pass=True))
-    copy = read_copy_state(config.undo_run_id, warehouse.settings)
+        problems.append(f"Run {undo_run_id!r} is still sending batch {named}. Let it end first.")
+    copy = read_copy_state(undo_run_id, warehouse.settings)
     if not copy.is_fresh:
-        text = (
-            f"{copy.records_stale:,} records that run {config.undo_run_id!r} sent are not yet in "
-            f"{warehouse.settings.salesforce_table}. Start the run again when they are."
+        problems.append(
+            f"{copy.records_stale:,} records that run {undo_run_id!r} sent are not yet in {warehouse.settings.salesforce_table}. "
+            "Start the run again when they are."
         )
-        problems.append(Problem(text, may_pass=True))
-    return problems
+    if problems:
+        raise NotReadyError(problems)

@@ -18,6 +18,7 @@ MAX_CONSECUTIVE_FAILURES = 1000
 MAX_PROPERTY_IDS = 10_000
 MAX_RUN_ID = 250
 """Characters of a run id: Airflow's own limit."""
+MAX_NAMES_SHOWN = 3
 MAX_SHOWN = 80
 """Characters of a wrong value that a message repeats."""
 
@@ -129,7 +130,7 @@ def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
     :param conf: the params of a DAG run.
     :raises RunConfigError: naming every parameter that is wrong, the value found and what is allowed.
     """
-    problems = [f"{key!r} is not a parameter; known are {', '.join(DEFAULTS)}." for key in conf if key not in DEFAULTS]
+    problems = _unknown_names([key for key in conf if key not in DEFAULTS])
     values = {**DEFAULTS, **conf}
 
     strategy = _choice(values, "strategy", Strategy, problems)
@@ -227,6 +228,15 @@ def check_size(config: RunConfig, records: int, max_batches: int) -> None:
         )
 
 
+def _unknown_names(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(_shown(name) for name in names[:MAX_NAMES_SHOWN])
+    others = f" and {len(names) - MAX_NAMES_SHOWN:,} others" if len(names) > MAX_NAMES_SHOWN else ""
+    are_none = "are not parameters" if len(names) > 1 else "is not a parameter"
+    return [f"{shown}{others} {are_none}; known are {', '.join(DEFAULTS)}."]
+
+
 def _choice(values: Mapping[str, Any], key: str, choices: type[Choice], problems: list[str]) -> Choice | None:
     try:
         return choices(values[key])
@@ -296,5 +306,6 @@ def _run_id(values: Mapping[str, Any], problems: list[str]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    text = ascii(value)
+    # What a person has typed may be shown on a page: nothing in it must be markup or look like another letter.
+    text = ascii(value).replace("<", "\\x3c").replace(">", "\\x3e")
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -13,6 +13,8 @@ from airflow.sdk import ObjectStoragePath
 
 from feature_sync.settings import Settings
 
+DIGEST_DIGITS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
@@ -73,9 +75,9 @@ def folder_name(run_id: str) -> str:
     so anything but letters, digits, ``_``, ``-`` and inner dots is replaced and a digest tells apart what then looks alike.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", run_id, flags=re.ASCII)[:150]
-    if name and name == run_id:
+    if name and name == run_id and not re.search(rf"-[0-9a-f]{{{DIGEST_DIGITS}}}$", name):
         return name
-    return f"{name}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(run_id.encode()).hexdigest()[:DIGEST_DIGITS]}"
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from feature_sync.fields import FieldKind, FieldTable
 from feature_sync.settings import Settings
-from feature_sync.warehouse import Row, Warehouse, render_statement
+from feature_sync.warehouse import ConnectError, Row, StatementError, Warehouse, render_statement
 
 TEXT = frozenset({"string"})
 FLAG = frozenset({"boolean"})
@@ -105,7 +105,11 @@ def describe(warehouse: Warehouse, table: str) -> dict[str, str]:
 
 
 class OwnTableError(RuntimeError):
-    """A table of ours is not as this version needs it, and cannot be changed into it."""
+    """Tables of ours are not as this version needs them. ``problems`` has one sentence for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +133,41 @@ def prepare_tables(warehouse: Warehouse) -> None:
     """
     Make our tables where they do not exist, add the columns of a newer version or a new product, and prove that we may write.
 
-    :raises OwnTableError: a column of ours has another type, as after a change of ``datetime_fields``.
-    :raises StatementError: naming the table in which something is not allowed.
+    :raises OwnTableError: naming each table that has a column of another type, as after a change of ``datetime_fields``, or that
+        may not be made, changed or written to.
+    :raises ConnectError: the warehouse does not answer.
     """
+    problems = []
     for table in own_tables(warehouse.settings):
-        definition = render_statement(f"fragments/{table.definition}", warehouse.settings).strip()
-        wanted = {name.lower(): kind.lower() for name, kind in (line.split() for line in definition.split(",\n"))}
-        names = {"table": table.name}
-        warehouse.execute("create_table", names=names | {"columns": definition})
-        present = describe(warehouse, table.name)
-        if missing := {name: kind for name, kind in wanted.items() if name not in present}:
-            columns = ",\n".join(f"{name} {kind}" for name, kind in missing.items())
+        try:
+            problems += _prepare(warehouse, table)
+        except ConnectError:
+            raise
+        except StatementError as error:
+            problems.append(f"{table.name}: {error}")
+    if problems:
+        raise OwnTableError(problems)
+
+
+def _prepare(warehouse: Warehouse, table: OwnTable) -> list[str]:
+    definition = render_statement(f"fragments/{table.definition}", warehouse.settings).strip()
+    wanted = {name.lower(): kind.lower() for name, kind in (line.split() for line in definition.split(",\n"))}
+    names = {"table": table.name}
+    warehouse.execute("create_table", names=names | {"columns": definition})
+    present = describe(warehouse, table.name)
+    if missing := {name: kind for name, kind in wanted.items() if name not in present}:
+        columns = ",\n".join(f"{name} {kind}" for name, kind in missing.items())
+        try:
             warehouse.execute("add_columns", names=names | {"columns": columns})
-        if mistyped := [name for name, kind in wanted.items() if present.get(name, kind) != kind]:
-            raise OwnTableError(
-                f"{table.name} was made with other types: "
-                + ", ".join(f"{name} is {present[name]}, now it must be {wanted[name]}" for name in mistyped)
-                + ". Rename the table; it is made anew. What it holds of former runs can be neither retried nor undone then."
-            )
-        warehouse.execute("prove_write", names=names)
+        except StatementError:
+            # A statement whose answer is lost is sent again, and then the columns are there.
+            if not set(missing) <= set(describe(warehouse, table.name)):
+                raise
+    if mistyped := [name for name, kind in wanted.items() if present.get(name, kind) != kind]:
+        return [
+            f"{table.name} was made with other types: "
+            + ", ".join(f"{name} is {present[name]}, now it must be {wanted[name]}" for name in mistyped)
+            + ". Rename the table; it is made anew. What it holds of former runs can be neither retried nor undone then."
+        ]
+    warehouse.execute("prove_write", names=names)
+    return []

@@ -4,8 +4,9 @@ import re
 from datetime import date
 from typing import Annotated
 
+import pydantic_settings
 from croniter import croniter
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from feature_sync.fields import FieldTable, load_fields
@@ -36,6 +37,13 @@ def _cron(expression: str) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _no_number(value: object) -> object:
+    # pydantic takes a number for seconds since 1970.
+    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value):
+        raise ValueError("must be a day such as 2017-01-01")
+    return value
 
 
 def _column_or_nothing(name: str) -> str:
@@ -89,12 +97,12 @@ class Settings(BaseSettings):
     census_poll_seconds: Annotated[float, Field(ge=0.2, le=10)]
     census_inline_poll_seconds: Annotated[float, Field(ge=0, le=60)]
     census_run_limit_seconds: PositiveInt
-    copy_poll_seconds: Annotated[float, Field(ge=0.2)]
+    copy_poll_seconds: Annotated[float, Field(ge=0.2, le=3600)]
     copy_limit_seconds: PositiveInt
     guard_feature_row_share: Share
     guard_disable_share: Share
     guard_enabled_records: NonNegativeInt
-    guard_earliest_date: date
+    guard_earliest_date: Annotated[date, BeforeValidator(_no_number)]
     approval_users: tuple[str, ...]
     approval_limit_seconds: PositiveInt
     payload_days: PositiveInt
@@ -132,6 +140,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()  # type: ignore[call-arg]  # the values come from the sources above
+    except pydantic_settings.SettingsError as unreadable:  # a list in the environment that is not written as JSON
+        raise SettingsError(f'Settings are not usable: {unreadable}. A list is written as ["a", "b"].') from unreadable
     except ValidationError as invalid:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']} (found {error['input']!r})"

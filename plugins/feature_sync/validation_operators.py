@@ -23,13 +23,15 @@ class SalesforceCopySensor(BaseSensorOperator):
     """
     Waits until every record of this run that was sent shows in the warehouse's copy of Salesforce; ends from its trigger.
 
+    :param planned_by: the task without whose success nothing can have been sent.
     :param is_dry_run: whether the run sends nothing (templated).
     """
 
     template_fields: Sequence[str] = ("is_dry_run",)
 
-    def __init__(self, *, is_dry_run: Any, **kwargs: Any) -> None:
+    def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.planned_by = planned_by
         self.is_dry_run = is_dry_run
 
     def execute(self, context: "Context") -> None:
@@ -37,9 +39,12 @@ class SalesforceCopySensor(BaseSensorOperator):
         :raises AirflowSkipException: nothing was to be sent.
         :raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``.
         """
+        ti = context["ti"]
+        if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
+            skip(f"{self.planned_by} did not succeed, so there is nothing to wait for")
         _skip_dry_run(self.is_dry_run)
         settings = load_settings()
-        run_id = context["ti"].run_id
+        run_id = ti.run_id
         state = check_copy(run_id, settings)
         self.log.info("%s of %s records sent are not yet in the copy", f"{state.records_stale:,}", f"{state.records_sent:,}")
         if not state.is_fresh:

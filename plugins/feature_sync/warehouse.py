@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
+from databricks.sql.exc import ServerOperationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feature_sync.paths import INCLUDE
@@ -33,7 +34,7 @@ class StatementError(RuntimeError):
 
 
 class ConnectError(StatementError):
-    """A statement was not sent, because the warehouse lets nobody in, or does not answer."""
+    """The warehouse lets nobody in, or does not answer."""
 
 
 @cache
@@ -117,5 +118,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             cursor.execute(text, dict(parameters or {}))
         except Exception as error:
             cursor.close()
-            raise StatementError(f"The statement {name}.sql failed: {error}") from error
+            # The warehouse's own refusals are ServerOperationError; everything else is about the way there.
+            kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
+            raise kind(f"The statement {name}.sql failed: {error}") from error
         return cursor

@@ -1,37 +1,56 @@
 import pytest
 
-from feature_sync.batches import Batch, PlanError, check_plan
+from feature_sync.batches import Batch, PlanError, check_plan, first_sizes
+from feature_sync.run_config import Strategy
 
-PLAN = [Batch(1, 1, 50), Batch(2, 51, 100), Batch(3, 101, 146)]
+PLAN = [Batch(1, 1, 50, 50), Batch(2, 51, 100, 50), Batch(3, 101, 146, 46)]
+SIZES = [50, 50, 46]
 
 
 def test_a_batch_is_named_by_its_number_and_records() -> None:
-    batch = Batch(26, 1251, 1296)
+    batch = Batch(26, 1251, 1296, 46)
 
-    assert batch.records == 46
     assert batch.label == "batch 026: records 1251-1296"
     assert batch.file_name == "feature_backfill_batch_026_records_1251-1296.csv"
     assert Batch.from_xcom(batch.as_xcom()) == batch
 
 
+@pytest.mark.parametrize(
+    ("strategy", "records", "sizes"),
+    [
+        pytest.param("batched", 1296, [50] * 25 + [46], id="the-incident"),
+        pytest.param("batched", 50, [50], id="one-batch"),
+        pytest.param("batched", 1, [1], id="one-record"),
+        pytest.param("full", 1296, [1296], id="all-at-once"),
+        pytest.param("probe", 1296, [50, 100, 1146], id="probes"),
+        pytest.param("probe", 151, [50, 100, 1], id="probes-and-one"),
+        pytest.param("probe", 150, [50, 100], id="no-rest"),
+        pytest.param("probe", 120, [50, 70], id="short-second-probe"),
+        pytest.param("probe", 20, [20], id="short-first-probe"),
+    ],
+)
+def test_how_a_strategy_cuts_the_records_at_first(strategy: str, records: int, sizes: list[int]) -> None:
+    assert first_sizes(Strategy(strategy), records, 50) == sizes
+
+
 def test_a_plan_that_covers_every_record_once_passes() -> None:
-    check_plan(PLAN, 146, 50)
+    check_plan(PLAN, SIZES)
 
 
 @pytest.mark.parametrize(
-    ("plan", "records", "size"),
+    ("plan", "sizes"),
     [
-        pytest.param(PLAN[1:], 146, 50, id="first-missing"),
-        pytest.param([PLAN[0], PLAN[2]], 146, 50, id="gap"),
-        pytest.param([PLAN[0], Batch(2, 50, 99), Batch(3, 100, 146)], 146, 50, id="overlap"),
-        pytest.param([PLAN[1], PLAN[0], PLAN[2]], 146, 50, id="out-of-order"),
-        pytest.param(PLAN, 147, 50, id="ends-too-early"),
-        pytest.param(PLAN, 145, 50, id="ends-too-late"),
-        pytest.param(PLAN, 146, 49, id="batch-too-large"),
-        pytest.param([*PLAN, Batch(4, 147, 146)], 146, 50, id="empty-batch"),
-        pytest.param([], 146, 50, id="no-batches"),
+        pytest.param(PLAN[1:], SIZES, id="first-missing"),
+        pytest.param([PLAN[0], PLAN[2]], SIZES, id="gap"),
+        pytest.param([PLAN[0], Batch(2, 50, 99, 50), Batch(3, 100, 146, 47)], SIZES, id="overlap"),
+        pytest.param([PLAN[1], PLAN[0], PLAN[2]], SIZES, id="out-of-order"),
+        pytest.param([PLAN[0], Batch(2, 51, 100, 49), PLAN[2]], SIZES, id="record-missing"),
+        pytest.param(PLAN, [50, 50, 47], id="ends-too-early"),
+        pytest.param(PLAN, [50, 50, 45], id="ends-too-late"),
+        pytest.param(PLAN, [50, 50], id="one-too-many"),
+        pytest.param([], SIZES, id="no-batches"),
     ],
 )
-def test_a_plan_with_a_hole_is_refused(plan: list[Batch], records: int, size: int) -> None:
+def test_a_plan_that_is_not_as_planned_is_refused(plan: list[Batch], sizes: list[int]) -> None:
     with pytest.raises(PlanError):
-        check_plan(plan, records, size)
+        check_plan(plan, sizes)

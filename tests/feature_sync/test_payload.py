@@ -16,7 +16,7 @@ from feature_sync.batches import Batch
 from feature_sync.fields import FieldKind, load_fields
 from feature_sync.guards import GuardError
 from feature_sync.outcome import AttemptStatus
-from feature_sync.payload import check_payload, export_csv, freeze_payload, plan_batches
+from feature_sync.payload import check_payload, export_csv, freeze_payload, plan_batches, plan_probes, release_payload
 from feature_sync.payload_guards import Guard
 from feature_sync.schema import OwnTableError, prepare_tables
 from feature_sync.sending import StagingError
@@ -45,7 +45,7 @@ PRODUCTS = [
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What the four steps gave for a run."""
+    """What the steps gave for a run."""
 
     frozen: dict[str, Any]
     checked: dict[str, Any]
@@ -69,9 +69,10 @@ class Frozen:
 
 
 def run_steps(conf: dict[str, Any], run_id: str) -> Frozen:
-    return Frozen(
-        freeze_payload(conf, run_id), check_payload(conf, run_id), export_csv(run_id, DAY), plan_batches(conf, run_id, DAY)
-    )
+    frozen, checked = freeze_payload(conf, run_id), check_payload(conf, run_id)
+    exported = export_csv(run_id, DAY)
+    plan_probes(conf, run_id, DAY)
+    return Frozen(frozen, checked, exported, plan_batches(conf, run_id))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -188,7 +189,6 @@ class TestFiles:
 
         assert [number for number, _ in numbered] == list(range(1, 1_297))
         assert keys == [key for _, key in numbered]
-        assert keys == sorted(keys)
 
     def test_the_batches_are_byte_for_byte_parts_of_it(self, incident: Frozen) -> None:
         header, _, body = incident.full_csv.read_bytes().partition(b"\n")
@@ -254,7 +254,8 @@ class TestFiles:
 
         checked = check_payload(INCIDENT, "incident")
         export_csv("incident", DAY)
-        batches = plan_batches(INCIDENT, "incident", DAY)
+        plan_probes(INCIDENT, "incident", DAY)
+        batches = plan_batches(INCIDENT, "incident")
 
         assert (checked, batches) == (incident.checked, incident.batches)
         assert {path: path.read_bytes() for path in before} == before
@@ -288,7 +289,7 @@ class TestScope:
 
         frozen = run_steps({"scope": "property_ids", "property_ids": ids[::-1], "batch_size": 3}, "listed")
 
-        assert [row["snappt_property_id_c"] for row in rows_of(frozen.full_csv)] == ids
+        assert sorted(row["snappt_property_id_c"] for row in rows_of(frozen.full_csv)) == ids
         assert [batch["last"] - batch["first"] + 1 for batch in frozen.batches] == [3, 3, 1]
 
     def test_the_days_are_inclusive_and_those_of_utc(self, sandbox: Sandbox, incident: Frozen) -> None:
@@ -376,8 +377,8 @@ class TestFreezing:
         counts = freeze_payload(conf, run_id)
 
         assert counts["records"] == 20
-        changed = [old[0] for old, new in zip(before, self.payload(sandbox, run_id), strict=True) if old != new]
-        assert changed == ([] if tried else [8])
+        changed = [old[4] for old, new in zip(before, self.payload(sandbox, run_id), strict=True) if old != new]
+        assert changed == ([] if tried else [incident_ids[7]])
 
     def test_another_runs_attempt_does_not_keep_it(self, sandbox: Sandbox, incident_ids: list[str]) -> None:
         with Warehouse(load_settings()) as warehouse:
@@ -418,6 +419,13 @@ def records_left(sandbox: Sandbox, run_id: str) -> int:
     return records
 
 
+def records_released(sandbox: Sandbox, run_id: str) -> int:
+    """How many may be staged."""
+    table = load_settings().payload_table
+    [[records]] = sandbox.sql(f"SELECT count(*) FROM {table} WHERE run_id = '{run_id}' AND released_at IS NOT NULL")
+    return records
+
+
 class SeenFromOutside:
     """What reached Census, Salesforce and the batch table since it was made, as the sandbox's journal has it."""
 
@@ -443,7 +451,9 @@ class TestGuards:
 
     @pytest.fixture(scope="class")
     def sound(self, world: Sandbox, incident_ids: list[str]) -> str:  # noqa: ARG002 - the environment
-        freeze_payload({"scope": "property_ids", "property_ids": incident_ids}, "sound")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FEATURE_SYNC_PARENT_COLUMN", "")  # so that the first records are those of the first ids
+            freeze_payload({"scope": "property_ids", "property_ids": incident_ids}, "sound")
         return "sound"
 
     @pytest.fixture
@@ -737,18 +747,20 @@ class TestGuards:
         freeze_payload({"scope": "property_ids", "property_ids": incident_ids}, run_id)
 
         assert (first, left, second) == (["feature_rows"], 0, ["empty_payload"])
+        assert records_released(sandbox, run_id) == 0, "before the check"
         assert check_payload({}, run_id)["records"] == 20
+        assert records_released(sandbox, run_id) == 20
         assert records_left(sandbox, sound) == 20, "of another run"
 
     def test_a_payload_of_which_a_batch_was_tried_is_refused_but_stays_to_be_undone(
         self, sandbox: Sandbox, frozen_with: Callable[[str, int], str]
     ) -> None:
-        run_id = frozen_with("has_feature_row = FALSE", 20)
+        run_id = frozen_with("has_feature_row = FALSE, released_at = current_timestamp()", 20)
         with Warehouse(load_settings()) as warehouse:
             SyncLog(warehouse).record(Attempt(run_id, 1, 1, AttemptStatus.SUCCEEDED, 20))
 
         assert names(refusal(run_id)) == ["feature_rows"]
-        assert records_left(sandbox, run_id) == 20
+        assert (records_left(sandbox, run_id), records_released(sandbox, run_id)) == (20, 0)
 
     def test_the_preview_is_written_for_a_payload_that_is_refused_too(self, frozen_with: Callable[[str, int], str]) -> None:
         run_id = frozen_with(f"before_{FRAUD.enabled.column} = TRUE, {FRAUD.enabled.column} = FALSE", 4)
@@ -794,6 +806,14 @@ class TestMassDisable:
         assert "- 20 records, 0 of them without a feature row" in lines
         assert records_left(sandbox, run_id) == 20
 
+    def test_nothing_can_be_staged_before_a_person_has_approved(self, sandbox: Sandbox, run_id: str) -> None:
+        check_payload({"allow_mass_disable": True}, run_id)
+        before = records_released(sandbox, run_id)
+
+        release_payload(run_id)
+
+        assert (before, records_released(sandbox, run_id)) == (0, 20)
+
     def test_a_dry_run_asks_nobody(self, run_id: str) -> None:
         checked = check_payload({"allow_mass_disable": True, "dry_run": True}, run_id)
 
@@ -806,15 +826,19 @@ class TestTheIncidentAgain:
     BEFORE = ", ".join(f"before_{field.column}" for field in FIELDS.features)
 
     def freeze_what_the_wrong_sql_gives(self, sandbox: Sandbox, run_id: str, where: str) -> int:
-        """The rows of the regular sync's dataset, as it stands in Census, in the place of what `freeze_payload` would write."""
+        """
+        The rows of the regular sync's dataset, as it stands in Census, in the place of what `freeze_payload` would write.
+
+        They are released, as after a former check, so that nothing but the refusal keeps them from being sent.
+        """
         query = sandbox.census("GET", f"datasets/{DATASET}").json()["data"]["query"]
         asks_for_features = str(FEATURES in query).upper()
         numbered = "row_number() OVER (ORDER BY copy.id)"
         sandbox.sql(
-            f"INSERT INTO {load_settings().payload_table} (run_id, record_number, batch_number, frozen_at, salesforce_id,"
-            f" has_feature_row, {', '.join(FIELDS.columns)}, {self.BEFORE})"
-            f" SELECT '{run_id}', {numbered}, CAST(floor(({numbered} - 1) / 50) AS INT) + 1, current_timestamp(), copy.id,"
-            f" {asks_for_features}, {', '.join(f'source.{column}' for column in FIELDS.columns)},"
+            f"INSERT INTO {load_settings().payload_table} (run_id, record_number, batch_number, frozen_at, released_at,"
+            f" salesforce_id, has_feature_row, {', '.join(FIELDS.columns)}, {self.BEFORE})"
+            f" SELECT '{run_id}', {numbered}, CAST(floor(({numbered} - 1) / 50) AS INT) + 1, current_timestamp(),"
+            f" current_timestamp(), copy.id, {asks_for_features}, {', '.join(f'source.{column}' for column in FIELDS.columns)},"
             f" {', '.join(f'copy.{field.column}' for field in FIELDS.features)}"
             f" FROM ({query}) AS source INNER JOIN {COPY} AS copy ON copy.reverse_etl_id_c = source.reverse_etl_id_c"
             f" WHERE NOT copy.is_deleted AND {where}"
@@ -847,8 +871,8 @@ class TestTheIncidentAgain:
         assert f"no_product: 0 of {records:,} properties have a product at all" in problems[1]
         assert records_left(sandbox, run_id) == 0
         with Warehouse(load_settings()) as warehouse:
-            sender = Campaign(sandbox, warehouse, run_id, [Batch(1, 1, 50)], outside.after).sender(wait_seconds=-2)
-            with pytest.raises(StagingError, match=r"its frozen payload has 0 records\. Nothing was triggered\."):
+            sender = Campaign(sandbox, warehouse, run_id, [Batch(1, 1, 50, 50)], outside.after).sender(wait_seconds=-2)
+            with pytest.raises(StagingError, match=r"0 of 50 of its records .* Nothing was triggered\."):
                 sender.begin()
         assert outside.effects == []
 
@@ -904,6 +928,7 @@ class TestDryRun:
         assert (frozen.preview["records"], frozen.preview["batches"]) == (7, 3)
         assert outside.effects == []
         assert sandbox.journal("census.request", outside.after) == []
+        assert records_released(sandbox, "dry") == 0
         assert "| Fraud Detection      |          0 |          7 |          7 |          0 |" in caplog.text
         assert "Dry run: none of them is sent." in caplog.text
 

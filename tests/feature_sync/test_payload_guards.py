@@ -170,7 +170,6 @@ def test_each_product_that_turns_to_false_is_named_with_its_numbers_and_no_other
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the shares are compared as binary fractions: 0.93 of 100 is refused, and 0.29 of 100")
 def test_a_threshold_that_no_binary_fraction_hits_is_reached_all_the_same() -> None:
     assert problems({"records": 100, "records_unmatched": 7}, feature_row_share=0.93) == []
     assert mass_disable_problems([change(29)], 100, thresholds(disable_share=0.29)) == []

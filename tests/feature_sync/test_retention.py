@@ -149,8 +149,10 @@ def test_a_batch_whose_payload_was_removed_says_so_and_triggers_nothing(runs: Ru
     remove()
 
     with Warehouse(load_settings()) as warehouse:
-        campaign = Campaign(runs.sandbox, warehouse, "old", [Batch(1, 1, 3)], before)
-        with pytest.raises(StagingError, match=r"batch 001: .* its frozen payload has 0 records\. Nothing was triggered\."):
+        campaign = Campaign(runs.sandbox, warehouse, "old", [Batch(1, 1, 3, 3)], before)
+        with pytest.raises(
+            StagingError, match=r"batch 001: .* 0 of 3 of its records .* Nothing was triggered\. .* removed, 90 days after"
+        ):
             campaign.sender(wait_seconds=-2).begin()
 
     assert (campaign.triggers, campaign.runs) == (0, 0)

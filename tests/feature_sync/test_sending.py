@@ -13,6 +13,7 @@ from feature_sync.census.errors import CensusAuthError, CensusProtocolError, Cen
 from feature_sync.census.hook import CensusHook
 from feature_sync.outcome import AttemptStatus, BatchHaltedError
 from feature_sync.pacing import Pause
+from feature_sync.schema import prepare_tables
 from feature_sync.sending import BatchSender, NotTriggeredError, StagingError
 from feature_sync.settings import load_settings
 from feature_sync.sync_log import Attempt
@@ -316,6 +317,7 @@ def test_a_status_nobody_knows_is_a_failure_and_counts_as_active_for_the_limit(
     assert "is foo" in pause.reason
     assert later.succeeded
     campaign.sandbox.control("POST", "reset")
+    prepare_tables(campaign.warehouse)
 
 
 def test_only_what_was_rejected_is_sent_again(campaign: Campaign) -> None:

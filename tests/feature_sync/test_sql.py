@@ -23,6 +23,9 @@ WRITING = {
     "freeze": (exp.Merge,),
     "prove": (exp.Delete,),
     "record": (exp.Merge,),
+    "release": (exp.Update,),
+    "revoke": (exp.Update,),
+    "split": (exp.Merge,),
     "stage": (exp.Create,),
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
@@ -37,8 +40,12 @@ NAMES = {
 COLUMN_LISTS = {"batch_columns", "payload_columns", "rejection_columns", "sync_log_columns"}
 """Fragments that define the columns of our tables: `schema.py` renders them."""
 
+PLACING = SQL_FOLDER / "fragments" / "placed_records.sql"
+"""The only file that includes another by a name, `records`."""
 FREEZING = SQL_FOLDER / "fragments" / "freeze_records.sql"
-"""The only fragment that includes another by a name: the statement that includes it sets the name."""
+"""Includes `PLACING`. The statement that includes it sets the name."""
+SETTINGS = {"fragments/compared_records": {"parent_column"}, "fragments/placed_records": {"parent_column"}}
+"""What else than table names is taken from the settings: the name of a column, which they validate."""
 
 every_statement = pytest.mark.parametrize("name", STATEMENTS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_FOLDER)))
@@ -156,9 +163,9 @@ def test_nothing_is_put_into_it_but_table_names_and_the_field_table(path: Path) 
     }
 
     assert meta.find_undeclared_variables(parsed_template) - {"settings", "fields"} == (
-        {"records"} if path == FREEZING else NAMES.get(path.stem, set())
+        {"records"} if path == PLACING else NAMES.get(path.stem, set())
     )
-    assert used <= set(table_settings())
+    assert used <= set(table_settings()) | SETTINGS.get(str(path.relative_to(SQL_FOLDER).with_suffix("")), set())
     assert bare == set()
 
 
@@ -167,10 +174,10 @@ def test_it_includes_fragments_of_this_folder_and_none_that_is_chosen_at_run_tim
     parsed_template = template(path)
     included = set(meta.find_referenced_templates(parsed_template))
 
-    if path == FREEZING:
-        [include] = parsed_template.find_all(nodes.Include)
-        assert isinstance(include.template, nodes.Name)
-        assert include.template.name == "records"
+    if path == PLACING:
+        chosen_by = [include.template for include in parsed_template.find_all(nodes.Include)]
+        assert {template.name for template in chosen_by if isinstance(template, nodes.Name)} == {"records"}
+        assert included == {None}
         included = set()
 
     assert None not in included
@@ -246,7 +253,8 @@ def test_a_table_has_the_columns_that_its_statement_writes(fragment: str, statem
 
     written = [column.name for column in insert.this.expressions]
 
-    assert sorted(defined_columns(fragment)) == sorted(written)
+    filled_later = {"released_at"}
+    assert sorted(set(defined_columns(fragment)) - filled_later) == sorted(written)
     assert len(written) == len(insert.expression.expressions)
 
 

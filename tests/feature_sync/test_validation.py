@@ -7,7 +7,7 @@ from feature_sync.outcome import AttemptStatus
 from feature_sync.sync_log import Attempt
 from feature_sync.validation import Books, balance_books, find_problems
 
-BATCHES = [Batch(1, 1, 50), Batch(2, 51, 100), Batch(3, 101, 146)]
+BATCHES = [Batch(1, 1, 50, 50), Batch(2, 51, 100, 50), Batch(3, 101, 146, 46)]
 CLEAN = {"properties_checked": 146, "properties_mismatched": 0}
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync import validation_operators
@@ -22,6 +22,7 @@ from tests.sandbox.client import Sandbox
 def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Campaign]:
     """One batch that was sent, while the replication stands still."""
     monkeypatch.setattr(validation_operators, "LEAST_DEFERRAL", 0.2)
+    monkeypatch.setattr(validation_operators, "has_succeeded", lambda *_: True)
     monkeypatch.setenv("FEATURE_SYNC_COPY_POLL_SECONDS", "0.2")
     sandbox.settings(replication_stalled=True)
     with Warehouse(load_settings()) as warehouse:
@@ -32,7 +33,7 @@ def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camp
 
 
 def context(campaign: Campaign) -> Any:
-    return {"ti": SimpleNamespace(run_id=campaign.run_id)}
+    return {"ti": SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)}
 
 
 def deferred(task: SalesforceCopySensor | ValidationOperator, campaign: Campaign) -> SalesforceCopyTrigger:
@@ -52,20 +53,24 @@ def fire(trigger: BaseTrigger) -> TriggerEvent:
     return asyncio.run(first())
 
 
-def validation(campaign: Campaign) -> ValidationOperator:
-    return ValidationOperator(task_id="validate", batches=[batch.as_xcom() for batch in campaign.batches])
+def validation() -> ValidationOperator:
+    return ValidationOperator(task_id="validate", planned_by="plan_batches", is_dry_run="False")
+
+
+def sensor() -> SalesforceCopySensor:
+    return SalesforceCopySensor(task_id="wait_for_copy", planned_by="plan_batches", is_dry_run="False")
 
 
 def test_the_sensor_ends_from_its_trigger_when_the_copy_has_caught_up(campaign: Campaign) -> None:
-    trigger = deferred(SalesforceCopySensor(task_id="wait_for_copy"), campaign)
+    trigger = deferred(sensor(), campaign)
     campaign.sandbox.settings(replication_stalled=False)
 
     assert isinstance(fire(trigger), TaskSuccessEvent)
-    assert SalesforceCopySensor(task_id="wait_for_copy").execute(context(campaign)) is None  # type: ignore[func-returns-value]
+    assert sensor().execute(context(campaign)) is None  # type: ignore[func-returns-value]
 
 
 def test_validation_waits_for_the_copy_by_itself(campaign: Campaign) -> None:
-    task = validation(campaign)
+    task = validation()
     trigger = deferred(task, campaign)
     campaign.sandbox.settings(replication_stalled=False)
 
@@ -79,22 +84,22 @@ def test_validation_waits_for_the_copy_by_itself(campaign: Campaign) -> None:
 def test_a_replication_that_stands_still_is_an_error_after_the_limit_and_never_a_pass(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sensor, task = SalesforceCopySensor(task_id="wait_for_copy"), validation(campaign)
-    trigger = deferred(sensor, campaign)
+    waiting, task = sensor(), validation()
+    trigger = deferred(waiting, campaign)
     monkeypatch.setenv("FEATURE_SYNC_COPY_LIMIT_SECONDS", "1")
 
     event = fire(trigger)
 
     with pytest.raises(CopyStalledError, match="4 of 4 records have not changed there"):
-        sensor.fail(context(campaign), event.payload)
+        waiting.fail(context(campaign), event.payload)
     with pytest.raises(CopyStalledError, match=r"limit 1 s\).*replication of Salesforce"):
-        sensor.execute(context(campaign))
+        waiting.execute(context(campaign))
     with pytest.raises(CopyStalledError):
         task.execute(context(campaign))
 
 
 def test_a_warehouse_that_is_away_for_a_moment_is_waited_for(campaign: Campaign) -> None:
-    trigger = deferred(SalesforceCopySensor(task_id="wait_for_copy"), campaign)
+    trigger = deferred(sensor(), campaign)
     campaign.sandbox.settings(replication_stalled=False)
     campaign.sandbox.fault("warehouse", "fail", message="[INTERNAL_ERROR] restarting", times=2)
 
@@ -108,3 +113,16 @@ def test_a_warehouse_that_stays_away_is_given_up(campaign: Campaign) -> None:
 
     assert "could not be read" in event.payload["error"]
     assert "gone" in event.payload["error"]
+
+
+@pytest.mark.parametrize("planned", [True, False], ids=["planned", "refused"])
+def test_a_dry_run_is_skipped_but_a_run_that_never_came_to_its_batches_is_a_failure(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, planned: bool
+) -> None:
+    monkeypatch.setattr(validation_operators, "has_succeeded", lambda *_: planned)
+    task = ValidationOperator(task_id="validate", planned_by="plan_batches", is_dry_run="True")
+
+    with pytest.raises(AirflowSkipException if planned else AirflowFailException):
+        task.execute(context(campaign))
+    with pytest.raises(AirflowSkipException):
+        SalesforceCopySensor(task_id="wait", planned_by="plan_batches", is_dry_run=str(planned)).execute(context(campaign))

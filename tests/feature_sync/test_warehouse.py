@@ -12,7 +12,7 @@ from jinja2 import UndefinedError
 
 from feature_sync import warehouse as warehouse_module
 from feature_sync.outcome import AttemptStatus
-from feature_sync.payload import freeze_payload
+from feature_sync.payload import freeze_payload, release_payload
 from feature_sync.settings import load_settings
 from feature_sync.sync_log import Attempt, SyncLog
 from feature_sync.warehouse import ConnectError, StatementError, Warehouse, render_statement
@@ -34,7 +34,10 @@ def ids(world: Sandbox) -> list[str]:
 @pytest.fixture(scope="module")
 def frozen(world: Sandbox, ids: list[str]) -> str:  # noqa: ARG001 - the environment
     """The id of a run whose payload is frozen: batches of 5, 5 and 3."""
-    freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": 5}, "warehouse")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATURE_SYNC_PARENT_COLUMN", "")  # so that records stand in the order of their ids
+        freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": 5}, "warehouse")
+    release_payload("warehouse")
     return "warehouse"
 
 

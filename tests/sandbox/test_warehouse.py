@@ -352,7 +352,7 @@ def test_describe_answers_in_the_form_of_databricks(connection: Connection) -> N
 
     with connection.cursor() as cursor:
         cursor.execute("DESCRIBE TABLE crm.sfdc_dbx.described")
-        names = [column[0] for column in cursor.description]
+        names = [column[0] for column in cursor.description or ()]
         rows = [tuple(row) for row in cursor.fetchall()]
 
     kinds = [
@@ -675,10 +675,10 @@ def test_airflows_hook_works_unchanged(hook: DatabricksSqlHook, stand: Stand) ->
     first = hook.get_first(
         "SELECT COUNT(*) AS records, current_timezone() AS zone FROM crm.sfdc_dbx.by_hook WHERE id > :id", {"id": 0}
     )
-    ok, message = hook.test_connection()
+    tested: tuple[bool, str] = hook.test_connection()  # type: ignore[func-returns-value, assignment]
 
     assert tuple(first) == (10_050, "UTC")
-    assert (ok, message) == (True, "Connection successfully tested")
+    assert tested == (True, "Connection successfully tested")
     assert len(stand.statements) == 4
 
 
@@ -697,13 +697,16 @@ PARAMETERS: dict[str, Any] = {
     "undo_run_id": "manual__2025-11-24",
     "earliest_date": "2017-01-01",
     "before": "2025-11-24T06:00:00+00:00",
+    "strategy": "batched",
+    "over_limit": 2,
+    "probes": 3,
 }
 """Others are NULL."""
 
 
 def _when(name: str) -> tuple[int, str]:
     """Tables before what fills them, and that before what reads it; what deletes last."""
-    verbs = ("create", "add", "freeze", "stage", "record", "*", "delete")
+    verbs = ("create", "add", "freeze", "release", "stage", "record", "*", "delete")
     verb = name.partition("_")[0]
     return verbs.index(verb if verb in verbs else "*"), name
 

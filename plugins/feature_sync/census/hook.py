@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import BaseModel, ValidationError
 
 from feature_sync.census.errors import (
@@ -137,17 +139,29 @@ class CensusHook(HttpHook):
     @cached_property
     def api_version(self) -> ApiVersion:
         """:raises CensusRefusedError: the connection asks for a version that does not exist."""
-        version = self.get_connection(self.http_conn_id).extra_dejson.get("api_version", "v2")
+        version = self._connection.extra_dejson.get("api_version", "v2")
         if version not in ("v1", "v2"):
             raise CensusRefusedError(f"Connection {self.http_conn_id}: api_version is {version!r}; allowed are 'v2' and 'v1'.")
         return version
 
     @cached_property
+    def _connection(self) -> Connection:
+        try:
+            return self.get_connection(self.http_conn_id)
+        except AirflowNotFoundException as error:
+            raise CensusAuthError(f"Connection {self.http_conn_id} is missing.") from error
+
+    @cached_property
     def _session(self) -> requests.Session:
-        token = self.get_connection(self.http_conn_id).password
+        token = self._connection.password
         if not token:
             raise CensusAuthError(f"Connection {self.http_conn_id} has no password; it must hold the Census token.")
-        session = self.get_conn()
+        if not (token.isascii() and token.isprintable()) or token != token.strip():
+            raise CensusAuthError(f"The password of connection {self.http_conn_id} has a line break or other stray characters.")
+        try:
+            session = self.get_conn()
+        except ValueError as error:
+            raise CensusRefusedError(f"The host of connection {self.http_conn_id} is no address: {error}.") from error
         session.headers.pop("api_version", None)  # HttpHook sends every extra it does not know as a header
         session.auth = _BearerAuth(token)
         return session
@@ -180,6 +194,10 @@ class CensusHook(HttpHook):
             response = session.request(method, url, timeout=timeout, allow_redirects=False, **request)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise CensusUnavailableError(f"Census did not answer {what}: {type(error).__name__}") from error
+        except requests.RequestException as error:  # its text may repeat a header, and so the token
+            raise CensusRefusedError(
+                f"{what} could not be sent: {type(error).__name__}. Look at the host of connection {self.http_conn_id}."
+            ) from None
         _refuse_errors(what, response)
         return response
 
