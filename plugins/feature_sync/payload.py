@@ -87,7 +87,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
             warehouse.execute("revoke_payload", {"run_id": run_id})
             warehouse.execute("delete_unsent_payload", {"run_id": run_id})
             cure = "If that is meant, start a run with allow_mass_disable; a person then approves the numbers."
-            refused = mass_disable if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
+            refused = [] if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
         question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
         if question is None and not config.dry_run:
