@@ -85,7 +85,7 @@ def test_a_run_is_looked_at_first_then_sent_then_taken_back(live: LiveAirflow) -
     assert fraud["to_enable"] == fraud["enabled_after"] > len(IDS) // 2
     assert f"| Fraud Detection      |          0 | {fraud['to_enable']:>10} |" in look.log("check_payload")
     assert {look.task(task_id).state for task_id in ("wait_for_copy", "validate", APPROVAL)} == {"skipped"}
-    assert "Dry run: none of them is sent" in look.log("plan_batches")
+    assert "Dry run: none of them is sent" in look.log("plan_probes")
     assert writes(look) == []
 
     run = live.trigger_ids(IDS, batch_size=10, wait_seconds=1)
