@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk.exceptions import TaskAwaitingInput
@@ -52,10 +53,11 @@ class RunApprovalOperator(ApprovalOperator):
         self.not_needed = not_needed
         self.on_approval = on_approval
 
-    def execute(self, context: "Context") -> None:
+    def execute(self, context: "Context") -> dict[str, Any] | None:
         """
         Ask, or when a former try has asked already, take up the answer.
 
+        :returns: who approved, when a former try had the answer but was failed before Airflow knew of its end.
         :raises AirflowSkipException: there is nothing to ask.
         :raises QuestionChangedError: the task was cleared and the numbers are others now.
         """
@@ -74,7 +76,13 @@ class RunApprovalOperator(ApprovalOperator):
         self.assigned_users = [{"id": user, "name": user} for user in settings.approval_users] or None
         self.response_timeout = timedelta(seconds=settings.approval_limit_seconds)
         series = series_of(ti, self.retries)
-        if not (entries and entries[-1]["series"] == series and entries[-1]["answer"] is None):
+        asked = entries[-1] if entries and entries[-1]["series"] == series else None
+        if asked and asked["answer"] is not None:
+            self.log.info("%s was answered in a former try: %s by %s", self.subject, asked["answer"], asked["by"])
+            if asked["answer"] != self.APPROVE:
+                raise HITLRejectException(f"{self.subject} {asked['answer']}")
+            return self._approved(ti.run_id, asked["by"])
+        if asked is None:
             try:
                 super().execute(context)  # writes the question, then would park the task
             except TaskAwaitingInput:
@@ -85,6 +93,7 @@ class RunApprovalOperator(ApprovalOperator):
             ),
             method_name="execute_complete",
         )
+        return None
 
     def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
         """
@@ -104,9 +113,12 @@ class RunApprovalOperator(ApprovalOperator):
         self._keep(run_id, [*entries[:-1], {**entries[-1], **answered}])
         self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
         super().execute_complete(context, event)
+        return self._approved(run_id, answered["by"])
+
+    def _approved(self, run_id: str, by: str | None) -> dict[str, Any]:
         if self.on_approval:
             self.on_approval(run_id)
-        return {"approved_by": answered["by"]}
+        return {"approved_by": by}
 
     def _entries(self, run_id: str) -> list[dict[str, Any]]:
         """What this task has asked in this run, and the answers."""
