@@ -15,7 +15,7 @@ from laptop.environment import Secrets
 from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_SESSION, WAREHOUSE_TOKEN
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 APPROVAL = "approve_mass_disable"
 IDS = incident_ids(560, 20)
 

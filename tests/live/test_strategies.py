@@ -9,7 +9,7 @@ import pytest
 
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 OFF, ON = "confirm_flow_off", "confirm_flow_on"
 
 
