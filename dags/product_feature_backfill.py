@@ -34,24 +34,19 @@ in Census for a run that it had started before it starts one, and never starts o
 if the task is cleared later, it takes that run up instead of sending the batch twice.
 """
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import TriggerRule, chain, conf, dag, task, task_group
+from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync import payload, preconditions
 from feature_sync.approvals import RunApprovalOperator
-from feature_sync.census.operators import CensusBatchOperator
-from feature_sync.census.sensors import BatchTurnSensor
+from feature_sync.census.sending_group import sending_group
 from feature_sync.dag_runs import run_day
 from feature_sync.flow import SWITCH_OFF, SWITCH_ON
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
-from feature_sync.settings import CENSUS_POOL
 from feature_sync.trigger_form import BACKFILL_PARAMS
 from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
-
-MOST_WAIT = timedelta(days=7)
 
 
 @dag(
@@ -126,38 +121,6 @@ def product_feature_backfill() -> None:
     chain(confirm_flow_off, [planned, confirm_flow_on])
     # Clearing only the failed tasks leaves green ones as they are, so validate has to wait for the batches itself.
     chain([probed, planned, sent], validate)
-
-
-def sending_group(group_id: str, *, is_probe: bool) -> Any:
-    """The tasks of a batch. Mapped over a plan, they send its batches one after another."""
-
-    @task_group(group_id=group_id)
-    def group(batch: dict) -> None:
-        shared: dict[str, Any] = {
-            "batch": batch,
-            "wait_seconds": "{{ params.wait_seconds }}",
-            "map_index_template": "{{ task.batch.label }}",
-        }
-        wait_for_turn = BatchTurnSensor(
-            task_id="wait_for_turn",
-            send_task_id=f"{group_id}.send",
-            timeout=MOST_WAIT,
-            trigger_rule=TriggerRule.NONE_FAILED,  # the question before the probes may be skipped
-            **shared,
-        )
-        send = CensusBatchOperator(
-            task_id="send",
-            is_probe=is_probe,
-            on_batch_failure="{{ params.on_batch_failure }}",
-            max_consecutive_failures="{{ params.max_consecutive_failures }}",
-            pool=CENSUS_POOL,
-            priority_weight=100,  # the batch whose turn it is starts before the sensors of later ones
-            weight_rule="absolute",
-            **shared,
-        )
-        wait_for_turn >> send
-
-    return group
 
 
 product_feature_backfill()

@@ -42,8 +42,8 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     """
     Check the run config, the connections, the pool, the tables, the Census sync, the output path and the scope.
 
-    All of it is checked, whatever was found before, so that one look at the log is enough. Our own tables are made at the end, if
-    the run config is usable.
+    All of it is checked, whatever was found before, so that one look at the log is enough. Our own tables are made too, empty, if
+    the run config is usable and the source tables are as they must be.
 
     :param conf: the params of the DAG run.
     :param max_batches: Airflow's ``[core] max_map_length``.

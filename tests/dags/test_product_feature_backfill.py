@@ -65,7 +65,7 @@ class TestParsing:
         text = path.read_text(encoding="utf-8")
         runbook = ast.get_docstring(ast.parse(text), clean=False) or ""
 
-        assert len(text.splitlines()) - len(runbook.splitlines()) < 140
+        assert len(text.splitlines()) - len(runbook.splitlines()) < 100
 
     def test_it_runs_when_a_person_starts_it_and_never_by_itself(self, dag: Any) -> None:
         assert dag.timetable.can_be_scheduled is False

@@ -1,6 +1,7 @@
 """What a live test does with Airflow: start runs, wait for them, read what they left behind."""
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,15 @@ from tests.live.invariants import read_batches
 
 DAG_ID = "product_feature_backfill"
 INCIDENT_DAY = "2025-11-21"
+
+
+def eventually(look: Callable[[], Any], seconds: float = 90) -> Any:
+    """What the look gives, as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.3)
+    return seen
 
 
 def incident_ids(start: int, count: int) -> list[str]:

@@ -3,9 +3,8 @@
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -13,7 +12,7 @@ import requests
 from feature_sync.settings import CENSUS_POOL
 from laptop.environment import Secrets
 from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_SESSION, WAREHOUSE_TOKEN
-from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
+from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 APPROVAL = "approve_mass_disable"
@@ -27,14 +26,6 @@ def loose_pool(live: LiveAirflow) -> Iterator[None]:
     live.stack.airflow.create_pool(CENSUS_POOL, 3, "", include_deferred=False)
     yield
     live.stack.airflow.create_pool(CENSUS_POOL, 1, "", include_deferred=True)
-
-
-def eventually(look: Callable[[], Any], seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)
-    return seen
 
 
 def question_of(live: LiveAirflow, run: LiveRun) -> str:

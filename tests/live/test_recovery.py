@@ -1,22 +1,12 @@
 """What a person does when something went wrong: clears, kills, starts a second run; proven by the journal."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from tests.live.invariants import SYNC_ID, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs, sends_of
-from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
+from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 WAIT = 2
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)
 
 
 def state_of(run: LiveRun, index: int) -> str | None:
@@ -42,7 +32,7 @@ def test_a_failed_batch_that_is_cleared_while_another_is_sending_is_sent_again_a
     live.stack.sandbox.faults.add("run", "reject_rows", message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no", skip=1, times=1)
     run = live.trigger_ids(incident_ids(400, 23), batch_size=6, wait_seconds=WAIT)
 
-    eventually(lambda: state_of(run, 1) == "failed" and state_of(run, 2) in ("running", "deferred"))
+    eventually(lambda: state_of(run, 1) == "failed" and state_of(run, 2) in ("running", "deferred"), 120)
     rejected = (run.folder / "rejected_records.csv").read_text().splitlines()
     cleared = run.clear([("batch.send", 1)])
     state = run.wait()
@@ -96,8 +86,8 @@ def test_a_task_that_is_failed_by_hand_leaves_a_run_that_the_next_try_takes_up(l
     live.settings(census_work_seconds=12.0)
     run = live.trigger_ids(incident_ids(450, 5), batch_size=5, wait_seconds=WAIT)
 
-    eventually(lambda: any(entry["kind"] == "census.run.started" for entry in run.journal()))
-    eventually(lambda: state_of(run, 0) == "deferred")
+    eventually(lambda: any(entry["kind"] == "census.run.started" for entry in run.journal()), 120)
+    eventually(lambda: state_of(run, 0) == "deferred", 120)
     live.stack.airflow.set_task_state(DAG_ID, run.run_id, "batch.send", "failed", map_index=0)
     run.wait()
     run.clear([("batch.send", 0)])
@@ -112,7 +102,7 @@ def test_two_runs_and_a_run_of_somebody_else_never_overlap(live: LiveAirflow) ->
     first = live.trigger_ids(incident_ids(500, 8), batch_size=4, wait_seconds=WAIT)
     second = live.trigger_ids(incident_ids(520, 8), batch_size=4, wait_seconds=WAIT)
 
-    eventually(lambda: "success" in (state_of(first, 0), state_of(second, 0)))
+    eventually(lambda: "success" in (state_of(first, 0), state_of(second, 0)), 120)
     foreign = live.stack.sandbox.start_foreign_run(SYNC_ID, ui_tag="Manual", full_sync=True)
     states = [first.wait(), second.wait()]
     first.clear([("batch.send", 0)])

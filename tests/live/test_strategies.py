@@ -2,23 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
+from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 OFF, ON = "confirm_flow_off", "confirm_flow_on"
-
-
-def eventually(look: Callable[[], Any], seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.3)
-    return seen
 
 
 def answer(live: LiveAirflow, run: LiveRun, task_id: str, option: str) -> str:
