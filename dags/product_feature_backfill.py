@@ -42,11 +42,12 @@ from airflow.sdk import TriggerRule, chain, conf, dag, task
 from feature_sync import payload, preconditions
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.census.sending_group import sending_group
+from feature_sync.copy_sensors import RunCopySensor
 from feature_sync.dag_runs import run_day
 from feature_sync.flow import SWITCH_OFF, SWITCH_ON
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.trigger_form import BACKFILL_PARAMS
-from feature_sync.validation_operators import SalesforceCopySensor, ValidationOperator
+from feature_sync.validation_operators import ValidationOperator
 
 
 @dag(
@@ -113,7 +114,7 @@ def product_feature_backfill() -> None:
         "is_dry_run": "{{ params.dry_run }}",
         "trigger_rule": TriggerRule.ALL_DONE,
     }
-    wait_for_copy = SalesforceCopySensor(task_id="wait_for_copy", **ending)
+    wait_for_copy = RunCopySensor(task_id="wait_for_copy", **ending)
     validate = ValidationOperator(task_id="validate", **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])

@@ -1,7 +1,7 @@
--- How far the warehouse's copy of Salesforce has caught up with what this run sent: each accepted record, with the Census run that
--- brought it in last. A record is settled when its row in the copy was changed since that run started, or when the copy holds any
--- change made after that run ended: the replication follows the order of changes, so the row then is what Salesforce held at the
--- end of the run, changed or not. Salesforce keeps system_modstamp in whole seconds.
+-- How far the warehouse's copy of Salesforce has caught up with what a run sent, or every run when :run_id is NULL: each accepted
+-- record, with the Census run that brought it in last. A record is settled when its row in the copy was changed since that run
+-- started, or when the copy holds any change made after that run ended: the replication follows the order of changes, so the row
+-- then is what Salesforce held at the end of the run, changed or not. Salesforce keeps system_modstamp in whole seconds.
 -- Rejected records are not waited for: they changed nothing, so no newer row would ever come.
 SELECT
     COUNT(accepted.salesforce_id) AS records_sent,
@@ -22,7 +22,7 @@ LEFT JOIN (
         payload.salesforce_id,
         attempt.run_started_at,
         attempt.run_ended_at,
-        row_number() OVER (PARTITION BY payload.record_number ORDER BY attempt.attempt DESC) AS newest_first
+        row_number() OVER (PARTITION BY payload.run_id, payload.record_number ORDER BY attempt.attempt DESC) AS newest_first
     FROM {{ settings.payload_table }} AS payload
     INNER JOIN {{ settings.sync_log_table }} AS attempt
         ON attempt.run_id = payload.run_id
@@ -39,7 +39,7 @@ LEFT JOIN (
         AND rejected.attempt = attempt.attempt
         AND rejected.{{ fields.upsert_key.column }} = payload.{{ fields.upsert_key.column }}
     WHERE
-        payload.run_id = :run_id
+        (CAST(:run_id AS STRING) IS NULL OR payload.run_id = CAST(:run_id AS STRING))
         AND (attempt.resends_attempt IS NULL OR resent.{{ fields.upsert_key.column }} IS NOT NULL)
         AND rejected.{{ fields.upsert_key.column }} IS NULL
 ) AS accepted

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.hitl import HITLTrigger
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import TaskAwaitingInput
 from airflow.triggers.base import TriggerEvent
 
@@ -65,7 +66,8 @@ class RunApprovalOperator(ApprovalOperator):
             skip(self.not_needed)
         settings = load_settings()
         ti = context["ti"]
-        entries = self._entries(ti.run_id)
+        file = _approvals_file(ti)
+        entries = self._entries(file)
         if any(entry["question"] != self.question for entry in entries):
             # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
             raise QuestionChangedError(
@@ -86,7 +88,7 @@ class RunApprovalOperator(ApprovalOperator):
             try:
                 super().execute(context)  # writes the question, then would park the task
             except TaskAwaitingInput:
-                self._keep(ti.run_id, [*entries, {"series": series, "question": self.question, "answer": None}])
+                self._keep(file, [*entries, {"series": series, "question": self.question, "answer": None}])
         self.defer(
             trigger=AnswerTrigger(
                 ti_id=ti.id, options=self.options, params={}, timeout_datetime=datetime.now(UTC) + self.response_timeout
@@ -102,34 +104,38 @@ class RunApprovalOperator(ApprovalOperator):
         :raises HITLRejectException: the answer was no.
         :raises HITLTimeoutError: nobody answered in time.
         """
-        run_id = context["ti"].run_id
+        ti = context["ti"]
+        file = _approvals_file(ti)
         by = event.get("responded_by_user") or {}
         answered = {
             "answer": "nobody answered in time" if "error" in event else ", ".join(event["chosen_options"]),
             "by": by.get("name") or by.get("id"),
             "at": (event.get("responded_at") or datetime.now(UTC)).isoformat(),
         }
-        entries = self._entries(run_id)
-        self._keep(run_id, [*entries[:-1], {**entries[-1], **answered}])
+        entries = self._entries(file)
+        self._keep(file, [*entries[:-1], {**entries[-1], **answered}])
         self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
         super().execute_complete(context, event)
-        return self._approved(run_id, answered["by"])
+        return self._approved(ti.run_id, answered["by"])
 
     def _approved(self, run_id: str, by: str | None) -> dict[str, Any]:
         if self.on_approval:
             self.on_approval(run_id)
         return {"approved_by": by}
 
-    def _entries(self, run_id: str) -> list[dict[str, Any]]:
+    def _entries(self, file: ObjectStoragePath) -> list[dict[str, Any]]:
         """What this task has asked in this run, and the answers."""
-        return list(_read(run_id).get(self.task_id, []))
+        return list(_read(file).get(self.task_id, []))
 
-    def _keep(self, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
-        write_json(run_files(load_settings(), run_id).approvals, {**_read(run_id), self.task_id: list(entries)})
+    def _keep(self, file: ObjectStoragePath, entries: Sequence[Mapping[str, Any]]) -> None:
+        write_json(file, {**_read(file), self.task_id: list(entries)})
 
 
-def _read(run_id: str) -> dict[str, Any]:
-    file = run_files(load_settings(), run_id).approvals
+def _approvals_file(ti: Any) -> ObjectStoragePath:
+    return run_files(load_settings(), ti.run_id, ti.dag_id).approvals
+
+
+def _read(file: ObjectStoragePath) -> dict[str, Any]:
     return read_json(file) if file.exists() else {}
 
 

@@ -18,6 +18,13 @@ def is_unfinished(dag_id: str, run_id: str) -> bool:
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=UNFINISHED) > 0
 
 
+def run_state(dag_id: str, run_id: str) -> str | None:
+    """The state of a DAG run; nothing when there is none of that id."""
+    if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
+        return None
+    return RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+
+
 def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
     """Whether a task, not a mapped one, is green in a run."""
     states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
@@ -42,3 +49,13 @@ def skip(reason: str) -> NoReturn:
     """
     log.warning("Skipped: %s", reason)
     raise AirflowSkipException(reason)
+
+
+def skip_dry_run(dry_run: Any) -> None:
+    """
+    Skip a task that looks for what was sent, when the run sends nothing.
+
+    :raises AirflowSkipException: it does.
+    """
+    if str(dry_run) == "True":
+        skip("Dry run: nothing was sent, so there is nothing to look for.")

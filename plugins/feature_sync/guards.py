@@ -46,16 +46,22 @@ def sync_problems(sync: Sync, fields: FieldTable, batch_table: str, salesforce_o
         problems.append(
             f"{where}: it runs on the schedule {sync.schedule_frequency!r}; it must be manual, because each batch is triggered."
         )
-    return problems + [f"{where}: {problem}" for problem in _mapping_problems(sync, fields)]
+    return problems + [f"{where}: {problem}" for problem in mapping_problems(sync, fields)]
 
 
-def _mapping_problems(sync: Sync, fields: FieldTable) -> list[str]:
+def mapping_problems(sync: Sync, fields: FieldTable, *, others_allowed: bool = False) -> list[str]:
+    """
+    What is wrong with the mappings of a sync.
+
+    :param others_allowed: whether it may map more than the fields of the field table.
+    """
     wanted = {field.salesforce_name.lower(): field for field in fields}
     mapped = {mapping.to.lower(): mapping for mapping in sync.mappings}
     problems = []
     if missing := [field.salesforce_name for name, field in wanted.items() if name not in mapped]:
         problems.append(f"it does not map {', '.join(missing)}.")
-    if surplus := [mapping.to for name, mapping in mapped.items() if name not in wanted]:
+    surplus = [mapping.to for name, mapping in mapped.items() if name not in wanted]
+    if surplus and not others_allowed:
         problems.append(f"it also maps {', '.join(surplus)}; remove that.")
     if len(sync.mappings) != len(mapped):
         problems.append("it maps a field more than once.")

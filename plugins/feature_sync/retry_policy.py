@@ -9,11 +9,15 @@ from feature_sync.approvals import QuestionChangedError
 from feature_sync.batches import PlanError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
 from feature_sync.csv_files import CsvError
+from feature_sync.dataset_deploy import DeployError, SourceQueryError
+from feature_sync.drift import DriftError
 from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
+from feature_sync.healing import HealingFailedError
 from feature_sync.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
 from feature_sync.preconditions import NotReadyError
 from feature_sync.probing import ProbeError
+from feature_sync.reconciliation import NothingComparedError
 from feature_sync.run_config import RunConfigError
 from feature_sync.schema import OwnTableError
 from feature_sync.sending import NotTriggeredError, StagingError
@@ -48,6 +52,11 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(BatchHaltedError, "a person has to look at the failures before"),
         _fail(ValidationError, "the difference has to be looked at"),
         _fail(CopyStalledError, "the limit has passed already"),
+        _fail(NothingComparedError, "the copy stays empty"),
+        _fail(DriftError, "the difference has to be looked at"),
+        _fail(HealingFailedError, "the backfill has tried it again itself"),
+        _fail(SourceQueryError, "a person has to deploy the query"),
+        _fail(DeployError, "a person has to look at what Census has"),
         _fail(CensusAuthError, "the token stays wrong"),
         _fail(CensusRefusedError, "the request stays wrong"),
         _fail(HITLRejectException, "a person said no"),

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.settings import Settings
+from feature_sync.settings import BACKFILL_DAG_ID, Settings
 
 DIGEST_DIGITS = 16
 
@@ -59,12 +59,18 @@ class RunFiles:
         return self.folder / "rejected_records.csv"
 
     @property
+    def report(self) -> ObjectStoragePath:
+        return self.folder / "report.html"
+
+    @property
     def mismatches(self) -> ObjectStoragePath:
         return self.folder / "mismatches.csv"
 
 
-def run_files(settings: Settings, run_id: str) -> RunFiles:
-    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(run_id))
+def run_files(settings: Settings, run_id: str, dag_id: str = BACKFILL_DAG_ID) -> RunFiles:
+    """The files of a DAG run; those of a backfill have its run id as their folder, others the DAG's name before it."""
+    owner = run_id if dag_id == BACKFILL_DAG_ID else f"{dag_id}__{run_id}"
+    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(owner))
 
 
 def folder_name(run_id: str) -> str:
@@ -94,9 +100,13 @@ def replacing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     unfinished.replace(path) if path.protocol in ("", "file") else unfinished.rename(path)
 
 
-def write_json(path: ObjectStoragePath, value: dict[str, Any]) -> None:
+def write_text(path: ObjectStoragePath, text: str) -> None:
     with replacing(path) as file:
-        file.write(json.dumps(value, indent=2).encode() + b"\n")
+        file.write(text.encode())
+
+
+def write_json(path: ObjectStoragePath, value: dict[str, Any]) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: ObjectStoragePath) -> dict[str, Any]:

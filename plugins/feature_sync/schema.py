@@ -43,7 +43,8 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
         if column is not None
     }
     return {
-        settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT} | ({parent: ANY} if (parent := settings.parent_column) else {}),
+        settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "status": TEXT}
+        | ({parent: ANY} if (parent := settings.parent_column) else {}),
         settings.features_table: {"property_id": TEXT, **features},
         settings.salesforce_table: {
             "id": TEXT,
@@ -126,6 +127,7 @@ def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
         OwnTable(settings.batch_table, "batch_columns"),
         OwnTable(settings.sync_log_table, "sync_log_columns"),
         OwnTable(settings.rejection_table, "rejection_columns"),
+        OwnTable(settings.drift_table, "drift_columns"),
     )
 
 

@@ -1,8 +1,10 @@
 """The package's settings: environment variables ``FEATURE_SYNC_*`` over the checked-in ``include/settings.toml``."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Any
 
 import pydantic_settings
 from croniter import croniter
@@ -11,12 +13,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from feature_sync.fields import FieldTable, load_fields
 from feature_sync.paths import INCLUDE, PROJECT
+from feature_sync.run_config import parse_run_config
 
 SETTINGS_FILE = INCLUDE / "settings.toml"
 DATABRICKS_CONN_ID = "databricks_default"
 CENSUS_CONN_ID = "census_default"
 CENSUS_POOL = "census_sync"
 BACKFILL_DAG_ID = "product_feature_backfill"
+RECONCILIATION_DAG_ID = "product_feature_reconciliation"
+DEPLOY_DAG_ID = "census_dataset_deploy"
 
 
 class SettingsError(ValueError):
@@ -57,6 +62,39 @@ CronSchedule = Annotated[str, AfterValidator(_cron)]
 TableName = Annotated[str, AfterValidator(_three_level_name)]
 
 
+class HealingMode(StrEnum):
+    """What the weekly run does about records that differ from the warehouse."""
+
+    OFF = "off"
+    ASK = "ask"
+    AUTO = "auto"
+
+
+class SourceQuery(StrEnum):
+    """
+    The queries of ``include/sql`` that a regular sync may read, the incident plan's two options.
+
+    ``PROPERTY_SYNC``: one sync with all fields. ``FEATURE_SYNC``: a sync of its own for the feature fields.
+    """
+
+    PROPERTY_SYNC = "property_sync"
+    FEATURE_SYNC = "feature_sync"
+
+
+PACE = ("batch_size", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
+"""The parameters of a run that say how it sends, not what."""
+
+
+def _pace(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    if others := [key for key in config if key not in PACE]:
+        raise ValueError(f"has {', '.join(others)}; allowed are {', '.join(PACE)}")
+    parse_run_config(config)
+    return config
+
+
+HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
+
+
 class Settings(BaseSettings):
     """
     One field a setting; times are seconds.
@@ -69,6 +107,7 @@ class Settings(BaseSettings):
     ``census_inline_poll_seconds``: how long a task looks itself before it hands over to the triggerer.
     ``census_run_limit_seconds``: longest time one Census run, or the wait for another one to end, may take.
     ``copy_poll_seconds``, ``copy_limit_seconds``: the same for the warehouse's copy of Salesforce.
+    ``copy_age_limit_seconds``: the weekly run takes the copy for stale when none of its rows was replicated within this time.
     ``guard_feature_row_share``: least share of a payload's properties that must have a feature row.
     ``guard_disable_share``: largest share of a payload's records for which a product may turn from True to False.
     ``guard_enabled_records``: least number of a payload's records that must have a product; 0 switches the guard off.
@@ -77,6 +116,12 @@ class Settings(BaseSettings):
     ``approval_limit_seconds``: a question that nobody has answered by then ends the run as failed.
     ``payload_days``: how long the payload of a run is kept after its last activity, to retry it or to undo it.
     ``reconciliation_schedule``: when the weekly DAG runs, in cron's words and UTC.
+    ``census_dataset_id``, ``census_property_sync_id``: the dataset whose SQL feeds the regular sync, and that sync.
+    ``source_query``: which query of ``include/sql`` that dataset must have: ``property_sync`` or ``feature_sync``.
+    ``healing``: what the weekly run does about differing records: ``off``, ``ask`` a person, or ``auto`` within the limits.
+    ``healing_records_limit``, ``healing_share_limit``: most records, and largest share of them, that ``auto`` heals.
+    ``healing_run_config``: pace of the run that heals: ``batch_size``, ``wait_seconds``, ``on_batch_failure`` or
+    ``max_consecutive_failures``.
     ``airflow_api_url``: where Airflow's API server is; empty means beside the execution API that tasks talk to.
     """
 
@@ -89,16 +134,21 @@ class Settings(BaseSettings):
     batch_table: TableName
     rejection_table: TableName
     sync_log_table: TableName
+    drift_table: TableName
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")]
     datetime_fields: frozenset[str]
     parent_column: ColumnOrNothing
     census_sync_id: PositiveInt
+    census_dataset_id: PositiveInt
+    census_property_sync_id: PositiveInt
+    source_query: SourceQuery
     output_path: Annotated[str, Field(min_length=1)]
     census_poll_seconds: Annotated[float, Field(ge=0.2, le=10)]
     census_inline_poll_seconds: Annotated[float, Field(ge=0, le=60)]
     census_run_limit_seconds: PositiveInt
     copy_poll_seconds: Annotated[float, Field(ge=0.2, le=3600)]
     copy_limit_seconds: PositiveInt
+    copy_age_limit_seconds: PositiveInt
     guard_feature_row_share: Share
     guard_disable_share: Share
     guard_enabled_records: NonNegativeInt
@@ -107,6 +157,10 @@ class Settings(BaseSettings):
     approval_limit_seconds: PositiveInt
     payload_days: PositiveInt
     reconciliation_schedule: CronSchedule
+    healing: HealingMode
+    healing_records_limit: NonNegativeInt
+    healing_share_limit: Share
+    healing_run_config: HealingRunConfig
     airflow_api_url: str
 
     @classmethod

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from feature_sync.batches import Batch
@@ -29,20 +29,30 @@ class CopyStalledError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class CopyState:
     """
-    How far the warehouse's copy of Salesforce has caught up with a run. Times are the warehouse's and Census's, in UTC.
+    How far the warehouse's copy of Salesforce has caught up with a run, or with all. Times are the warehouse's and Census's, UTC.
 
     ``synced_at``: when a record was last replicated. ``records_stale``: sent, but not yet seen in the copy.
-    ``since_last_send``: from the end of the run's last Census run to now.
+    ``since_last_send``: from the end of the last Census run to now.
     """
 
     records_sent: int
     records_stale: int
     synced_at: datetime | None
     since_last_send: timedelta
+    checked_at: datetime
 
     @property
     def is_fresh(self) -> bool:
         return self.records_stale == 0
+
+    @property
+    def age(self) -> timedelta | None:
+        """Since when no record was replicated; nothing when none ever was."""
+        return None if self.synced_at is None else self.checked_at - self.synced_at
+
+    def is_current(self, age_limit: timedelta) -> bool:
+        """Whether it shows all that was sent, and was replicated lately."""
+        return self.is_fresh and self.age is not None and self.age <= age_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +69,18 @@ class Books:
         return self.sent + self.rejected + self.not_sent == self.in_scope
 
 
-def read_copy_state(run_id: str, settings: Settings) -> CopyState:
-    """Ask the warehouse once. See `CopyState`."""
+def read_copy_state(run_id: str | None, settings: Settings) -> CopyState:
+    """
+    Ask the warehouse once. See `CopyState`.
+
+    :param run_id: of the DAG run whose records are looked for; nothing means those of every run.
+    """
     with Warehouse(settings) as warehouse:
         row = warehouse.fetch_one("check_copy", {"run_id": run_id})
     last_sent_at = row["last_sent_at"] or row["checked_at"]
-    return CopyState(row["records_sent"], row["records_stale"], row["synced_at"], row["checked_at"] - last_sent_at)
+    return CopyState(
+        row["records_sent"], row["records_stale"], row["synced_at"], row["checked_at"] - last_sent_at, row["checked_at"]
+    )
 
 
 def check_copy(run_id: str, settings: Settings) -> CopyState:
@@ -83,6 +99,27 @@ def check_copy(run_id: str, settings: Settings) -> CopyState:
             "records as updated that never reached Salesforce: look one up there, then clear the 'send' tasks of their batches."
         )
     return state
+
+
+def check_whole_copy(settings: Settings, give_up_at: datetime) -> CopyState:
+    """
+    Look whether the copy shows what every run sent, and was replicated within ``copy_age_limit_seconds``.
+
+    :raises CopyStalledError: it does not, and ``give_up_at`` has passed.
+    """
+    state = read_copy_state(None, settings)
+    if not is_whole_copy_current(state, settings) and datetime.now(UTC) > give_up_at:
+        raise CopyStalledError(
+            f"{settings.salesforce_table} is stale: its newest row was replicated at {state.synced_at}, "
+            f"COPY_AGE_LIMIT_SECONDS allows {settings.copy_age_limit_seconds:,}; {state.records_stale:,} of "
+            f"{state.records_sent:,} records that were sent do not show yet. Nothing was compared. See to the replication of "
+            "Salesforce into the warehouse, then clear this task with its downstream tasks."
+        )
+    return state
+
+
+def is_whole_copy_current(state: CopyState, settings: Settings) -> bool:
+    return state.is_current(timedelta(seconds=settings.copy_age_limit_seconds))
 
 
 def export_rejections(warehouse: Warehouse, run_id: str) -> int:

@@ -11,6 +11,7 @@ from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeo
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.approvals import AnswerTrigger, QuestionChangedError, RunApprovalOperator
+from feature_sync.settings import BACKFILL_DAG_ID
 
 QUESTION = "| Fraud Detection | 19 | 0 |"
 
@@ -35,7 +36,9 @@ class Task:
 
     def __init__(self, released: list[str]) -> None:
         self.released = released
-        self.ti = SimpleNamespace(run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve")
+        self.ti = SimpleNamespace(
+            dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
+        )
 
     def operator(self, question: str = QUESTION) -> RunApprovalOperator:
         return RunApprovalOperator(

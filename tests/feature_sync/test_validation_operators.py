@@ -10,9 +10,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync import validation_operators
+from feature_sync.copy_sensors import RunCopySensor, RunCopyTrigger
 from feature_sync.settings import load_settings
 from feature_sync.validation import CopyStalledError
-from feature_sync.validation_operators import SalesforceCopySensor, SalesforceCopyTrigger, ValidationOperator
+from feature_sync.validation_operators import ValidationOperator
 from feature_sync.warehouse import Warehouse
 from tests.feature_sync.campaign import Campaign
 from tests.sandbox.client import Sandbox
@@ -36,10 +37,10 @@ def context(campaign: Campaign) -> Any:
     return {"ti": SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)}
 
 
-def deferred(task: SalesforceCopySensor | ValidationOperator, campaign: Campaign) -> SalesforceCopyTrigger:
+def deferred(task: RunCopySensor | ValidationOperator, campaign: Campaign) -> RunCopyTrigger:
     with pytest.raises(TaskDeferred) as gone:
         task.execute(context(campaign))
-    assert isinstance(gone.value.trigger, SalesforceCopyTrigger)
+    assert isinstance(gone.value.trigger, RunCopyTrigger)
     return gone.value.trigger
 
 
@@ -57,8 +58,8 @@ def validation() -> ValidationOperator:
     return ValidationOperator(task_id="validate", planned_by="plan_batches", is_dry_run="False")
 
 
-def sensor() -> SalesforceCopySensor:
-    return SalesforceCopySensor(task_id="wait_for_copy", planned_by="plan_batches", is_dry_run="False")
+def sensor() -> RunCopySensor:
+    return RunCopySensor(task_id="wait_for_copy", planned_by="plan_batches", is_dry_run="False")
 
 
 def test_the_sensor_ends_from_its_trigger_when_the_copy_has_caught_up(campaign: Campaign) -> None:
@@ -109,7 +110,7 @@ def test_a_warehouse_that_is_away_for_a_moment_is_waited_for(campaign: Campaign)
 def test_a_warehouse_that_stays_away_is_given_up(campaign: Campaign) -> None:
     campaign.sandbox.fault("warehouse", "fail", message="[INTERNAL_ERROR] gone")
 
-    event = fire(SalesforceCopyTrigger(campaign.run_id, 0.1, "2020-01-01T00:00:00+00:00", ends_task=True))
+    event = fire(RunCopyTrigger(campaign.run_id, 0.1, "2020-01-01T00:00:00+00:00", ends_task=True))
 
     assert "could not be read" in event.payload["error"]
     assert "gone" in event.payload["error"]
@@ -125,4 +126,4 @@ def test_a_dry_run_is_skipped_but_a_run_that_never_came_to_its_batches_is_a_fail
     with pytest.raises(AirflowSkipException if planned else AirflowFailException):
         task.execute(context(campaign))
     with pytest.raises(AirflowSkipException):
-        SalesforceCopySensor(task_id="wait", planned_by="plan_batches", is_dry_run=str(planned)).execute(context(campaign))
+        RunCopySensor(task_id="wait", planned_by="plan_batches", is_dry_run=str(planned)).execute(context(campaign))

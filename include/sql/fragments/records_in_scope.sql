@@ -12,8 +12,6 @@ WHERE
         WHEN 'property_ids' THEN
             array_contains(split(:property_ids, ','), compared.{{ fields.property_id.column }})
         WHEN 'mismatched' THEN
-            {% for field in fields.features %}
-            {{ "OR " if not loop.first }}compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }}
-            {% endfor %}
+            {% include "fragments/differs.sql" %}
         ELSE FALSE
     END

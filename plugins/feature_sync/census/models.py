@@ -142,13 +142,18 @@ class RowRecord(_Answer):
 
 
 class Mapping(_Answer):
-    """One mapping of a sync. ``column`` is empty when something else than a column is mapped (a constant, a template)."""
+    """
+    One mapping of a sync. ``column`` is empty when something else than a column is mapped (a constant, a template).
+
+    ``attributes``: all of it as Census gave it, because mappings can only be changed by sending them whole.
+    """
 
     column: str | None = Field(default=None, validation_alias=AliasPath("from", "data"))
     source_type: str | None = Field(default=None, validation_alias=AliasPath("from", "type"))
     to: str
     is_primary_identifier: bool = False
     sync_null_values: bool = True
+    attributes: dict[str, Any]
 
 
 class SyncSource(_Answer):
@@ -168,11 +173,13 @@ class SyncSource(_Answer):
         return ".".join(part for part in (self.table_catalog, self.table_schema, self.table_name) if part)
 
 
-def _without_constant(mapping: Any) -> Any:
+def _as_mapping(mapping: Any) -> Any:
     """``from.data`` is a column's name only for type ``column``; a constant has an object there."""
     match mapping:
         case {"from": {"type": kind, "data": data}} if not isinstance(data, str) or kind != "column":
-            return {**mapping, "from": {"type": kind, "data": None}}
+            return {**mapping, "attributes": mapping, "from": {"type": kind, "data": None}}
+        case dict():
+            return {**mapping, "attributes": mapping}
     return mapping
 
 
@@ -186,7 +193,7 @@ class Sync(_Answer):
     schedule_frequency: str
     source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
     destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
-    mappings: tuple[Annotated[Mapping, BeforeValidator(_without_constant)], ...]
+    mappings: tuple[Annotated[Mapping, BeforeValidator(_as_mapping)], ...]
 
 
 class Dataset(_Answer):

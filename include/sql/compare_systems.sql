@@ -1,0 +1,1 @@
+{% include "fragments/measured_drift.sql" %}

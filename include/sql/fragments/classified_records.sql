@@ -1,0 +1,52 @@
+-- Every property that either system has: each record in Salesforce with what is wrong with it, and each property without a record.
+-- A field differs (differs_x_c) only where the warehouse knows the property.
+-- A key mismatch is a record whose two keys name different properties, or one that shares its property with another record.
+SELECT
+    compared.salesforce_id,
+    compared.{{ fields.property_id.column }},
+    compared.{{ fields.upsert_key.column }},
+    compared.has_feature_row,
+    FALSE AS missing_in_salesforce,
+    NOT compared.has_property
+    AND compared.{{ fields.property_id.column }} IS NOT DISTINCT FROM compared.{{ fields.upsert_key.column }}
+    AS missing_in_warehouse,
+    compared.{{ fields.property_id.column }} IS DISTINCT FROM compared.{{ fields.upsert_key.column }}
+    OR (
+        compared.{{ fields.property_id.column }} IS NOT NULL
+        AND COUNT(*) OVER (PARTITION BY compared.{{ fields.property_id.column }}) > 1
+    ) AS key_mismatch
+{%- for field in fields.features %},
+    compared.{{ field.column }},
+    compared.before_{{ field.column }},
+    compared.has_property AND compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }} AS differs_{{ field.column }}
+{%- endfor %}
+
+FROM (
+    {% include "fragments/compared_records.sql" %}
+) AS compared
+UNION ALL
+SELECT
+    CAST(NULL AS STRING) AS salesforce_id,
+    CAST(properties.id AS STRING) AS {{ fields.property_id.column }},
+    CAST(NULL AS STRING) AS {{ fields.upsert_key.column }},
+    FALSE AS has_feature_row,
+    TRUE AS missing_in_salesforce,
+    FALSE AS missing_in_warehouse,
+    FALSE AS key_mismatch
+{%- for field in fields.features %},
+    CAST(NULL AS {{ field.kind.warehouse_type }}) AS {{ field.column }},
+    CAST(NULL AS {{ field.kind.warehouse_type }}) AS before_{{ field.column }},
+    FALSE AS differs_{{ field.column }}
+{%- endfor %}
+
+FROM {{ settings.properties_table }} AS properties
+WHERE
+{% include "fragments/is_synced_property.sql" +%}
+{%- for key in [fields.property_id, fields.upsert_key] %}
+
+    AND NOT EXISTS (
+        SELECT 1
+        FROM {{ settings.salesforce_table }} AS salesforce
+        WHERE NOT salesforce.is_deleted AND salesforce.{{ key.column }} = CAST(properties.id AS STRING)
+    )
+{%- endfor %}

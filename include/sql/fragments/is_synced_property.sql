@@ -1,0 +1,2 @@
+{# Which properties belong into Salesforce. #}
+    properties.status <> 'DELETED'
