@@ -22,7 +22,7 @@ say then that it is another one.
 
 from typing import Any
 
-from airflow.sdk import TriggerRule, chain, dag, task
+from airflow.sdk import chain, dag, task
 
 from feature_sync import dataset_deploy
 from feature_sync.approvals import RunApprovalOperator
@@ -56,7 +56,6 @@ def census_dataset_deploy() -> None:
         subject="Change what Census sends to Salesforce?",
         question=plan["question"],
         not_needed="Nobody is asked: the query and the mappings in Census are those of this repository.",
-        trigger_rule=TriggerRule.ALL_SUCCESS,
     )
     chain(plan, approve, deploy_query(plan), deploy_mappings())
 

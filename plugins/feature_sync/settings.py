@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from feature_sync.fields import FieldTable, load_fields
 from feature_sync.paths import INCLUDE, PROJECT
-from feature_sync.run_config import parse_run_config
+from feature_sync.run_config import RunConfigError, parse_run_config
 
 SETTINGS_FILE = INCLUDE / "settings.toml"
 DATABRICKS_CONN_ID = "databricks_default"
@@ -88,7 +88,10 @@ PACE = ("batch_size", "wait_seconds", "on_batch_failure", "max_consecutive_failu
 def _pace(config: Mapping[str, Any]) -> Mapping[str, Any]:
     if others := [key for key in config if key not in PACE]:
         raise ValueError(f"has {', '.join(others)}; allowed are {', '.join(PACE)}")
-    parse_run_config(config)
+    try:
+        parse_run_config(config)
+    except RunConfigError as error:
+        raise ValueError(" ".join(error.problems)) from error
     return config
 
 

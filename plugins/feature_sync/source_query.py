@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlglot
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
@@ -60,10 +61,10 @@ def sync_problems(sync: Sync, dataset_id: int, query: SourceQuery, wanted: str, 
     if sync.operation not in OPERATIONS[query]:
         allowed = "' or '".join(OPERATIONS[query])
         problems.append(f"{where}: its behavior is {sync.operation!r}; with SOURCE_QUERY={query} it must be '{allowed}'.")
-    columns = {name.lower() for name in sqlglot.parse_one(wanted, dialect=DIALECT).named_selects}
+    columns = {select.alias_or_name.lower() for select in sqlglot.parse_one(wanted, dialect=DIALECT, into=exp.Select).selects}
     problems += [
-        f"{where}: it maps {mapping.to} from {mapping.column}, a column that include/sql/select_{query}.sql does not have. Add it "
-        "there, or remove the mapping."
+        f"{where}: it maps {mapping.to} from {mapping.column}, a column that include/sql/select_{query}.sql does not have. "
+        "Add it there, or remove the mapping."
         for mapping in sync.mappings
         if mapping.column and mapping.column.lower() not in columns
     ]

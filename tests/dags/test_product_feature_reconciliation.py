@@ -1,12 +1,15 @@
 """What Airflow makes of the weekly DAG."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+
+from feature_sync.assets import VALIDATED_FEATURES
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "product_feature_reconciliation"
@@ -43,5 +46,27 @@ def test_it_needs_no_run_config(dag: Any) -> None:
     assert dag.params.dump() == {}
 
 
-def test_old_payloads_are_removed(dag: Any) -> None:
-    assert set(dag.task_ids) == {"remove_old_payloads"}
+def test_it_compares_a_fresh_copy_then_asks_then_heals_and_says_how_it_is(dag: Any) -> None:
+    chain = ["wait_for_copy", "compare", "approve_healing", "heal", "conclude"]
+
+    assert set(dag.task_ids) == {*chain, "check_source_query", "remove_old_payloads"}
+    for before, after in pairwise(chain):
+        assert after in dag.get_task(before).downstream_task_ids
+
+
+def test_what_stands_alone_cannot_keep_the_comparison_from_running(dag: Any) -> None:
+    for task_id in ("check_source_query", "remove_old_payloads"):
+        task = dag.get_task(task_id)
+        assert (task.upstream_task_ids, task.downstream_task_ids) == (set(), set())
+
+
+def test_the_end_is_said_whatever_became_of_the_healing(dag: Any) -> None:
+    assert dag.get_task("conclude").trigger_rule == "all_done"
+    assert dag.get_task("conclude").downstream_task_ids == set(), "a leaf, so that it decides how the run ends"
+    assert dag.get_task("heal").trigger_rule == "none_failed", "not when the approval was refused"
+
+
+def test_only_a_run_that_found_no_difference_tells_others_that_the_data_is_right(dag: Any) -> None:
+    outlets = {task.task_id: [outlet.name for outlet in task.outlets] for task in dag.tasks if task.outlets}
+
+    assert outlets == {"conclude": [VALIDATED_FEATURES.name]}

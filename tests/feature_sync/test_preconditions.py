@@ -31,7 +31,7 @@ PROPERTIES = "rds.pg_rds_public.properties"
 FEATURES = "crm.sfdc_dbx.product_property_w_features"
 COPY = "crm.salesforce.product_property_c"
 SOURCE_SETTINGS = {PROPERTIES: "PROPERTIES_TABLE", FEATURES: "FEATURES_TABLE", COPY: "SALESFORCE_TABLE"}
-OUR_TABLES = ("payload_table", "batch_table", "sync_log_table", "rejection_table")
+OUR_TABLES = ("payload_table", "batch_table", "sync_log_table", "rejection_table", "drift_table")
 DOWN = "http://127.0.0.1:1"
 Conf = dict[str, Any]
 ByHand = Callable[[], AbstractContextManager[None]]
@@ -682,7 +682,7 @@ class TestOurTables:
         statements = statements_of(watch.entries)
         assert sorted(sql.split()[5] for sql in statements if sql.startswith("CREATE TABLE")) == sorted(names)
         assert sorted(sql for sql in statements if "DELETE" in sql) == sorted(f"DELETE FROM {name} WHERE FALSE" for name in names)
-        assert [sandbox.sql(f"SELECT count(*) FROM {name}")[0][0] for name in names] == [0, 0, 0, 0]
+        assert [sandbox.sql(f"SELECT count(*) FROM {name}")[0][0] for name in names] == [0] * len(names)
 
     def test_one_of_an_older_version_gets_the_columns_it_lacks_and_keeps_its_rows(
         self, sandbox: Sandbox, watch: Watch, by_hand: ByHand, own_names: list[str]

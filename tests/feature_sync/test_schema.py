@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from feature_sync.fields import FieldTable, load_fields, parse_fields
-from feature_sync.schema import OwnTableError, column_problems, parse_description, prepare_tables, source_columns
+from feature_sync.schema import (
+    OwnTableError,
+    column_problems,
+    own_tables,
+    parse_description,
+    prepare_tables,
+    source_columns,
+)
 from feature_sync.settings import Settings, load_settings
 from feature_sync.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
@@ -69,7 +76,9 @@ class TestSources:
         assert set(features) == {"property_id", *(field.source for field in FIELDS.features)}
         assert set(FIELDS.columns) < set(copy)
 
-    @pytest.mark.parametrize(("column", "needed"), [("parent_account", {"id", "parent_account"}), ("", {"id"})])
+    @pytest.mark.parametrize(
+        ("column", "needed"), [("parent_account", {"id", "status", "parent_account"}), ("", {"id", "status"})]
+    )
     def test_the_column_of_the_parent_is_looked_for_if_there_is_one(
         self, monkeypatch: pytest.MonkeyPatch, column: str, needed: set[str]
     ) -> None:
@@ -240,7 +249,7 @@ class TestOurTables:
         prepare_tables(own)
 
         sent = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-        assert [sum(statement in sql for sql in sent) for statement in statements] == [4 + 1, 4 + 1]
+        assert [sum(statement in sql for sql in sent) for statement in statements] == [len(own_tables(own.settings)) + 1] * 2
 
     def test_columns_whose_adding_was_not_answered_are_added_once(self, sandbox: Sandbox, own: Warehouse) -> None:
         sandbox.sql(f"CREATE TABLE {own.settings.payload_table} AS SELECT 'old' AS run_id")

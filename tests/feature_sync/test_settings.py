@@ -60,6 +60,9 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.param("RECONCILIATION_SCHEDULE", "every Monday", id="cron-in-words"),
         pytest.param("RECONCILIATION_SCHEDULE", "", id="no-cron"),
         pytest.param("OUTPUT_PATH", "", id="no-path"),
+        pytest.param("HEALING", "sometimes", id="unknown-mode"),
+        pytest.param("SOURCE_QUERY", "properties", id="unknown-query"),
+        pytest.param("HEALING_SHARE_LIMIT", "1.5", id="more-than-all"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -134,3 +137,17 @@ def test_an_output_url_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", "s3://aws_default@bucket/payloads")
 
     assert load_settings().output_url == "s3://aws_default@bucket/payloads"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param('{"scope": "all"}', "has scope; allowed are batch_size, wait_seconds,", id="what-not-how"),
+        pytest.param('{"batch_size": 201}', "batch_size is 201; allowed is a whole number from 1 to 200", id="out-of-range"),
+    ],
+)
+def test_healing_may_be_paced_but_not_turned_to_something_else(monkeypatch: pytest.MonkeyPatch, value: str, reason: str) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_HEALING_RUN_CONFIG", value)
+
+    with pytest.raises(SettingsError, match=f"HEALING_RUN_CONFIG: .*{reason}"):
+        load_settings()

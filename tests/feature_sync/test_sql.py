@@ -10,7 +10,7 @@ from jinja2 import Environment, meta, nodes
 from sqlglot import exp
 
 from feature_sync.schema import own_tables, source_columns
-from feature_sync.settings import Settings, load_settings
+from feature_sync.settings import Settings, SourceQuery, load_settings
 from feature_sync.warehouse import SQL_FOLDER, render_statement
 
 STATEMENTS = sorted(path.stem for path in SQL_FOLDER.glob("*.sql"))
@@ -37,7 +37,7 @@ NAMES = {
     "prove_write": {"table"},
 }
 """The statements that are for any of our tables, and the names that `schema.py` gives them."""
-COLUMN_LISTS = {"batch_columns", "payload_columns", "rejection_columns", "sync_log_columns"}
+COLUMN_LISTS = {"batch_columns", "drift_columns", "payload_columns", "rejection_columns", "sync_log_columns"}
 """Fragments that define the columns of our tables: `schema.py` renders them."""
 
 PLACING = SQL_FOLDER / "fragments" / "placed_records.sql"
@@ -224,7 +224,8 @@ def test_it_ends_with_a_line_break_and_has_no_tab_or_trailing_space(path: Path) 
 def test_it_is_used(name: str) -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (SQL_FOLDER.parents[1] / "plugins").rglob("*.py"))
 
-    assert f'"{name}"' in code
+    by_setting = {f"select_{query}" for query in SourceQuery}
+    assert f'"{name}"' in code or name in by_setting
 
 
 @pytest.mark.parametrize("fragment", sorted({path.stem for path in (SQL_FOLDER / "fragments").glob("*.sql")} - COLUMN_LISTS))
@@ -246,6 +247,7 @@ def defined_columns(fragment: str) -> list[str]:
         ("payload_columns", "freeze_undo"),
         ("sync_log_columns", "record_attempt"),
         ("rejection_columns", "record_rejections"),
+        ("drift_columns", "record_drift"),
     ],
 )
 def test_a_table_has_the_columns_that_its_statement_writes(fragment: str, statement: str) -> None:

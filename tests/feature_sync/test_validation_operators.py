@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from feature_sync import validation_operators
+from feature_sync import copy_sensors, validation_operators
 from feature_sync.copy_sensors import RunCopySensor, RunCopyTrigger
 from feature_sync.settings import load_settings
 from feature_sync.validation import CopyStalledError
@@ -22,8 +22,9 @@ from tests.sandbox.client import Sandbox
 @pytest.fixture
 def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Campaign]:
     """One batch that was sent, while the replication stands still."""
-    monkeypatch.setattr(validation_operators, "LEAST_DEFERRAL", 0.2)
-    monkeypatch.setattr(validation_operators, "has_succeeded", lambda *_: True)
+    monkeypatch.setattr(copy_sensors, "LEAST_DEFERRAL", 0.2)
+    for module in (copy_sensors, validation_operators):
+        monkeypatch.setattr(module, "has_succeeded", lambda *_: True)
     monkeypatch.setenv("FEATURE_SYNC_COPY_POLL_SECONDS", "0.2")
     sandbox.settings(replication_stalled=True)
     with Warehouse(load_settings()) as warehouse:
@@ -120,7 +121,8 @@ def test_a_warehouse_that_stays_away_is_given_up(campaign: Campaign) -> None:
 def test_a_dry_run_is_skipped_but_a_run_that_never_came_to_its_batches_is_a_failure(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch, planned: bool
 ) -> None:
-    monkeypatch.setattr(validation_operators, "has_succeeded", lambda *_: planned)
+    for module in (copy_sensors, validation_operators):
+        monkeypatch.setattr(module, "has_succeeded", lambda *_: planned)
     task = ValidationOperator(task_id="validate", planned_by="plan_batches", is_dry_run="True")
 
     with pytest.raises(AirflowSkipException if planned else AirflowFailException):

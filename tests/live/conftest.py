@@ -14,6 +14,8 @@ ENVIRONMENT = {
     "FEATURE_SYNC_COPY_POLL_SECONDS": "1",
     # Of a handful of records, one without a feature row would be too many.
     "FEATURE_SYNC_GUARD_FEATURE_ROW_SHARE": "0.5",
+    "FEATURE_SYNC_HEALING": "ask",
+    "FEATURE_SYNC_HEALING_RUN_CONFIG": '{"wait_seconds": 1}',
 }
 SANDBOX = {"census_queue_seconds": 0.2, "census_work_seconds": 0.5, "rollup_seconds": 1.0, "replication_seconds": 1.0}
 

@@ -695,6 +695,8 @@ PARAMETERS: dict[str, Any] = {
     "status": "succeeded",
     "records": 46,
     "undo_run_id": "manual__2025-11-24",
+    "since": "2025-01-01T00:00:00+00:00",
+    "most": 5,
     "earliest_date": "2017-01-01",
     "before": "2025-11-24T06:00:00+00:00",
     "strategy": "batched",

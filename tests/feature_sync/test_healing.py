@@ -1,0 +1,107 @@
+"""When the weekly run starts a backfill, and what it makes of its end; tests/live has the real one."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import DagRunTriggerException
+from airflow.providers.standard.triggers.external_task import DagStateTrigger
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+
+from feature_sync.census.triggers import LEAST_DEFERRAL
+from feature_sync.healing import POLL_SECONDS, HealingFailedError, HealingOperator
+from feature_sync.settings import BACKFILL_DAG_ID
+
+FOUND = {"heals": True, "run_config": {"scope": "mismatched", "wait_seconds": 5}, "reason": "Within the limits."}
+RUN_ID = "healing__0__scheduled__2026-11-23T06:00:00+00:00"
+
+
+class Backfills:
+    """The backfill runs that Airflow knows."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+
+    def state(self, dag_id: str, run_id: str) -> str | None:
+        assert dag_id == BACKFILL_DAG_ID
+        return self.states.get(run_id)
+
+
+@pytest.fixture
+def backfills(monkeypatch: pytest.MonkeyPatch) -> Backfills:
+    backfills = Backfills()
+    monkeypatch.setattr("feature_sync.healing.run_state", backfills.state)
+    return backfills
+
+
+def context(max_tries: int = 3) -> Any:
+    ti = SimpleNamespace(
+        run_id="scheduled__2026-11-23T06:00:00+00:00",
+        max_tries=max_tries,
+        get_dag=lambda _: SimpleNamespace(is_paused=False),
+        xcom_push=lambda **_: None,
+    )
+    return {"ti": ti, "task_instance": ti}
+
+
+def operator(found: dict[str, Any] = FOUND) -> HealingOperator:
+    return HealingOperator(task_id="heal", found=found, retries=3)
+
+
+@pytest.mark.usefixtures("backfills")
+def test_it_starts_a_backfill_of_what_differs_and_will_wait_without_a_slot() -> None:
+    with pytest.raises(DagRunTriggerException) as started:
+        operator().execute(context())
+
+    run = started.value
+    assert (run.trigger_dag_id, run.dag_run_id, run.conf) == (BACKFILL_DAG_ID, RUN_ID, FOUND["run_config"])
+    assert (run.wait_for_completion, run.deferrable, run.logical_date) == (True, True, None)
+    assert run.poke_interval >= LEAST_DEFERRAL
+
+
+@pytest.mark.usefixtures("backfills")
+def test_what_may_not_be_healed_is_not_sent() -> None:
+    with pytest.raises(AirflowSkipException, match="over the limit"):
+        operator({**FOUND, "heals": False, "reason": "over the limit"}).execute(context())
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_retry_takes_up_the_run_that_a_former_try_has_started(backfills: Backfills, state: str) -> None:
+    backfills.states[RUN_ID] = state
+
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(context())
+
+    trigger = waiting.value.trigger
+    assert isinstance(trigger, DagStateTrigger)
+    assert (trigger.run_ids, trigger.poll_interval) == ([RUN_ID], POLL_SECONDS)
+
+
+def test_a_retry_after_its_end_starts_no_second_one(backfills: Backfills) -> None:
+    backfills.states[RUN_ID] = "success"
+
+    operator().execute(context())
+
+
+def test_clearing_the_task_starts_another_run(backfills: Backfills) -> None:
+    backfills.states[RUN_ID] = "failed"
+
+    with pytest.raises(DagRunTriggerException) as started:
+        operator().execute(context(max_tries=4))
+
+    assert started.value.dag_run_id == RUN_ID.replace("__0__", "__1__")
+
+
+@pytest.mark.parametrize("state", ["failed", "running", None])
+def test_an_end_that_is_no_success_is_a_failure_that_names_the_run(backfills: Backfills, state: str | None) -> None:
+    if state:
+        backfills.states[RUN_ID] = state
+
+    with pytest.raises(HealingFailedError, match=rf"Run {RUN_ID[:10]}.* is {state}"):
+        operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))
+
+
+def test_a_success_is_one(backfills: Backfills) -> None:
+    backfills.states[RUN_ID] = "success"
+
+    operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))

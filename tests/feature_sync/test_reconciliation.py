@@ -1,0 +1,122 @@
+"""What the weekly comparison means: from counts to a verdict and to sentences."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from feature_sync.fields import load_fields
+from feature_sync.reconciliation import UNHEALABLE, Drift, DriftClass, NothingComparedError, decide, drift_problems
+from feature_sync.settings import HealingMode
+
+FIELDS = load_fields()
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def rows(**changes: Any) -> list[dict[str, Any]]:
+    """The rows of a comparison of 1,000 records that found nothing, with changes to the first product's."""
+    nothing = dict.fromkeys(
+        (
+            *("enabled_in_salesforce", "enabled_in_warehouse", "mismatched", "wrongly_false", "wrongly_true", "date_differs"),
+            *("properties_mismatched", "properties_unmatched", "missing_in_salesforce", "missing_in_warehouse", "key_mismatch"),
+        ),
+        0,
+    )
+    row = nothing | {"properties_checked": 1_000, "accuracy": 1.0, "checked_at": NOON, "copy_synced_at": NOON}
+    return [row | {"product": product.name} | (changes if product is FIELDS.products[0] else {}) for product in FIELDS.products]
+
+
+def found(**changes: Any) -> Drift:
+    return Drift.from_rows(rows(**changes), FIELDS)
+
+
+def differing(records: int) -> Drift:
+    return found(properties_mismatched=records, mismatched=records, wrongly_false=records)
+
+
+class TestDecision:
+    @pytest.mark.parametrize("mode", HealingMode)
+    def test_nothing_that_differs_is_nothing_to_heal(self, mode: HealingMode) -> None:
+        verdict = decide(found(missing_in_salesforce=3, key_mismatch=1), mode, 100, 1.0)
+
+        assert (verdict.heals, verdict.asks) == (False, False)
+
+    @pytest.mark.parametrize(
+        ("mode", "heals", "asks"),
+        [(HealingMode.OFF, False, False), (HealingMode.ASK, True, True), (HealingMode.AUTO, True, False)],
+    )
+    def test_the_mode_says_what_becomes_of_a_small_drift(self, mode: HealingMode, heals: bool, asks: bool) -> None:
+        verdict = decide(differing(5), mode, 100, 0.01)
+
+        assert (verdict.heals, verdict.asks) == (heals, asks)
+
+    @pytest.mark.parametrize(
+        ("records", "records_limit", "share_limit", "heals"),
+        [
+            pytest.param(10, 10, 0.01, True, id="both-limits-reached"),
+            pytest.param(11, 10, 1.0, False, id="one-record-too-many"),
+            pytest.param(11, 1_000, 0.01, False, id="share-too-large"),
+            pytest.param(290, 1_000, 0.29, True, id="a-share-no-float-holds"),
+            pytest.param(1, 0, 1.0, False, id="limit-of-none"),
+        ],
+    )
+    def test_by_itself_it_heals_up_to_both_limits(
+        self, records: int, records_limit: int, share_limit: float, heals: bool
+    ) -> None:
+        assert decide(differing(records), HealingMode.AUTO, records_limit, share_limit).heals is heals
+
+    def test_a_drift_over_the_limits_says_which(self) -> None:
+        reason = decide(differing(500), HealingMode.AUTO, 100, 0.01).reason
+
+        assert "500 of 1,000 records differ (50.00%)" in reason
+        assert "HEALING_RECORDS_LIMIT allows 100" in reason
+        assert "HEALING_SHARE_LIMIT allows 1.00%" in reason
+
+    def test_a_person_may_approve_a_drift_over_the_limits(self) -> None:
+        assert decide(differing(1_000), HealingMode.ASK, 0, 0.0).asks
+
+
+class TestProblems:
+    def problems(self, drift: Drift) -> list[str]:
+        return drift_problems(drift, decide(drift, HealingMode.OFF, 0, 0))
+
+    def test_no_difference_is_no_problem(self) -> None:
+        assert self.problems(found()) == []
+
+    def test_a_comparison_of_nothing_is_a_problem(self) -> None:
+        [problem] = self.problems(found(properties_checked=0))
+
+        assert "No record was checked" in problem
+
+    def test_what_differs_is_counted_by_class_with_what_to_do(self) -> None:
+        [problem] = self.problems(found(properties_mismatched=4, mismatched=4, wrongly_false=2, wrongly_true=1, date_differs=3))
+
+        assert "4 of 1,000 properties differ" in problem
+        assert "2 flags are False in Salesforce" in problem
+        assert "1 flags are True in Salesforce" in problem
+        assert "3 products have another date" in problem
+        assert "scope=mismatched" in problem
+
+    @pytest.mark.parametrize("kind", UNHEALABLE)
+    def test_what_no_backfill_heals_is_a_problem_even_if_no_field_differs(self, kind: DriftClass) -> None:
+        [problem] = self.problems(found(**{kind.value: 7}))
+
+        assert problem.startswith(f"7 {kind.description}")
+        assert "No backfill heals that." in problem
+
+
+def test_a_product_that_is_not_among_the_rows_was_not_compared() -> None:
+    with pytest.raises(NothingComparedError, match=r"Nothing is known of Verification of Rent"):
+        Drift.from_rows(rows()[:-1], FIELDS)
+
+
+def test_rows_in_any_order_give_the_products_in_the_order_of_the_field_table() -> None:
+    drift = Drift.from_rows(reversed(rows()), FIELDS)
+
+    assert [each.product for each in drift.products] == [product.name for product in FIELDS.products]
+
+
+def test_what_healing_changes_is_what_a_preview_shows() -> None:
+    change = found(enabled_in_salesforce=10, wrongly_false=3, wrongly_true=1).changes[0]
+
+    assert (change.enabled_now, change.enabled_after, change.to_enable, change.to_disable) == (10, 12, 3, 1)

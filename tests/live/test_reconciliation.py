@@ -1,0 +1,132 @@
+"""A week in the life of the data on a live Airflow: drift is found, the source query deployed, the next drift healed."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from feature_sync.run_files import folder_name
+from feature_sync.settings import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from laptop.airflow_client import TaskInstance
+from sandbox.census.syncs import PROPERTY_SYNC
+from sandbox.tokens import SALESFORCE_SESSION
+from tests.live.runs import LiveAirflow, eventually
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+HARMED = 3
+
+
+@pytest.fixture
+def first_day(live: LiveAirflow) -> Iterator[LiveAirflow]:
+    """As on the day of the incident, with the Flow off, so that the regular sync gets through; put back for the other tests."""
+    live.stack.sandbox.request("POST", "reset")
+    live.settings(flow_enabled=False)
+    for dag_id in (RECONCILIATION_DAG_ID, DEPLOY_DAG_ID):
+        live.stack.airflow.wait_for_dag(dag_id)
+        live.stack.airflow.unpause(dag_id)
+    yield live
+    live.stack.airflow.pause(RECONCILIATION_DAG_ID)
+    live.stack.sandbox.request("POST", "reset")
+
+
+class Run:
+    """A run of a DAG that a person starts and answers."""
+
+    def __init__(self, live: LiveAirflow, dag_id: str) -> None:
+        self.airflow = live.stack.airflow
+        self.dag_id = dag_id
+        self.run_id = self.airflow.trigger(dag_id)
+        self.folder: Path = live.output / folder_name(f"{dag_id}__{self.run_id}")
+
+    def question(self, task_id: str) -> str:
+        return str(eventually(lambda: self.airflow.question(self.dag_id, self.run_id, task_id), 120))
+
+    def answer(self, task_id: str, option: str) -> None:
+        self.airflow.answer(self.dag_id, self.run_id, task_id, option)
+
+    def wait(self) -> str:
+        return self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=300).state
+
+    def task(self, task_id: str) -> TaskInstance:
+        return self.airflow.task_instance(self.dag_id, self.run_id, task_id)
+
+    def error(self, task_id: str) -> str:
+        return self.airflow.error_text(self.dag_id, self.run_id, self.task(task_id)) or ""
+
+    def validation(self) -> dict[str, Any]:
+        return json.loads((self.folder / "validation.json").read_text())
+
+
+def salesforce(live: LiveAirflow, method: str, path: str, **options: Any) -> requests.Response:
+    headers = {"Authorization": f"Bearer {SALESFORCE_SESSION}"}
+    url = f"{live.stack.sandbox.url}/services/data/v59.0/{path}"
+    return requests.request(method, url, headers=headers, timeout=30, **options)
+
+
+def harm_records(live: LiveAirflow) -> list[str]:
+    """Somebody switches a product off in Salesforce, by hand."""
+    query = f"SELECT Id, Reverse_ETL_ID__c FROM Product_Property__c WHERE Fraud_Detection_Enabled__c = true LIMIT {HARMED}"
+    records = salesforce(live, "GET", "query/", params={"q": query}).json()["records"]
+    for record in records:
+        path = f"sobjects/Product_Property__c/{record['Id']}"
+        assert salesforce(live, "PATCH", path, json={"Fraud_Detection_Enabled__c": False}).ok
+    live.stack.sandbox.request("POST", "replication", json={})
+    return sorted(record["Reverse_ETL_ID__c"] for record in records)
+
+
+def asset_events(live: LiveAirflow) -> list[dict[str, Any]]:
+    return list(
+        live.stack.airflow.request("GET", "assets/events", params={"source_dag_id": RECONCILIATION_DAG_ID})["asset_events"]
+    )
+
+
+def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: LiveAirflow) -> None:
+    live = first_day
+
+    # The weekly run after the incident: it fails visibly, for both reasons, and heals nothing without a yes.
+    week_1 = Run(live, RECONCILIATION_DAG_ID)
+    question = week_1.question("approve_healing")
+    week_1.answer("approve_healing", "Reject")
+    assert week_1.wait() == "failed"
+    assert "| Fraud Detection      |" in question
+    assert "1,226" in question
+    assert week_1.task("heal").state == "upstream_failed"
+    assert "of 10,000 properties differ from the warehouse" in week_1.error("conclude")
+    assert "+LEFT JOIN crm.sfdc_dbx.product_property_w_features AS features" in week_1.error("check_source_query")
+    assert week_1.task("remove_old_payloads").state == "success"
+    assert live.stack.airflow.dag_runs(BACKFILL_DAG_ID)[:1] == [
+        run for run in live.stack.airflow.dag_runs(BACKFILL_DAG_ID)[:1] if not run.run_id.startswith("healing")
+    ]
+    assert asset_events(live) == []
+
+    # The corrected query goes to Census, and the regular sync corrects everything.
+    deploy = Run(live, DEPLOY_DAG_ID)
+    difference = deploy.question("approve")
+    deploy.answer("approve", "Approve")
+    assert deploy.wait() == "success", deploy.error("deploy_query")
+    assert "-  FALSE AS fraud_detection_enabled_c," in difference
+    live.stack.sandbox.start_foreign_run(PROPERTY_SYNC)
+    eventually(lambda: live.stack.sandbox.journal(kind="census.run.ended"))
+    live.stack.sandbox.request("POST", "replication", json={})
+
+    # Three records go wrong by hand: found, approved, healed by a backfill of exactly these.
+    harmed = harm_records(live)
+    week_2 = Run(live, RECONCILIATION_DAG_ID)
+    question = week_2.question("approve_healing")
+    assert f"{HARMED} of 10,000 properties" in question
+    week_2.answer("approve_healing", "Approve")
+    eventually(lambda: week_2.task("heal").state == "deferred", 60)  # waits without a worker slot
+    assert week_2.wait() == "success", week_2.error("conclude")
+    [healing] = [run for run in live.stack.airflow.dag_runs(BACKFILL_DAG_ID) if run.run_id.startswith("healing__")]
+    assert (healing.state, healing.conf["scope"]) == ("success", "mismatched")
+    with next((live.output / folder_name(healing.run_id)).glob("feature_backfill_*.csv")).open() as file:
+        assert sorted(row["reverse_etl_id_c"] for row in csv.DictReader(file)) == harmed
+    report = week_2.validation()
+    assert (report["properties_checked"], report["properties_mismatched"]) == (10_000, 0)
+    assert report["healing"]["mismatched_before"] == HARMED
+    assert (week_2.folder / "report.html").read_text().count("<circle") == 2 * len(report["products"]), "two weeks, drawn"
+    assert len(asset_events(live)) == 1
