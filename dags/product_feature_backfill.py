@@ -41,6 +41,7 @@ from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync import payload, preconditions
 from feature_sync.approvals import RunApprovalOperator
+from feature_sync.assets import VALIDATED_FEATURES
 from feature_sync.census.sending_group import sending_group
 from feature_sync.copy_sensors import RunCopySensor
 from feature_sync.dag_runs import run_day
@@ -115,7 +116,7 @@ def product_feature_backfill() -> None:
         "trigger_rule": TriggerRule.ALL_DONE,
     }
     wait_for_copy = RunCopySensor(task_id="wait_for_copy", **ending)
-    validate = ValidationOperator(task_id="validate", **ending)
+    validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(wait_for_copy, validate)

@@ -29,11 +29,11 @@ Each task is safe to run again at any time.
 from functools import partial
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, dag, task
+from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
 
 from feature_sync import dataset_deploy, drift, retention
 from feature_sync.approvals import RunApprovalOperator
-from feature_sync.assets import VALIDATED_FEATURES
+from feature_sync.assets import VALIDATED_FEATURES, tell_outlets
 from feature_sync.copy_sensors import WholeCopySensor
 from feature_sync.dag_runs import is_unfinished
 from feature_sync.healing import HealingOperator
@@ -64,7 +64,9 @@ def product_feature_reconciliation() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # says what differs, whatever became of the healing
     def conclude(found: dict, run_id: Any = None) -> dict:
-        return drift.conclude(run_id, found)
+        result = drift.conclude(run_id, found)
+        tell_outlets(get_current_context(), result["properties_checked"])
+        return result
 
     found: Any = compare()
     approve_healing = RunApprovalOperator(

@@ -132,7 +132,7 @@ def validate(run_id: str) -> dict[str, Any]:
     """
     Compare every record of the run with Salesforce; write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
-    :returns: counts, and the result in words.
+    :returns: the result in words, how many properties were checked, and where the files lie.
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked. The files are written even so.
     """
     settings = load_settings()
@@ -152,7 +152,12 @@ def validate(run_id: str) -> dict[str, Any]:
         raise ValidationError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
         )
-    return {"result": report["result"], "validation": str(files.validation), "mismatches": str(files.mismatches)}
+    return {
+        "result": report["result"],
+        "properties_checked": facts["properties_checked"],
+        "validation": str(files.validation),
+        "mismatches": str(files.mismatches),
+    }
 
 
 def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> Books:

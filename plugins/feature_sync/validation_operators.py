@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from feature_sync.assets import tell_outlets
 from feature_sync.copy_sensors import copy_trigger
 from feature_sync.dag_runs import has_succeeded, skip_dry_run
 from feature_sync.settings import load_settings
@@ -51,7 +52,9 @@ class ValidationOperator(BaseOperator):
         run_id = context["ti"].run_id
         if not check_copy(run_id, settings).is_fresh:
             self.defer(trigger=copy_trigger(run_id, settings, ends_task=False), method_name="resume")
-        return validate(run_id)
+        result = validate(run_id)
+        tell_outlets(context, result["properties_checked"])
+        return result
 
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after the wait."""

@@ -69,9 +69,7 @@ def test_a_replication_that_stands_still_is_a_failure_after_the_limit() -> None:
         WholeCopySensor(task_id="wait_for_copy").fail({}, event.payload)  # type: ignore[arg-type]
 
 
-def test_a_copy_that_nobody_replicates_any_more_is_stale_although_it_shows_all(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_nobody_replicates_any_more_is_stale(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.sql("CREATE OR REPLACE TABLE crm.salesforce.old_copy AS SELECT * FROM crm.salesforce.product_property_c")
     sandbox.sql("UPDATE crm.salesforce.old_copy SET _fivetran_synced = current_timestamp() - INTERVAL 25 HOURS")
     monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.old_copy")
@@ -85,9 +83,7 @@ def test_a_copy_that_nobody_replicates_any_more_is_stale_although_it_shows_all(
 
 
 def test_an_empty_copy_is_stale(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    sandbox.sql(
-        "CREATE OR REPLACE TABLE crm.salesforce.empty_copy AS SELECT * FROM crm.salesforce.product_property_c WHERE FALSE"
-    )
+    sandbox.sql("CREATE OR REPLACE TABLE crm.salesforce.empty_copy AS SELECT * FROM crm.salesforce.old_copy WHERE FALSE")
     monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.empty_copy")
 
     with pytest.raises(TaskDeferred):

@@ -35,7 +35,8 @@ def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camp
 
 
 def context(campaign: Campaign) -> Any:
-    return {"ti": SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)}
+    ti = SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)
+    return {"ti": ti, "task": SimpleNamespace(outlets=[])}
 
 
 def deferred(task: RunCopySensor | ValidationOperator, campaign: Campaign) -> RunCopyTrigger:

@@ -11,7 +11,7 @@ import requests
 
 from feature_sync.run_files import folder_name
 from feature_sync.settings import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
-from laptop.airflow_client import TaskInstance
+from laptop.airflow_client import DagRun, TaskInstance
 from sandbox.census.syncs import PROPERTY_SYNC
 from sandbox.tokens import SALESFORCE_SESSION
 from tests.live.runs import LiveAirflow, eventually
@@ -78,10 +78,13 @@ def harm_records(live: LiveAirflow) -> list[str]:
     return sorted(record["Reverse_ETL_ID__c"] for record in records)
 
 
+def healing_runs(live: LiveAirflow) -> list[DagRun]:
+    return [run for run in live.stack.airflow.dag_runs(BACKFILL_DAG_ID) if run.run_id.startswith("healing__")]
+
+
 def asset_events(live: LiveAirflow) -> list[dict[str, Any]]:
-    return list(
-        live.stack.airflow.request("GET", "assets/events", params={"source_dag_id": RECONCILIATION_DAG_ID})["asset_events"]
-    )
+    params = {"source_dag_id": RECONCILIATION_DAG_ID}
+    return list(live.stack.airflow.request("GET", "assets/events", params=params)["asset_events"])
 
 
 def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: LiveAirflow) -> None:
@@ -98,9 +101,7 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert "of 10,000 properties differ from the warehouse" in week_1.error("conclude")
     assert "+LEFT JOIN crm.sfdc_dbx.product_property_w_features AS features" in week_1.error("check_source_query")
     assert week_1.task("remove_old_payloads").state == "success"
-    assert live.stack.airflow.dag_runs(BACKFILL_DAG_ID)[:1] == [
-        run for run in live.stack.airflow.dag_runs(BACKFILL_DAG_ID)[:1] if not run.run_id.startswith("healing")
-    ]
+    assert healing_runs(live) == []
     assert asset_events(live) == []
 
     # The corrected query goes to Census, and the regular sync corrects everything.
@@ -121,7 +122,7 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     week_2.answer("approve_healing", "Approve")
     eventually(lambda: week_2.task("heal").state == "deferred", 60)  # waits without a worker slot
     assert week_2.wait() == "success", week_2.error("conclude")
-    [healing] = [run for run in live.stack.airflow.dag_runs(BACKFILL_DAG_ID) if run.run_id.startswith("healing__")]
+    [healing] = healing_runs(live)
     assert (healing.state, healing.conf["scope"]) == ("success", "mismatched")
     with next((live.output / folder_name(healing.run_id)).glob("feature_backfill_*.csv")).open() as file:
         assert sorted(row["reverse_etl_id_c"] for row in csv.DictReader(file)) == harmed
@@ -129,4 +130,5 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert (report["properties_checked"], report["properties_mismatched"]) == (10_000, 0)
     assert report["healing"]["mismatched_before"] == HARMED
     assert (week_2.folder / "report.html").read_text().count("<circle") == 2 * len(report["products"]), "two weeks, drawn"
-    assert len(asset_events(live)) == 1
+    [event] = asset_events(live)
+    assert event["extra"]["properties_checked"] == 10_000
