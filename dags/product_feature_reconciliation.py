@@ -14,6 +14,7 @@ from functools import partial
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from feature_sync import retention
+from feature_sync.alerts import notify_failure
 from feature_sync.dag_runs import is_unfinished
 from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.settings import BACKFILL_DAG_ID, load_settings
@@ -25,7 +26,7 @@ from feature_sync.settings import BACKFILL_DAG_ID, load_settings
     max_active_runs=1,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY},
+    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY, "on_failure_callback": notify_failure},
 )
 def product_feature_reconciliation() -> None:
     @task

@@ -57,7 +57,30 @@ CronSchedule = Annotated[str, AfterValidator(_cron)]
 TableName = Annotated[str, AfterValidator(_three_level_name)]
 
 
-class Settings(BaseSettings):
+class AlertSettings(BaseSettings):
+    """
+    What is needed to tell of a failure; it can be read even when another setting is the failure.
+
+    ``alert_conn_id``: the Airflow connection, of type Apprise, through which failures are told; empty means nobody is told.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="ignore")
+
+    alert_conn_id: str
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Settings(AlertSettings):
     """
     One field a setting; times are seconds.
 
@@ -80,7 +103,7 @@ class Settings(BaseSettings):
     ``airflow_api_url``: where Airflow's API server is; empty means beside the execution API that tasks talk to.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid")
 
     properties_table: TableName
     features_table: TableName
@@ -109,17 +132,6 @@ class Settings(BaseSettings):
     reconciliation_schedule: CronSchedule
     airflow_api_url: str
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
     @property
     def fields(self) -> FieldTable:
         return load_fields(self.datetime_fields)
@@ -130,6 +142,11 @@ class Settings(BaseSettings):
         if "://" in self.output_path:
             return self.output_path
         return str(PROJECT / self.output_path)
+
+
+def load_alert_settings() -> AlertSettings:
+    """Read what is needed to tell of a failure, whatever the other settings look like."""
+    return AlertSettings()  # type: ignore[call-arg]  # as below
 
 
 def load_settings() -> Settings:

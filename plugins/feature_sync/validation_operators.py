@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync.census.triggers import LEAST_DEFERRAL
 from feature_sync.dag_runs import has_succeeded, skip
 from feature_sync.settings import Settings, load_settings
-from feature_sync.validation import CopyStalledError, check_copy, validate
+from feature_sync.validation import CopyStalledError, NothingToValidateError, check_copy, validate
 from feature_sync.warehouse import StatementError
 
 if TYPE_CHECKING:
@@ -65,6 +64,7 @@ class ValidationOperator(BaseOperator):
 
     :param planned_by: the task without whose success there is nothing to validate.
     :param is_dry_run: whether the run sends nothing (templated).
+    :raises NothingToValidateError: the run did not come to its batches.
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked.
     :raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``.
     """
@@ -83,7 +83,7 @@ class ValidationOperator(BaseOperator):
         """
         ti = context["ti"]
         if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
-            raise AirflowFailException(
+            raise NothingToValidateError(
                 f"There is nothing to validate, because {self.planned_by} did not succeed. Look at the first red task."
             )
         _skip_dry_run(self.is_dry_run)

@@ -8,6 +8,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from feature_sync.alerts import notify_failure
+
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "product_feature_reconciliation"
 A_TUESDAY = datetime(2025, 11, 25, 12, tzinfo=UTC)
@@ -41,6 +43,10 @@ def test_its_schedule_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_needs_no_run_config(dag: Any) -> None:
     assert dag.params.dump() == {}
+
+
+def test_a_failure_is_told() -> None:
+    assert [list(task.on_failure_callback) for task in load().tasks] == [[notify_failure]]
 
 
 def test_old_payloads_are_removed(dag: Any) -> None:
