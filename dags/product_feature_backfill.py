@@ -40,6 +40,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync import payload, preconditions
+from feature_sync.alerts import notify_failure
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.assets import VALIDATED_FEATURES
 from feature_sync.census.sending_group import sending_group
@@ -57,7 +58,7 @@ from feature_sync.validation_operators import ValidationOperator
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
-    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY},
+    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY, "on_failure_callback": notify_failure},
 )
 def product_feature_backfill() -> None:
     @task
@@ -115,7 +116,8 @@ def product_feature_backfill() -> None:
         "is_dry_run": "{{ params.dry_run }}",
         "trigger_rule": TriggerRule.ALL_DONE,
     }
-    wait_for_copy = RunCopySensor(task_id="wait_for_copy", **ending)
+    # Its failure is not the last word, so nobody is told of it: validate looks again, whatever became of it.
+    wait_for_copy = RunCopySensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])

@@ -13,6 +13,7 @@ from feature_sync.run_config import count_batches, estimate_seconds, parse_run_c
 from feature_sync.run_files import RunFiles, run_files, write_json, write_text
 from feature_sync.schema import prepare_tables
 from feature_sync.settings import RECONCILIATION_DAG_ID, load_settings
+from feature_sync.validation import NothingToValidateError
 from feature_sync.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,11 @@ def conclude(run_id: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
 
     :param found: what `compare` returned; nothing when it did not come to an end.
     :returns: the result in words, and how many properties were checked.
-    :raises NothingComparedError: `compare` did not succeed.
+    :raises NothingToValidateError: `compare` did not succeed.
     :raises DriftError: something differs.
     """
     if found is None:
-        raise NothingComparedError("Nothing was compared. Look at the first red task, and clear it with its downstream tasks.")
+        raise NothingToValidateError("Nothing was compared. Look at the first red task, and clear it with its downstream tasks.")
     settings = load_settings()
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:

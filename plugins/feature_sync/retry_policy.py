@@ -22,7 +22,7 @@ from feature_sync.run_config import RunConfigError
 from feature_sync.schema import OwnTableError
 from feature_sync.sending import NotTriggeredError, StagingError
 from feature_sync.settings import SettingsError
-from feature_sync.validation import CopyStalledError, ValidationError
+from feature_sync.validation import CopyStalledError, NothingToValidateError, ValidationError
 from feature_sync.warehouse import StatementError
 
 RETRIES = 3
@@ -50,6 +50,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(CsvError, "the payload is frozen and stays as it is"),
         _fail(BatchFailedError, "the same records would be rejected again, or nobody knows"),
         _fail(BatchHaltedError, "a person has to look at the failures before"),
+        _fail(NothingToValidateError, "the first red task has to be looked at"),
         _fail(ValidationError, "the difference has to be looked at"),
         _fail(CopyStalledError, "the limit has passed already"),
         _fail(NothingComparedError, "the copy stays empty"),

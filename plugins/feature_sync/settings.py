@@ -98,7 +98,30 @@ def _pace(config: Mapping[str, Any]) -> Mapping[str, Any]:
 HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
 
 
-class Settings(BaseSettings):
+class AlertSettings(BaseSettings):
+    """
+    What is needed to tell of a failure; it can be read even when another setting is the failure.
+
+    ``alert_conn_id``: the Airflow connection, of type Apprise, through which failures are told; empty means nobody is told.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="ignore")
+
+    alert_conn_id: str
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Settings(AlertSettings):
     """
     One field a setting; times are seconds.
 
@@ -128,7 +151,7 @@ class Settings(BaseSettings):
     ``airflow_api_url``: where Airflow's API server is; empty means beside the execution API that tasks talk to.
     """
 
-    model_config = SettingsConfigDict(env_prefix="FEATURE_SYNC_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid")
 
     properties_table: TableName
     features_table: TableName
@@ -166,17 +189,6 @@ class Settings(BaseSettings):
     healing_run_config: HealingRunConfig
     airflow_api_url: str
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
     @property
     def fields(self) -> FieldTable:
         return load_fields(self.datetime_fields)
@@ -187,6 +199,11 @@ class Settings(BaseSettings):
         if "://" in self.output_path:
             return self.output_path
         return str(PROJECT / self.output_path)
+
+
+def load_alert_settings() -> AlertSettings:
+    """Read what is needed to tell of a failure, whatever the other settings look like."""
+    return AlertSettings()  # type: ignore[call-arg]  # as below
 
 
 def load_settings() -> Settings:

@@ -22,6 +22,10 @@ class ValidationError(RuntimeError):
     """Salesforce is not as the run should have left it. The message has the numbers and what to do next."""
 
 
+class NothingToValidateError(RuntimeError):
+    """The run failed before it came to its batches."""
+
+
 class CopyStalledError(RuntimeError):
     """The warehouse's copy of Salesforce did not catch up in time."""
 
@@ -195,21 +199,22 @@ def records_left(batch: Batch, attempt: Attempt) -> int:
 
 def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> list[str]:
     """
-    Decide whether the run did its job: one sentence for each thing that is wrong.
+    Decide whether the run did its job: one sentence for each thing that is wrong, the sums first.
 
     :param facts: the row of ``validate_payload.sql``.
     """
-    problems = []
+    failed = []
     for batch in batches:
         attempt = attempts.get(batch.number)
         if attempt and attempt.status is AttemptStatus.OVER_LIMIT and not records_left(batch, attempt):
             continue
         if attempt is None or attempt.status is not AttemptStatus.SUCCEEDED:
             reason = (attempt and attempt.reason) or ("its outcome is not known" if attempt else "it was never sent")
-            problems.append(f"{batch.label} did not succeed: {reason}")
-    if problems:
+            failed.append(f"{batch.label} did not succeed: {reason}")
+    problems = []
+    if failed:
         problems.append(
-            f"{len(problems)} batches did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
+            f"{len(failed)} batches did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
             f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their 'send' tasks with downstream tasks: only "
             "what was not accepted is sent again, and this check runs anew."
         )
@@ -221,7 +226,7 @@ def find_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], boo
         problems.append(
             f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from the warehouse."
         )
-    return problems
+    return problems + failed
 
 
 def _report(run_id: str, copy: Row, facts: Row, books: Books, fields: FieldTable) -> dict[str, Any]:

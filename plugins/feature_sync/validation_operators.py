@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from feature_sync.assets import tell_outlets
 from feature_sync.copy_sensors import copy_trigger
 from feature_sync.dag_runs import has_succeeded, skip_dry_run
 from feature_sync.settings import load_settings
-from feature_sync.validation import CopyStalledError, check_copy, validate
+from feature_sync.validation import CopyStalledError, NothingToValidateError, check_copy, validate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,6 +25,7 @@ class ValidationOperator(BaseOperator):
 
     :param planned_by: the task without whose success there is nothing to validate.
     :param is_dry_run: whether the run sends nothing (templated).
+    :raises NothingToValidateError: the run did not come to its batches.
     :raises ValidationError: a batch did not succeed, a property differs, or nothing was checked.
     :raises CopyStalledError: the copy did not catch up within ``copy_limit_seconds``.
     """
@@ -44,7 +44,7 @@ class ValidationOperator(BaseOperator):
         """
         ti = context["ti"]
         if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
-            raise AirflowFailException(
+            raise NothingToValidateError(
                 f"There is nothing to validate, because {self.planned_by} did not succeed. Look at the first red task."
             )
         skip_dry_run(self.is_dry_run)

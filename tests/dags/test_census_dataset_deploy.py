@@ -8,6 +8,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from feature_sync.alerts import notify_failure
+
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "census_dataset_deploy"
 
@@ -30,3 +32,9 @@ def test_nothing_is_changed_before_a_person_has_approved(dag: Any) -> None:
     for before, after in pairwise(chain):
         assert after in dag.get_task(before).downstream_task_ids
     assert {dag.get_task(task_id).trigger_rule for task_id in chain} == {"all_success"}
+
+
+def test_a_failure_is_told() -> None:
+    tasks = DagBag(str(FOLDER)).dags[DAG_ID].tasks
+
+    assert [list(task.on_failure_callback) for task in tasks] == [[notify_failure]] * 4

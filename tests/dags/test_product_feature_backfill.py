@@ -11,6 +11,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from feature_sync.alerts import notify_failure
 from feature_sync.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
 from feature_sync.settings import CENSUS_POOL
 
@@ -205,6 +206,18 @@ class TestRetries:
         policies = {task.task_id: task.retry_policy for task in dag_bag.dags[DAG_ID].tasks}
 
         assert all(policy is RETRY_POLICY or policy == RETRY_POLICY for policy in policies.values()), policies
+
+
+class TestAlerts:
+    def test_every_failure_is_told_but_one_that_is_not_the_last_word(self, dag_bag: DagBag) -> None:
+        told = {task.task_id: list(task.on_failure_callback) for task in dag_bag.dags[DAG_ID].tasks}
+
+        assert told.pop("wait_for_copy") == []
+        assert {name for name, callbacks in told.items() if callbacks != [notify_failure]} == set()
+
+    def test_a_task_whose_failure_is_not_told_is_followed_by_the_verdict(self, dag: Any) -> None:
+        assert dag.get_task("wait_for_copy").downstream_task_ids == {"validate"}
+        assert dag.get_task("validate").trigger_rule == "all_done"
 
 
 class TestForm:

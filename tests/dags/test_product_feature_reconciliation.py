@@ -9,6 +9,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from feature_sync.alerts import notify_failure
 from feature_sync.assets import VALIDATED_FEATURES
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
@@ -70,3 +71,7 @@ def test_only_a_run_that_found_no_difference_tells_others_that_the_data_is_right
     outlets = {task.task_id: [outlet.name for outlet in task.outlets] for task in dag.tasks if task.outlets}
 
     assert outlets == {"conclude": [VALIDATED_FEATURES.name]}
+
+
+def test_a_failure_is_told() -> None:
+    assert [list(task.on_failure_callback) for task in load().tasks] == [[notify_failure]] * 7

@@ -14,6 +14,7 @@ from feature_sync.drift import DriftError, compare, conclude, read_history
 from feature_sync.reconciliation import DriftClass, NothingComparedError
 from feature_sync.run_files import run_files
 from feature_sync.settings import RECONCILIATION_DAG_ID, load_settings
+from feature_sync.validation import NothingToValidateError
 from feature_sync.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
 
@@ -119,7 +120,7 @@ class TestIncident:
         assert validation("incident")["healing"]["mismatched_before"] == found["mismatched"]
 
     def test_what_was_not_compared_is_no_success(self) -> None:
-        with pytest.raises(NothingComparedError):
+        with pytest.raises(NothingToValidateError, match="Nothing was compared"):
             conclude("never", None)
 
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync import copy_sensors, validation_operators
 from feature_sync.copy_sensors import RunCopySensor, RunCopyTrigger
 from feature_sync.settings import load_settings
-from feature_sync.validation import CopyStalledError
+from feature_sync.validation import CopyStalledError, NothingToValidateError
 from feature_sync.validation_operators import ValidationOperator
 from feature_sync.warehouse import Warehouse
 from tests.feature_sync.campaign import Campaign
@@ -126,7 +126,7 @@ def test_a_dry_run_is_skipped_but_a_run_that_never_came_to_its_batches_is_a_fail
         monkeypatch.setattr(module, "has_succeeded", lambda *_: planned)
     task = ValidationOperator(task_id="validate", planned_by="plan_batches", is_dry_run="True")
 
-    with pytest.raises(AirflowSkipException if planned else AirflowFailException):
+    with pytest.raises(AirflowSkipException if planned else NothingToValidateError):
         task.execute(context(campaign))
     with pytest.raises(AirflowSkipException):
         RunCopySensor(task_id="wait", planned_by="plan_batches", is_dry_run=str(planned)).execute(context(campaign))

@@ -7,6 +7,7 @@ import pytest
 
 from laptop.stack import Stack
 from tests.live.runs import LiveAirflow
+from tests.receiver import Receiver
 
 ENVIRONMENT = {
     "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.5",
@@ -21,20 +22,28 @@ SANDBOX = {"census_queue_seconds": 0.2, "census_work_seconds": 0.5, "rollup_seco
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def receiver() -> Iterator[Receiver]:
+    """Where failures are told."""
+    server = Receiver()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    output = {"FEATURE_SYNC_OUTPUT_PATH": str(folder / "output")}
-    with Stack(folder, environment=ENVIRONMENT | output, sandbox_settings=SANDBOX) as running:
+    given = ENVIRONMENT | receiver.environment | {"FEATURE_SYNC_OUTPUT_PATH": str(folder / "output")}
+    with Stack(folder, environment=given, sandbox_settings=SANDBOX) as running:
         running.airflow.wait_for_dag("product_feature_backfill")
         running.airflow.unpause("product_feature_backfill")
         yield running
 
 
 @pytest.fixture
-def live(stack: Stack) -> Iterator[LiveAirflow]:
+def live(stack: Stack, receiver: Receiver) -> Iterator[LiveAirflow]:
     """The stack with the sandbox's settings and faults as they were at its start."""
     described = stack.sandbox.request("GET", "settings/described")
     stack.sandbox.settings(**{name: row["default"] for name, row in described.items()} | SANDBOX)
     stack.sandbox.faults.clear()
-    yield LiveAirflow(stack, Path(stack.folder) / "output")
+    yield LiveAirflow(stack, Path(stack.folder) / "output", receiver)
     stack.sandbox.faults.clear()

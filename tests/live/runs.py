@@ -12,6 +12,7 @@ from laptop.airflow_client import DagRun, TaskInstance
 from laptop.stack import Stack
 from sandbox.seed import org_records
 from tests.live.invariants import read_batches
+from tests.receiver import Receiver
 
 DAG_ID = "product_feature_backfill"
 INCIDENT_DAY = "2025-11-21"
@@ -73,6 +74,13 @@ class LiveRun:
         """Everything since the run was started."""
         return self.airflow.stack.sandbox.journal(self.began_after)
 
+    def alerts(self) -> dict[str, str]:
+        """The messages about this run, by title."""
+        messages = [one for one in self.airflow.receiver.messages if f"\nRun: {self.run_id}\n" in one["message"]]
+        alerts = {one["title"]: one["message"] for one in messages}
+        assert len(alerts) == len(messages), f"told twice: {sorted(one['title'] for one in messages)}"
+        return alerts
+
     def batches(self) -> dict[int, frozenset[str]]:
         return read_batches(self.folder)
 
@@ -86,6 +94,7 @@ class LiveAirflow:
 
     stack: Stack
     output: Path
+    receiver: Receiver
 
     def trigger(self, **conf: Any) -> LiveRun:
         journal = self.stack.sandbox.journal()

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import pytest
 
 from laptop.airflow_client import DagRun, TaskInstance
 from tests.live.invariants import accepted_keys, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs
-from tests.live.runs import LiveAirflow, incident_ids
+from tests.live.runs import DAG_ID, LiveAirflow, eventually, incident_ids
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 WAIT = 3
@@ -63,6 +64,15 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     assert "batch 001: records 1-51 did not succeed" in run.error("validate")
     assert run.validation()["records"] == {"in_scope": 60, "sent": 9, "rejected": 51, "not_sent": 0}
     assert run.validation()["properties_mismatched"] > 40
+    alerts = eventually(lambda: len(run.alerts()) > 1 and run.alerts())
+    batch = alerts.pop(f"{DAG_ID}: batch 001: records 1-51 failed")
+    assert "Task: batch.send[0] (batch 001: records 1-51), try 1\n" in batch
+    assert "records_failed is 51 instead of 0" in batch
+    assert 'the "Product Property | After | Rollup Flow" process failed' in batch
+    link = f"{live.stack.airflow.url}/dags/{DAG_ID}/runs/{quote(run.run_id)}/tasks/batch.send/mapped/0?try_number=1"
+    assert batch.endswith(f"\nLog: {link}")
+    assert list(alerts) == [f"{DAG_ID}: validate failed"]
+    assert "of 60 records 9 were sent, 51 rejected and 0 not sent" in alerts.popitem()[1]
 
 
 def test_50_records_pass_the_flow(live: LiveAirflow) -> None:
@@ -100,3 +110,4 @@ def test_a_wrong_run_config_is_refused_before_anything_is_written(live: LiveAirf
     assert [sql for sql in statements if not sql.startswith("DESCRIBE TABLE")] == []
     assert [task.state for task in run.tasks("freeze_payload")] == ["upstream_failed"]
     assert "plan_batches did not succeed" in run.error("validate")
+    assert list(run.alerts()) == [f"{DAG_ID}: check_preconditions failed"], "one cause is told once"

@@ -13,6 +13,7 @@ from feature_sync.settings import CENSUS_POOL
 from laptop.environment import Secrets
 from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_SESSION, WAREHOUSE_TOKEN
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
+from tests.receiver import TOKEN
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 APPROVAL = "approve_mass_disable"
@@ -120,8 +121,9 @@ def test_no_file_that_the_runs_wrote_holds_a_token(live: LiveAirflow) -> None:
     own = {folder / "secrets.json", folder / "passwords.json"}
     files = [path for path in folder.rglob("*") if path.is_file() and path not in own]
     secrets = Secrets.of_folder(folder)
-    tokens = [WAREHOUSE_TOKEN, CENSUS_PERSONAL_TOKEN, secrets.admin_password, secrets.fernet_key, secrets.jwt_secret]
+    tokens = [TOKEN, WAREHOUSE_TOKEN, CENSUS_PERSONAL_TOKEN, secrets.admin_password, secrets.fernet_key, secrets.jwt_secret]
 
+    assert live.receiver.messages, "a message was sent, so its channel's token was used"
     assert len([path for path in files if path.suffix == ".log"]) > 20
     assert any(path.name == "airflow.db" for path in files)
     assert any(path.name == "validation.json" for path in files)

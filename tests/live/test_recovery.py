@@ -60,12 +60,14 @@ def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: Live
     first = run.wait()
     reasons = [run.error("batch.send", index) for index in range(3)]
     books = run.validation()["records"]
+    alerts = eventually(lambda: len(run.alerts()) > 1 and set(run.alerts()))
     run.clear(["batch.send", "validate"], only_failed=True)
     second = run.wait()
 
     assert first == "failed"
     assert "NO_GOOD" in reasons[0]
     assert all("held back: batch 001 failed (on_batch_failure is stop)" in reason for reason in reasons[1:])
+    assert alerts == {f"{DAG_ID}: batch 001: records 1-4 failed", f"{DAG_ID}: validate failed"}
     assert books == {"in_scope": 12, "sent": 2, "rejected": 2, "not_sent": 8}
     assert second == "success", run.error("validate")
     records = [entry["records"] for entry in run.journal() if entry["kind"] == "census.run.ended"]
