@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from feature_sync.assets import VALIDATED_FEATURES
+from feature_sync.drift import MOST_DIFFERENCES
 from feature_sync.fields import load_fields
 from feature_sync.payload_guards import Guard
+from feature_sync.reconciliation import UNHEALABLE, DriftClass
 from feature_sync.run_config import DEFAULTS
 from feature_sync.settings import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID, Settings, load_settings
 
@@ -84,3 +87,15 @@ def test_every_setting_that_is_named_exists() -> None:
 
     assert {"CENSUS_SYNC_ID", "OUTPUT_PATH", "APPROVAL_USERS"} <= named
     assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_the_classes_of_differences_are_those_of_the_code() -> None:
+    rows = table_after("| class | what it means | healed by a backfill |")
+    documented = {name: healed.startswith("yes") for names, _, healed in rows for name in re.findall(r"`(\w+)`", names)}
+
+    assert documented == {kind.value: kind not in UNHEALABLE for kind in DriftClass}
+    assert f"at most {MOST_DIFFERENCES:,} differences of each class" in README
+
+
+def test_the_asset_has_the_name_of_the_code() -> None:
+    assert f'Asset("{VALIDATED_FEATURES.name}")' in README

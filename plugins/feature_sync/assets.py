@@ -5,7 +5,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-VALIDATED_FEATURES = Asset(name="validated_product_features", uri="x-feature-sync://salesforce/product_property")
+VALIDATED_FEATURES = Asset("validated_product_features")
 """Product features in Salesforce that were just found equal to the warehouse."""
 
 
