@@ -64,7 +64,7 @@ def conclude(run_id: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
     """
     Compare once more, after whatever was healed, and say whether Salesforce equals the warehouse.
 
-    The drift table keeps what was found before. ``validation.json`` and the report then say how it is now.
+    The drift table keeps what was found before; the files then say how it is now.
 
     :param found: what `compare` returned; nothing when it did not come to an end.
     :returns: the result in words, and how many properties were checked.
@@ -77,6 +77,7 @@ def conclude(run_id: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:
         drift = Drift.from_rows(warehouse.fetch_all("compare_systems"), settings.fields)
+        write_csv(files.mismatches, warehouse.stream("select_differences", {"most": MOST_DIFFERENCES}))
         history = read_history(warehouse, drift.checked_at)
     verdict = Verdict(found["heals"], found["question"] is not None, found["reason"])
     report = _write(files, run_id, drift, verdict, history, mismatched_before=found["mismatched"])

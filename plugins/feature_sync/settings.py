@@ -46,7 +46,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 def _no_number(value: object) -> object:
     # pydantic takes a number for seconds since 1970.
-    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value):
+    if isinstance(value, int | float) or (isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
         raise ValueError("must be a day such as 2017-01-01")
     return value
 

@@ -117,7 +117,9 @@ def test_a_list_that_is_not_written_as_one_is_named(monkeypatch: pytest.MonkeyPa
         load_settings()
 
 
-@pytest.mark.parametrize(("name", "value"), [("GUARD_EARLIEST_DATE", "0"), ("COPY_POLL_SECONDS", "inf")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("GUARD_EARLIEST_DATE", "0"), ("GUARD_EARLIEST_DATE", "-86400"), ("COPY_POLL_SECONDS", "inf")]
+)
 def test_what_can_only_be_a_slip_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FEATURE_SYNC_{name}", value)
 
