@@ -7,18 +7,21 @@ PYTHON := $(VENV)/bin/python
 UV_VERSION := 0.13.9
 # Exists when .venv holds what requirements-dev.txt asks for.
 INSTALLED := $(VENV)/.installed
+# Exists when it also holds requirements-spark.txt: 450 MB, for the tests alone, and of no use without a JDK 17.
+SPARK_INSTALLED := $(VENV)/.spark-installed
 PORT ?=
 PORT_OPTION = $(if $(PORT),--port $(PORT))
 
 # A user's own switches must change neither the installation nor what runs.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help run up down status test chaos lint format clean distclean
+.PHONY: help run up down status test test-spark chaos lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow beside the sandbox, then stop everything'
 	@echo 'make test     ruff, mypy and pytest'
+	@echo 'make test-spark   every SQL statement on a real Spark beside the sandbox; needs a JDK 17, with which `make test` does it too'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and prove each run (20 minutes; SEED=... repeats one)'
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... for another port than 8080)'
 	@echo 'make status   what `make up` has running'
@@ -38,7 +41,13 @@ down status:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
+	@if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
 	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
+
+test-spark: $(INSTALLED)
+	@$(PYTHON) -m tests.spark.java >/dev/null
+	@$(MAKE) --no-print-directory $(SPARK_INSTALLED)
+	$(PYTHON) -m pytest tests/spark
 
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
@@ -79,4 +88,9 @@ $(INSTALLED): requirements-dev.txt
 	@echo 'Installing requirements-dev.txt (a minute or two) ...'
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode --requirement requirements-dev.txt
+	@touch $@
+
+$(SPARK_INSTALLED): $(INSTALLED) requirements-spark.txt
+	@echo 'Installing requirements-spark.txt (a minute or two) ...'
+	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --requirement requirements-spark.txt
 	@touch $@

@@ -24,8 +24,8 @@ os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that drive a real Airflow take longest, so they come first."""
-    items.sort(key=lambda item: item.get_closest_marker("live") is None)
+    """The tests that drive a real Airflow take longest, so they come first; then the longest other file, the one of Spark."""
+    items.sort(key=lambda item: (item.get_closest_marker("live") is None, not item.nodeid.startswith("tests/spark/")))
 
 
 class LiveInTwoHalves(LoadScopeScheduling):

@@ -55,12 +55,12 @@ def test_every_linked_file_exists() -> None:
 
 def test_every_make_target_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"`make (\w+)`|^make (\w+)", README, flags=re.MULTILINE))
+    named = set(re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", README, flags=re.MULTILINE))
     targets = {a or b for a, b in named}
 
-    assert {"run", "test", "up", "down"} <= targets
+    assert {"run", "test", "test-spark", "up", "down"} <= targets
     for target in targets:
-        assert re.search(rf"^[\w ]*\b{target}\b[\w ]*:", makefile, flags=re.MULTILINE), target
+        assert re.search(rf"^(?:[\w-]+ )*{target}(?: [\w-]+)*:", makefile, flags=re.MULTILINE), target
 
 
 def test_every_file_of_the_layout_exists() -> None:

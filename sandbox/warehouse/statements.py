@@ -181,13 +181,22 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
         return node
 
     # A pass of its own, because transform does not look into what it has just put in.
-    return trees[0].transform(fill_in).transform(_count_no_rows)
+    return trees[0].transform(fill_in).transform(_count_no_rows).transform(_show_no_offset)
 
 
 def _count_no_rows(node: exp.Expression) -> exp.Expression:
     """Over no rows DuckDB's count_if is NULL, Databricks's is 0."""
     if isinstance(node, exp.CountIf):
         return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
+    return node
+
+
+def _show_no_offset(node: exp.Expression) -> exp.Expression:
+    """DuckDB appends the offset to a point in time that is cast to text, Databricks does not."""
+    if isinstance(node, exp.Cast) and node.is_type("text"):
+        kind = exp.func("typeof", node.this.copy())
+        without_offset = exp.func("regexp_replace", node.copy(), exp.Literal.string("[+-][0-9:]+$"), exp.Literal.string(""))
+        return exp.Case().when(kind.eq("TIMESTAMP WITH TIME ZONE"), without_offset).else_(node)
     return node
 
 

@@ -270,10 +270,12 @@ def test_the_join_whose_absence_was_the_incident_is_there() -> None:
     settings = load_settings()
     joins = list(parsed("freeze_payload").find_all(exp.Join))
 
-    [features] = [join for join in joins if ".".join(part.name for part in join.this.parts) == settings.features_table]
+    features = [join for join in joins if ".".join(part.name for part in join.this.parts) == settings.features_table]
 
-    assert features.side == "LEFT"
-    assert features.args["on"].sql(dialect="databricks") == "CAST(properties.id AS STRING) = features.property_id"
+    assert features
+    for join in features:
+        assert join.side == "LEFT"
+        assert join.args["on"].sql(dialect="databricks") == "CAST(properties.id AS STRING) = features.property_id"
 
 
 def test_the_staged_batch_has_the_mapped_columns_and_the_two_that_are_not_mapped() -> None:

@@ -1,68 +1,37 @@
 """The warehouse over its real wire: databricks-sql-connector and Airflow's DatabricksSqlHook ask a served `WarehouseService`."""
 
 import datetime as dt
-import json
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-import sqlglot
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 from databricks import sql
 from databricks.sql.client import Connection
 from databricks.sql.exc import DatabaseError, Error, RequestError, ServerOperationError
-from sqlglot import exp
 from urllib3.exceptions import HTTPError
 
-from feature_sync.fields import load_fields
-from feature_sync.schema import prepare_tables
-from feature_sync.settings import load_settings
-from feature_sync.warehouse import SQL_FOLDER, Warehouse, render_statement
-from sandbox.seed import org_records, seed_warehouse
+from feature_sync.schema import own_tables
+from feature_sync.settings import Settings, load_settings
+from feature_sync.warehouse import Warehouse
+from sandbox.seed import seed_warehouse
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import StatementFault, WarehouseService
+from tests.sandbox.wire import PATH, TOKEN, airflow_connection, serve
+from tests.sql_script import CLOCK_COLUMNS, Change, fill_copy, script
 
-TOKEN = "dapi-local"
-PATH = "/sql/1.0/warehouses/local"
 PROJECT = Path(__file__).parents[2]
-
-
-def serve(service: WarehouseService, port: int = 0) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        wbufsize = 1 << 20  # headers and body in one packet
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            answer = service.handle(body, self.headers.get("Authorization"))
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    return server
 
 
 def connect(port: int, token: str = TOKEN, **options: Any) -> Connection:
@@ -128,14 +97,7 @@ def connection(stand: Stand) -> Iterator[Connection]:
 
 @pytest.fixture
 def hook(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> DatabricksSqlHook:
-    extra = {
-        "http_path": PATH,
-        "_connection_uri": f"http://127.0.0.1:{stand.port}{PATH}",
-        "enable_telemetry": False,
-        "_retry_stop_after_attempts_count": 1,
-    }
-    uri = {"conn_type": "databricks", "host": "127.0.0.1", "password": TOKEN, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", json.dumps(uri))
+    monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", airflow_connection(stand.port))
     return DatabricksSqlHook("databricks_default", session_configuration={"TIMEZONE": "UTC"})
 
 
@@ -326,6 +288,12 @@ def test_a_change_reports_how_many_rows_it_changed(
         ),
         pytest.param("SELECT SUM(x) FROM VALUES (3000000000), (3000000000) AS t(x)", {}, [(6_000_000_000,)], id="sum-is-bigint"),
         pytest.param("SELECT x FROM VALUES (2), (NULL), (1) AS t(x) ORDER BY x", {}, [(None,), (1,), (2,)], id="nulls-first"),
+        pytest.param(
+            "SELECT CAST(TIMESTAMP '2025-11-21T00:00:00.120Z' AS STRING), CAST(DATE '2025-11-21' AS STRING), CAST(:x AS STRING)",
+            {"x": "2025-11-21 00:00:00+00"},
+            [("2025-11-21 00:00:00.12", "2025-11-21", "2025-11-21 00:00:00+00")],
+            id="time-as-text",
+        ),
         pytest.param("SELECT * EXCEPT (y) FROM (SELECT 1 AS x, 2 AS y)", {}, [(1,)], id="except"),
     ],
 )
@@ -682,61 +650,41 @@ def test_airflows_hook_works_unchanged(hook: DatabricksSqlHook, stand: Stand) ->
     assert len(stand.statements) == 4
 
 
-PARAMETERS: dict[str, Any] = {
-    "run_id": "manual__2025-11-24",
-    "scope": "created_between",
-    "created_from": "2025-11-21",
-    "created_to": "2025-11-21",
-    "property_ids": "100029,999999",
-    "skip_unmatched": False,
-    "batch_size": 50,
-    "batch_number": 26,
-    "attempt": 1,
-    "status": "succeeded",
-    "records": 46,
-    "undo_run_id": "manual__2025-11-24",
-    "since": "2025-01-01T00:00:00+00:00",
-    "most": 5,
-    "earliest_date": "2017-01-01",
-    "before": "2025-11-24T06:00:00+00:00",
-    "strategy": "batched",
-    "over_limit": 2,
-    "probes": 3,
-}
-"""Others are NULL."""
-
-
-def _when(name: str) -> tuple[int, str]:
-    """Tables before what fills them, and that before what reads it; what deletes last."""
-    verbs = ("create", "add", "freeze", "release", "stage", "record", "*", "delete")
-    verb = name.partition("_")[0]
-    return verbs.index(verb if verb in verbs else "*"), name
-
-
 @pytest.mark.usefixtures("hook")  # sets the connection
-def test_every_statement_of_the_project_is_executed(stand: Stand) -> None:
-    _replicate(stand.engine)
+def test_every_statement_of_the_project_is_executed_and_twice_is_harmless(stand: Stand) -> None:
+    fill_copy(stand.engine)
     settings = load_settings()
-    names = sorted((path.stem for path in SQL_FOLDER.glob("*.sql")), key=_when)
-    results: dict[str, Any] = {}
+    changed = []
 
-    with Warehouse(settings) as warehouse:
-        prepare_tables(warehouse)
-        stand.statements.clear()
-        for position, name in enumerate(names * 2):
-            any_table = {"table": "crm.sfdc_dbx.of_any_name", "columns": f"column_{position} STRING"}
-            text = render_statement(name, settings, any_table)
-            wanted = {node.name for node in sqlglot.parse_one(text, read="databricks").find_all(exp.Placeholder)}
-            results[name] = warehouse.fetch_all(name, {each: PARAMETERS.get(each) for each in wanted}, any_table)
+    with Warehouse(settings) as warehouse, connect(stand.port) as others:
+        for step in script(settings):
+            if isinstance(step, Change):
+                ask(others, step.text)
+                continue
+            warehouse.fetch_all(step.statement, step.parameters, step.names)
+            if step.writes and step.statement != "add_columns":  # which is refused
+                once = _own_content(stand.engine, settings)
+                warehouse.fetch_all(step.statement, step.parameters, step.names)
+                if _own_content(stand.engine, settings) != once:
+                    changed.append(step.statement)
 
-    assert len(names) >= 10
-    assert len(stand.statements) == 2 * len(names)
-    assert all(isinstance(rows, list) for rows in results.values())
-    assert len(results["describe_table"]) == 3  # one made with the table, and one added each time
+    assert changed == []
+
+
+def _own_content(engine: Engine, settings: Settings) -> dict[str, Any]:
+    """A number for the content of each table of ours, but for the time of writing."""
+    content = {}
+    with engine.cursor() as cursor:
+        for table in own_tables(settings):
+            if cursor.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table.name.rpartition(".")[2]]).fetchall():
+                columns = [column for [column] in cursor.execute(f"SELECT column_name FROM (DESCRIBE {table.name})").fetchall()]
+                values = f"SELECT {', '.join(each for each in columns if each not in CLOCK_COLUMNS)} FROM {table.name}"
+                content[table.name] = cursor.execute(f"SELECT count(*), sum(hash(content)) FROM ({values}) AS content").fetchall()
+    return content
 
 
 def test_the_incident_joined_over_the_wire_has_its_numbers(hook: DatabricksSqlHook, stand: Stand) -> None:
-    _replicate(stand.engine)
+    fill_copy(stand.engine)
 
     [row] = hook.get_records(
         "SELECT COUNT(*), COUNT_IF(fraud_detection_enabled_c), COUNT_IF(feat.fraud_enabled), COUNT_IF(feat.iv_enabled) "
@@ -748,27 +696,6 @@ def test_the_incident_joined_over_the_wire_has_its_numbers(hook: DatabricksSqlHo
     )
 
     assert tuple(row) == (1_296, 0, 1_226, 1_176)
-
-
-def _replicate(engine: Engine) -> None:
-    """What the sandbox's replication does: the whole org into its copy."""
-    fields = load_fields()
-    records = [
-        {
-            "id": record["Id"],
-            "snappt_property_id_c": record["Snappt_Property_ID__c"],
-            "reverse_etl_id_c": record["Reverse_ETL_ID__c"],
-            **{field.column: record[field.salesforce_name] for field in fields.features},
-            "created_date": record["CreatedDate"],
-            "is_deleted": record["IsDeleted"],
-        }
-        for record in org_records()
-    ]
-    with engine.writing() as cursor:
-        copy = pa.Table.from_pylist(records)
-        cursor.execute("DELETE FROM crm.salesforce.product_property_c")
-        cursor.execute("INSERT INTO crm.salesforce.product_property_c BY NAME FROM copy")
-        del copy
 
 
 # --- kill -9 --------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,314 @@
+"""
+Every statement of ``include/sql`` in the order of real runs, and the data that it works on.
+
+A new statement is one more `Step`. The sandbox's warehouse executes the script (``tests/sandbox/test_warehouse.py``), and so does
+Spark, with whose answers it is compared (``tests/spark``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from feature_sync.fields import load_fields
+from feature_sync.schema import own_tables
+from feature_sync.settings import Settings
+from feature_sync.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
+from feature_sync.warehouse import SQL_FOLDER, Parameters, render_statement
+from sandbox.seed import INCIDENT_DAY, org_records
+from sandbox.warehouse.engine import Engine
+
+STATEMENTS = sorted(path.stem for path in SQL_FOLDER.glob("*.sql"))
+COPY = "crm.salesforce.product_property_c"
+CLOCK_COLUMNS = frozenset({"checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
+"""Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
+WRITING = frozenset({"add", "create", "delete", "freeze", "prove", "record", "release", "revoke", "split", "stage"})
+"""Verbs that a file's name begins with, as in ``tests/feature_sync/test_sql.py``."""
+
+RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
+_KEYS = {str(record["Reverse_ETL_ID__c"]): record["CreatedDate"].date() for record in org_records()}
+INCIDENT = [key for key, day in _KEYS.items() if day == INCIDENT_DAY.date()]
+ANOTHER = next(key for key, day in _KEYS.items() if day != INCIDENT_DAY.date() and key.endswith("0"))
+SOME = INCIDENT[100:107]
+REFUSED = [key for key in INCIDENT if key.endswith("7")]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A statement of ours with its values. ``names``: see `render_statement`."""
+
+    statement: str
+    parameters: Parameters = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def writes(self) -> bool:
+        return self.statement.partition("_")[0] in WRITING
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What others do to the copy of Salesforce in the meantime."""
+
+    text: str
+
+
+Script = list[Step | Change]
+
+
+def script(settings: Settings) -> Script:
+    """Every statement."""
+    run, probe, full, undo = {"run_id": RUN}, {"run_id": PROBE}, {"run_id": FULL}, {"undo_run_id": RUN}
+    named = _scope("property_ids", property_ids=",".join(SOME))
+    batches = {"batch_size": 50, "strategy": "batched"}
+    day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
+    return [
+        *_tables_of_an_older_version(settings),
+        *(Step("count_scope", each) for each in (_scope("all"), _scope("mismatched", skip_unmatched=True), day)),
+        Step("count_scope", named),
+        Step("select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
+        # The payload: frozen, looked at, released.
+        Step("delete_unsent_payload", run),
+        Step("freeze_payload", {**day, **run, **batches}),
+        Step("freeze_payload", {**_scope("all"), **run, **batches}),
+        Step("summarize_payload", run),
+        Step("check_payload", {**run, "earliest_date": "2017-01-01"}),
+        Step("select_batches", run),
+        Step("select_payload", run),
+        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("release_payload", run),
+        Step("revoke_payload", run),
+        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("release_payload", run),
+        # Two batches are sent; some records of the first are rejected, and sent again.
+        Step("record_attempt", _attempt(1, 1, "sending", previous_sync_run_id=9_007_199_254_740_993)),
+        Step("select_batch", {**run, "batch_number": 1}),
+        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("check_staged_batch", {**run, "batch_number": 1}),
+        Step("record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections("UNABLE_TO_LOCK_ROW")}),
+        Step("record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections('gesperrt: "東京", it\'s')}),
+        Step("record_attempt", _attempt(1, 1, "failed", sync_run_id=1_001, records_rejected=5, reason="5 rows — rejected")),
+        Step("find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
+        Step("record_attempt", _attempt(26, 1, "sending", previous_sync_run_id=1_001)),
+        Step("record_attempt", _attempt(26, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
+        Step("find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
+        _brought_in(settings, f"run_id = '{RUN}' AND batch_number IN (1, 26) AND reverse_etl_id_c NOT LIKE '%7'"),
+        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1}),
+        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": 1}),
+        Step("check_staged_batch", {**run, "batch_number": 2}),
+        Step("record_attempt", _attempt(1, 2, "failed", resends_attempt=1, sync_run_id=1_003, records_rejected=1, series=2)),
+        Step("record_rejections", {**run, "batch_number": 1, "attempt": 2, "rejections": _rejections("still", REFUSED[::2])}),
+        Step("select_last_attempts", {**run, "batch_number": None}),
+        Step("select_last_attempts", {**run, "batch_number": 1}),
+        Step("select_rejections", run),
+        # The copy is looked at.
+        Step("check_copy", run),
+        Step("validate_payload", run),
+        Step("select_mismatches", run),
+        # A probe goes over a limit, and what it left goes into smaller batches.
+        Step("freeze_payload", {**_scope("mismatched", skip_unmatched=True), **probe, "batch_size": 20, "strategy": "probe"}),
+        Step("record_rejections", {**probe, "batch_number": 2, "attempt": 1, "rejections": _rejections("Limit Exceeded")}),
+        Step("split_rest", {**probe, "attempt": 1, "over_limit": 2, "probes": 3, "batch_size": 20}),
+        Step("select_batches", probe),
+        # All at once, of records that were named.
+        Step("freeze_payload", {**named, **full, "batch_size": 2, "strategy": "full"}),
+        Step("select_frozen_runs"),
+        # Undone, where nobody has written since.
+        *_undo(settings, undo, batches),
+        # The weekly comparison, and the source queries of the regular syncs.
+        Step("check_copy", {"run_id": None}),
+        *_reconciliation(),
+        # What has expired is removed.
+        Step("select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
+        Step("select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
+        Step("delete_rejections", run),
+        Step("delete_unsent_payload", run),
+        Step("delete_unsent_payload", probe),
+        Step("delete_payload", run),
+    ]
+
+
+def short_script(settings: Settings) -> Script:
+    """The statements whose text depends on the settings that change more than names, and what they need."""
+    run, undo = {"run_id": RUN}, {"undo_run_id": RUN}
+    batches = {"batch_size": 50, "strategy": "batched"}
+    return [
+        *_tables_of_an_older_version(settings),
+        Step("count_scope", _scope("mismatched")),
+        Step("freeze_payload", {**_scope("mismatched"), **run, **batches}),
+        Step("summarize_payload", run),
+        Step("check_payload", {**run, "earliest_date": "2017-01-01"}),
+        Step("release_payload", run),
+        Step("select_batches", run),
+        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
+        _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
+        Step("validate_payload", run),
+        Step("select_mismatches", run),
+        *_undo(settings, undo, batches),
+        *_reconciliation(),
+    ]
+
+
+def freezing(settings: Settings) -> Script:
+    """The incident's records, frozen."""
+    day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
+    return [
+        *_tables_of_an_older_version(settings),
+        Step("count_scope", day),
+        Step("freeze_payload", {**day, "run_id": RUN, "batch_size": 50, "strategy": "batched"}),
+    ]
+
+
+def _tables_of_an_older_version(settings: Settings) -> Script:
+    """Our tables as `prepare_tables` makes them, first without their last column."""
+    steps: Script = []
+    for table in own_tables(settings):
+        names = {"table": table.name}
+        columns, _, last = render_statement(f"fragments/{table.definition}", settings).strip().rpartition(",\n")
+        steps += [
+            Step("create_table", names={**names, "columns": columns}),
+            Step("add_columns", names={**names, "columns": last}),
+            Step("describe_table", names=names),
+            Step("prove_write", names=names),
+        ]
+    return steps
+
+
+def _reconciliation() -> Script:
+    run = {"run_id": "scheduled__2025-12-01"}
+    return [
+        Change(f"UPDATE {COPY} SET reverse_etl_id_c = '{ANOTHER}' WHERE snappt_property_id_c = '{INCIDENT[20]}'"),
+        Change(
+            f"UPDATE {COPY} SET snappt_property_id_c = '1', reverse_etl_id_c = '1' WHERE snappt_property_id_c = '{INCIDENT[21]}'"
+        ),
+        Change(f"UPDATE {COPY} SET idv_only_enabled_c = TRUE WHERE snappt_property_id_c = '{INCIDENT[22]}'"),
+        Step("compare_systems"),
+        Step("record_drift", run),
+        Step("record_drift", run),
+        Step("select_drift", run),
+        Step("select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
+        Step("select_differences", {"most": 100}),
+        Step("select_property_sync"),
+        Step("select_feature_sync"),
+    ]
+
+
+def _undo(settings: Settings, undo: Parameters, batches: Parameters) -> Script:
+    date, key = settings.fields.products[0].start.column, settings.fields.upsert_key.column
+    return [
+        Change(f"UPDATE {COPY} SET {date} = CAST('2025-01-01' AS DATE) WHERE {key} IN ('{INCIDENT[0]}', '{INCIDENT[1]}')"),
+        Change(f"UPDATE {COPY} SET is_deleted = TRUE WHERE {key} LIKE '%3' AND NOT is_deleted"),
+        Step("count_undone_records", undo),
+        Step("select_records_not_undone", undo),
+        Step("freeze_undo", {**undo, "run_id": UNDO, **batches}),
+    ]
+
+
+def _scope(
+    scope: str,
+    *,
+    created_from: str | None = None,
+    created_to: str | None = None,
+    property_ids: str | None = None,
+    skip_unmatched: bool = False,
+) -> Parameters:
+    return {
+        "scope": scope,
+        "created_from": created_from,
+        "created_to": created_to,
+        "property_ids": property_ids,
+        "skip_unmatched": skip_unmatched,
+    }
+
+
+def _attempt(batch_number: int, attempt: int, status: str, **known: int | str | None) -> Parameters:
+    ended = status != "sending"
+    return {
+        "run_id": RUN,
+        "batch_number": batch_number,
+        "attempt": attempt,
+        "series": 0,
+        "status": status,
+        "records": 50,
+        "resends_attempt": None,
+        "previous_sync_run_id": None,
+        "sync_run_id": None,
+        "records_updated": 45 if ended else None,
+        "records_failed": 5 if ended else None,
+        "records_invalid": 0 if ended else None,
+        "records_rejected": None,
+        "reason": None,
+        "run_started_at": f"2025-11-24T0{attempt}:59:59.999999+00:00" if ended else None,
+        "run_ended_at": f"2025-11-24T0{attempt + 1}:00:01+00:00" if ended else None,
+        **known,
+    }
+
+
+def _rejections(reason: str, keys: list[str] = REFUSED) -> str:
+    """Of every batch: those of another one than is asked for must not matter."""
+    return ROW_SEPARATOR.join(f"{key}{CELL_SEPARATOR}{reason} ({key})" for key in keys)
+
+
+def _brought_in(settings: Settings, which: str) -> Change:
+    """The payload's records ``which`` reach Salesforce, and from there the copy."""
+    values = ", ".join(f"{each.column} = sent.{each.column}" for each in settings.fields.features)
+    moment = "CAST('2025-11-24T02:00:00Z' AS TIMESTAMP)"
+    return Change(
+        f"MERGE INTO {COPY} AS copy USING (SELECT * FROM {settings.payload_table} WHERE {which}) AS sent "
+        f"ON copy.id = sent.salesforce_id "
+        f"WHEN MATCHED THEN UPDATE SET {values}, system_modstamp = {moment}, _fivetran_synced = {moment}"
+    )
+
+
+def fill_copy(engine: Engine) -> None:
+    """What the sandbox's replication does: the whole org into its copy."""
+    fields = load_fields()
+    copy = pa.Table.from_pylist(
+        [
+            {
+                "id": record["Id"],
+                "name": record["Name"],
+                "snappt_property_id_c": record["Snappt_Property_ID__c"],
+                "reverse_etl_id_c": record["Reverse_ETL_ID__c"],
+                **{each.column: record[each.salesforce_name] for each in fields.features},
+                "created_date": record["CreatedDate"],
+                "system_modstamp": record["SystemModstamp"],
+                "is_deleted": record["IsDeleted"],
+                "_fivetran_synced": record["SystemModstamp"],
+            }
+            for record in org_records()
+        ]
+    )
+    with engine.writing() as cursor:
+        cursor.execute(f"DELETE FROM {COPY}")
+        cursor.register("copied", copy)
+        cursor.execute(f"INSERT INTO {COPY} BY NAME FROM copied")
+
+
+def thin_out(engine: Engine) -> None:
+    """For a slow engine: leave a tenth of the healthy records, and those next to the incident's day and the deleted ones."""
+    with engine.writing() as cursor:
+        near = "created_date BETWEEN TIMESTAMPTZ '2025-11-20 23:59:59Z' AND TIMESTAMPTZ '2025-11-22 00:00:00Z'"
+        cursor.execute(f"DELETE FROM {COPY} WHERE NOT ({near} OR is_deleted OR snappt_property_id_c LIKE '%0')")
+        known = f"SELECT snappt_property_id_c FROM {COPY}"
+        cursor.execute(
+            f"DELETE FROM rds.pg_rds_public.properties WHERE status <> 'DELETED' AND CAST(id AS VARCHAR) NOT IN ({known})"
+        )
+        cursor.execute(f"DELETE FROM crm.sfdc_dbx.product_property_w_features WHERE property_id NOT IN ({known})")
+
+
+def spoil(engine: Engine) -> None:
+    """What no healthy warehouse holds, and guards must see: empty flags, impossible dates, keys that are empty or shared."""
+    features, feature = "crm.sfdc_dbx.product_property_w_features", "property_id"
+    with engine.writing() as cursor:
+        for key, value in {
+            10: "fraud_enabled = NULL",
+            11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",
+            12: "iv_updated_at = TIMESTAMPTZ '1999-12-31 23:59:59.999999Z'",
+        }.items():
+            cursor.execute(f"UPDATE {features} SET {value} WHERE {feature} = '{INCIDENT[key]}'")
+        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET company_id = NULL WHERE id IN ({INCIDENT[13]}, {INCIDENT[14]})")
+        for key, shared in {15: "NULL", 16: "'  '", 17: "'Größe 東京'", 18: f"'{ANOTHER}'"}.items():
+            cursor.execute(f"UPDATE {COPY} SET reverse_etl_id_c = {shared} WHERE snappt_property_id_c = '{INCIDENT[key]}'")
