@@ -25,9 +25,8 @@ from typing import Any
 from airflow.sdk import chain, dag, task
 
 from feature_sync import dataset_deploy
-from feature_sync.alerts import notify_failure
 from feature_sync.approvals import RunApprovalOperator
-from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
+from feature_sync.task_defaults import TASK_DEFAULTS
 
 
 @dag(
@@ -36,7 +35,7 @@ from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
     max_active_runs=1,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY, "on_failure_callback": notify_failure},
+    default_args=TASK_DEFAULTS,
 )
 def census_dataset_deploy() -> None:
     @task

@@ -40,14 +40,13 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync import payload, preconditions
-from feature_sync.alerts import notify_failure
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.assets import VALIDATED_FEATURES
 from feature_sync.census.sending_group import sending_group
 from feature_sync.copy_sensors import RunCopySensor
 from feature_sync.dag_runs import run_day
 from feature_sync.flow import SWITCH_OFF, SWITCH_ON
-from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
+from feature_sync.task_defaults import TASK_DEFAULTS
 from feature_sync.trigger_form import BACKFILL_PARAMS
 from feature_sync.validation_operators import ValidationOperator
 
@@ -58,7 +57,7 @@ from feature_sync.validation_operators import ValidationOperator
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
-    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY, "on_failure_callback": notify_failure},
+    default_args=TASK_DEFAULTS,
 )
 def product_feature_backfill() -> None:
     @task

@@ -32,14 +32,13 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
 
 from feature_sync import dataset_deploy, drift, retention
-from feature_sync.alerts import notify_failure
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.assets import VALIDATED_FEATURES, tell_outlets
 from feature_sync.copy_sensors import WholeCopySensor
 from feature_sync.dag_runs import is_unfinished
 from feature_sync.healing import HealingOperator
-from feature_sync.retry_policy import RETRIES, RETRY_POLICY, SOON
 from feature_sync.settings import BACKFILL_DAG_ID, load_settings
+from feature_sync.task_defaults import TASK_DEFAULTS
 
 
 @dag(
@@ -48,7 +47,7 @@ from feature_sync.settings import BACKFILL_DAG_ID, load_settings
     max_active_runs=1,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args={"retries": RETRIES, "retry_delay": SOON, "retry_policy": RETRY_POLICY, "on_failure_callback": notify_failure},
+    default_args=TASK_DEFAULTS,
 )
 def product_feature_reconciliation() -> None:
     @task
