@@ -1,7 +1,6 @@
 """One Spark for all tests of this folder, where a JDK 17 is found."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,10 +16,7 @@ USERS_OWN = ("SPARK_HOME", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS", "PYSPARK_GAT
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Spark]":
     java = find_java()
-    if java is None:
-        pytest.skip(MISSING)
-    if find_spec("pyspark") is None:
-        pytest.skip("pyspark is not installed; `make test-spark` does it.")
+    assert java is not None, MISSING
     from tests.spark.engine import Spark  # noqa: PLC0415 - it cannot be imported everywhere
 
     with pytest.MonkeyPatch.context() as patch:
