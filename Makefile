@@ -38,7 +38,7 @@ down status:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
-	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
+	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder
 
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
