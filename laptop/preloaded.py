@@ -16,6 +16,7 @@ LIBRARIES = (
     "pyarrow.compute",
     "pyarrow.csv",
     "pydantic_settings",
+    "sqlglot",
     "airflow.providers.databricks.hooks.databricks_sql",
     "airflow.providers.http.hooks.http",
     "airflow.providers.standard.decorators.python",

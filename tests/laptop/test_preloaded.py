@@ -7,6 +7,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 CODE = """
 import importlib, pathlib, sys
+import airflow.jobs.scheduler_job_runner  # what the scheduler loads by itself
 from laptop import preloaded
 
 preloaded.load()
