@@ -42,7 +42,7 @@ down status:
 
 test: $(INSTALLED) lint
 	@if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
-	$(PYTHON) -m pytest -n 2 --no-loadscope-reorder
+	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder
 
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null

@@ -48,6 +48,8 @@ AIRFLOW_COMMANDS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
 }
+# Tasks, and readers of DAG files, are forks of these.
+FORKING = ("scheduler", "dag-processor")
 # The others call these two while they end, so these end last.
 SERVERS = ("api-server", "sandbox")
 
@@ -213,7 +215,8 @@ class Stack:
         since = time.time()
         environment = airflow_base | connections | self._extra_environment
         for name, arguments in AIRFLOW_COMMANDS.items():
-            self._component(name, [sys.executable, "-m", "airflow", *arguments], environment).start()
+            program = "laptop.preloaded" if name in FORKING else "airflow"
+            self._component(name, [sys.executable, "-m", program, *arguments], environment).start()
         self._wait("sandbox", since, deadline)
         self._wait("api-server", since, deadline)
         self.airflow.create_pool(POOL, 1, "One Census run at a time; a deferred task keeps its slot.", include_deferred=True)

@@ -10,8 +10,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-LIVE = ("tests/live/", "tests/laptop/test_live")
-LONGEST = ("test_recovery.py", "test_chaos.py")
+LIVE = "tests/live/"
+ONE_HALF = ("test_chaos.py", "test_guards.py", "test_recovery.py")
 PROJECT = Path(__file__).resolve().parents[1]
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "FEATURE_SYNC_"))]:
@@ -30,16 +30,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 class LiveInTwoHalves(LoadScopeScheduling):
     """
-    Shares the tests among workers by file, but those that drive a real Airflow in two halves of about the same length.
+    Shares the tests among workers by file, but those of one real Airflow in two halves of about the same length.
 
-    They mostly wait, so two cores bear an Airflow for each half; a third one would make the waits longer.
+    All of them mostly wait: two cores bear an Airflow for each half, and a third worker with the other tests beside them.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
         if not file.startswith(LIVE):
             return file
-        return "live, one half" if file.endswith(LONGEST) else "live, the other half"
+        return "live, one half" if file.endswith(ONE_HALF) else "live, the other half"
 
 
 @pytest.hookimpl(optionalhook=True)
