@@ -132,3 +132,10 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert (week_2.folder / "report.html").read_text().count("<circle") == 2 * len(report["products"]), "two weeks, drawn"
     [event] = asset_events(live)
     assert event["extra"]["properties_checked"] == 10_000
+
+    # Nothing is wrong any more: nobody is asked, nothing is sent, and others are told.
+    week_3 = Run(live, RECONCILIATION_DAG_ID)
+    assert week_3.wait() == "success", week_3.error("conclude")
+    assert [week_3.task(task_id).state for task_id in ("approve_healing", "heal")] == ["skipped", "skipped"]
+    assert len(healing_runs(live)) == 1
+    assert len(asset_events(live)) == 2
