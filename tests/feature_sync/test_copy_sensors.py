@@ -70,6 +70,7 @@ def test_a_replication_that_stands_still_is_a_failure_after_the_limit() -> None:
 
 
 def test_a_copy_that_nobody_replicates_any_more_is_stale(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.control("POST", "replication", {})  # what other tests have sent
     sandbox.sql("CREATE OR REPLACE TABLE crm.salesforce.old_copy AS SELECT * FROM crm.salesforce.product_property_c")
     sandbox.sql("UPDATE crm.salesforce.old_copy SET _fivetran_synced = current_timestamp() - INTERVAL 25 HOURS")
     monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.old_copy")
