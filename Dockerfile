@@ -4,6 +4,8 @@ FROM ${AIRFLOW_IMAGE} AS airflow
 
 COPY requirements-compose.txt /requirements-compose.txt
 RUN pip install --no-cache-dir --requirement /requirements-compose.txt
+# A release of Celery that the provider cannot use is found here, not when a scheduler starts.
+RUN python -c "import airflow.providers.celery.executors.celery_executor, airflow.providers.fab, asyncpg, psycopg2"
 
 # The code belongs to root, so no task can change it; compiled here, because nobody can write the byte code later.
 USER root
