@@ -25,7 +25,8 @@ DOCKERFILE = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONCE = {"init", "sandbox-connections"}
-OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("${IMAGE"))
+BUILT = {name: service["build"] for name, service in SERVICES.items() if "build" in service}
 AIRFLOW = sorted(set(OURS) - {"sandbox"})
 
 SCHEMAS = {
@@ -124,7 +125,7 @@ def test_the_base_image_is_the_airflow_of_requirements_txt() -> None:
     image = f"apache/airflow:{version}"
 
     assert f"ARG AIRFLOW_IMAGE={image}\n" in DOCKERFILE
-    assert {SERVICES[name]["build"]["args"]["AIRFLOW_IMAGE"] for name in OURS} == {f"${{AIRFLOW_IMAGE:-{image}}}"}
+    assert {build["args"]["AIRFLOW_IMAGE"] for build in BUILT.values()} == {f"${{AIRFLOW_IMAGE:-{image}}}"}
     assert f"AIRFLOW_IMAGE={image}\n" in completed("", new_values())
 
 
@@ -193,6 +194,14 @@ def test_all_parts_of_airflow_share_environment_logs_and_output(service: str) ->
     assert {name: value for name, value in environment(service).items() if name not in own} == environment("scheduler")
     assert SERVICES[service]["env_file"] == SETTINGS_FILE
     assert SERVICES[service]["volumes"] == ["logs:/opt/airflow/logs", "output:/opt/airflow/output"]
+
+
+def test_each_image_is_built_by_one_service_and_never_pulled() -> None:
+    assert {name: build["target"] for name, build in BUILT.items()} == {"init": "airflow", "sandbox": "sandbox"}
+    assert {SERVICES[name]["image"] for name in OURS} == {SERVICES[name]["image"] for name in BUILT}
+    for name in set(OURS) - set(BUILT):
+        assert SERVICES[name]["pull_policy"] == "never"
+        assert set(SERVICES[name]["depends_on"]) & set(BUILT), f"{name} would be made before its image"
 
 
 def test_data_lives_in_named_volumes_alone() -> None:
