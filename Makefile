@@ -15,7 +15,18 @@ PORT_OPTION = $(if $(PORT),--port $(PORT))
 # A user's own switches must change neither the installation nor what runs.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
-.PHONY: help run up down status test test-spark chaos lint format clean distclean
+define find_python
+for candidate in python3.13 python3.12 python3.11 python3.14 python3; do \
+	if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
+		python=$$candidate; break; \
+	fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo 'No Python from 3.11 to 3.14 found. Install one (python.org, pyenv, brew, apt), then try again.' >&2; exit 1; \
+fi
+endef
+
+.PHONY: help run up down status test test-spark chaos compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +37,9 @@ help:
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... for another port than 8080)'
 	@echo 'make status   what `make up` has running'
 	@echo 'make down     stop it; its data stays'
+	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; changes none that is there'
+	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (30 minutes; needs a Docker engine;'
+	@echo '                    SEED=... repeats one, ONLY=incident or kills runs one half, BUILD_NETWORK=host builds there)'
 	@echo 'make format   let ruff format the code'
 	@echo 'make clean    stop it and remove its data, the output files and all caches'
 	@echo 'make distclean   that, and remove .venv'
@@ -52,6 +66,14 @@ test-spark: $(INSTALLED)
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
 
+# Needs nothing but Python, so it does not wait for an installation.
+compose-env:
+	@$(find_python); $$python -m laptop.compose_env
+
+test-compose: $(INSTALLED)
+	@PYTHONPATH=plugins $(PYTHON) -u -m tests.compose.real_run $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(BUILD_NETWORK),--build-network $(BUILD_NETWORK))
+
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -69,14 +91,7 @@ distclean: clean
 	rm -rf $(VENV)
 
 $(INSTALLED): requirements-dev.txt
-	@for candidate in python3.13 python3.12 python3.11 python3.14 python3; do \
-		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then \
-			python=$$candidate; break; \
-		fi; \
-	done; \
-	if [ -z "$$python" ]; then \
-		echo 'No Python from 3.11 to 3.14 found. Install one (python.org, pyenv, brew, apt), then try again.' >&2; exit 1; \
-	fi; \
+	@$(find_python); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
 		if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
 			echo "$$python cannot make a virtual environment: its modules venv and ensurepip are missing." >&2; \

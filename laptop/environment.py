@@ -28,14 +28,19 @@ class Secrets:
         file = folder / "secrets.json"
         if file.exists():
             return cls(**json.loads(file.read_text()))
-        made = cls(
+        made = cls.new()
+        write_private(file, json.dumps(asdict(made)))
+        return made
+
+    @classmethod
+    def new(cls) -> "Secrets":
+        """Ones that nobody had before."""
+        return cls(
             admin_password=secrets.token_urlsafe(12),
             fernet_key=urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             jwt_secret=secrets.token_urlsafe(48),
             api_secret=secrets.token_urlsafe(48),
         )
-        write_private(file, json.dumps(asdict(made)))
-        return made
 
 
 def write_private(file: Path, text: str) -> None:

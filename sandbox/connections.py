@@ -13,8 +13,8 @@ def connection_lines(host: str, port: int) -> list[str]:
     """
     Environment lines, one a connection.
 
-    Percent-encoded throughout, so that a line means the same to a shell, to ``docker --env-file`` and to
-    ``airflow connections import``.
+    Percent-encoded throughout, so that a line means the same to a shell, to ``docker --env-file`` and, with the connection's id
+    as its name, to ``airflow connections import``.
     """
     address = f"http://{host}:{port}"
     warehouse = {

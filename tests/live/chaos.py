@@ -115,10 +115,10 @@ AT_WORK = (Phase.STAGING, Phase.TRIGGERING, Phase.ANSWERING, Phase.POLLING, Phas
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One kill that is to come."""
+    """One kill that is to come. The victim is a `Victim`, or what takes its place in another deployment."""
 
     phase: Phase
-    victim: Victim
+    victim: StrEnum
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ class Kill:
     run: int
     batch: int
     phase: Phase
-    victim: Victim
+    victim: StrEnum
     down: float = 0.0
     recovered: float | None = None
 
@@ -217,7 +217,7 @@ class Campaign:
         for session in self._left_over:
             session.kill()
         assert state == "success", f"run {run.run_id} ended {state}: {run.error('validate')}"
-        assert_proven(run, ids, self.wait_seconds)
+        self._prove(run, ids)
 
     def table(self) -> str:
         """The kills so far, one a line."""
@@ -275,11 +275,18 @@ class Campaign:
         kill = Kill(self.seconds, self.runs, index + 1, step.phase, step.victim)
         self.kills.append(kill)
         self.tell(f"{kill.at:5.0f} s: run {kill.run}, batch {kill.batch}, {kill.phase}: kill -9 of the {kill.victim}\n")
-        if step.victim in COMPONENTS:
-            kill.down = self._kill_component(step.victim)
-        else:
-            os.kill(self._worker(run, index, step.victim), signal.SIGKILL)
+        kill.down = self._strike(run, index, step.victim)
         return kill
+
+    def _strike(self, run: LiveRun, index: int, victim: StrEnum) -> float:
+        """Do it. Gives how many seconds the victim was down."""
+        if victim in COMPONENTS:
+            return self._kill_component(victim)
+        os.kill(self._worker(run, index, victim), signal.SIGKILL)
+        return 0.0
+
+    def _prove(self, run: LiveRun, ids: Sequence[str]) -> None:
+        assert_proven(run, ids, self.wait_seconds)
 
     def _kill_component(self, victim: Victim) -> float:
         component = self.live.stack.processes[COMPONENTS[victim]]
