@@ -38,7 +38,7 @@ help:
 	@echo 'make status   what `make up` has running'
 	@echo 'make down     stop it; its data stays'
 	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; changes none that is there'
-	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (30 minutes; needs a Docker engine;'
+	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (15 to 30 minutes; needs a Docker engine;'
 	@echo '                    SEED=... repeats one, ONLY=incident or kills runs one half, BUILD_NETWORK=host builds there)'
 	@echo 'make format   let ruff format the code'
 	@echo 'make clean    stop it and remove its data, the output files and all caches'

@@ -46,8 +46,9 @@ def new_values() -> dict[str, str]:
     made = Secrets.new()
     return {
         "ADMIN_PASSWORD": made.admin_password,
-        "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
-        "REDIS_PASSWORD": secrets.token_urlsafe(24),
+        # Redis gets its own on a command line, where a leading dash would begin an option.
+        "POSTGRES_PASSWORD": secrets.token_hex(24),
+        "REDIS_PASSWORD": secrets.token_hex(24),
         "FERNET_KEY": made.fernet_key,
         "JWT_SECRET": made.jwt_secret,
         "API_SECRET_KEY": made.api_secret,

@@ -22,7 +22,6 @@ from laptop.sandbox_client import SandboxClient
 COMPOSE_FILE = "docker-compose.yaml"
 NEEDED = (COMPOSE_FILE, "Dockerfile", ".dockerignore", "requirements-compose.txt", "requirements-dev.txt")
 NEEDED_FOLDERS = ("dags", "plugins", "include", "sandbox")
-IMAGE = "salesforce-feature-sync:test"
 SANDBOX_PORT = 18100
 OUTPUT = "/opt/airflow/output/sync_payloads/."
 UP_LIMIT_SECONDS = 1200
@@ -65,6 +64,8 @@ class ComposeStack:
     def __init__(self, folder: Path, tell: Callable[[str], object], *, build_network: str | None = None) -> None:
         self.folder = folder
         self.project = f"feature-sync-test-{secrets.token_hex(3)}"
+        # A name of its own, or a run from another checkout would put its code into this one's next `up`.
+        self.image = f"salesforce-feature-sync:{self.project}"
         self.output = folder / "fetched"
         self._tell = tell
         self._profiles: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class ComposeStack:
         write_files(folder)
         airflow_port = choose_port()
         sandbox_port = choose_port(taken=[airflow_port])
-        self.choose(AIRFLOW_PORT=airflow_port, IMAGE=IMAGE)
+        self.choose(AIRFLOW_PORT=airflow_port, IMAGE=self.image)
         self._write_override(sandbox_port, build_network)
         self._urls = f"http://{HOST}:{airflow_port}", f"http://{HOST}:{sandbox_port}"
 
@@ -94,6 +95,8 @@ class ComposeStack:
                 _output(["docker", "rm", "--force", self._executioner], check=False)
             self._profiles = ("celery", "sandbox")
             self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+            # The layers stay, so that the next build is a matter of seconds.
+            _output(["docker", "rmi", "--no-prune", self.image, f"{self.image}-sandbox"], check=False)
 
     @property
     def password(self) -> str:
@@ -124,7 +127,7 @@ class ComposeStack:
         if not self._executioner:
             # Sees every process of the engine's machine, which need not be this one.
             options = ["--detach", "--rm", "--pid=host", "--user=0", "--entrypoint=sleep"]
-            self._executioner = _output(["docker", "run", *options, IMAGE, "infinity"]).strip()
+            self._executioner = _output(["docker", "run", *options, self.image, "infinity"]).strip()
 
     def compose(self, *arguments: str, check: bool = True, timeout: float = 300) -> str:
         """Run compose in this stack. Gives what it printed. :raises EngineError: when it failed."""

@@ -269,6 +269,11 @@ def test_init_uses_the_names_of_the_code() -> None:
     assert f"{CENSUS_CONN_ID}=$$CENSUS_CONNECTION" in script
 
 
+def test_a_password_on_a_command_line_is_never_taken_for_an_option() -> None:
+    assert ' --password="$$ADMIN_PASSWORD" ' in SERVICES["init"]["command"][-1]
+    assert not [value for _ in range(300) if (value := new_values()["REDIS_PASSWORD"]).startswith("-")]
+
+
 def test_the_readme_has_the_command_that_the_real_run_executes() -> None:
     command = trigger_command((PROJECT / "README.md").read_text())
 
