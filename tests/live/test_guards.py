@@ -123,6 +123,7 @@ def test_no_file_that_the_runs_wrote_holds_a_token(live: LiveAirflow) -> None:
     secrets = Secrets.of_folder(folder)
     tokens = [TOKEN, WAREHOUSE_TOKEN, CENSUS_PERSONAL_TOKEN, secrets.admin_password, secrets.fernet_key, secrets.jwt_secret]
 
+    assert live.receiver, "failures are told here"
     assert live.receiver.messages, "a message was sent, so its channel's token was used"
     assert len([path for path in files if path.suffix == ".log"]) > 20
     assert any(path.name == "airflow.db" for path in files)
