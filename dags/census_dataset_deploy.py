@@ -47,8 +47,8 @@ def census_dataset_deploy() -> None:
         return dataset_deploy.deploy_query(plan["approved"])
 
     @task
-    def deploy_mappings() -> dict:
-        return dataset_deploy.deploy_mappings()
+    def deploy_mappings(plan: dict) -> dict:
+        return dataset_deploy.deploy_mappings(plan["approved"])
 
     plan: Any = compare_query()
     approve = RunApprovalOperator(
@@ -57,7 +57,7 @@ def census_dataset_deploy() -> None:
         question=plan["question"],
         not_needed="Nobody is asked: the query and the mappings in Census are those of this repository.",
     )
-    chain(plan, approve, deploy_query(plan), deploy_mappings())
+    chain(plan, approve, deploy_query(plan), deploy_mappings(plan))
 
 
 census_dataset_deploy()

@@ -35,14 +35,14 @@ from feature_sync import dataset_deploy, drift, retention
 from feature_sync.approvals import RunApprovalOperator
 from feature_sync.assets import VALIDATED_FEATURES, tell_outlets
 from feature_sync.copy_sensors import WholeCopySensor
-from feature_sync.dag_runs import is_unfinished
+from feature_sync.dag_runs import is_unfinished, task_states
 from feature_sync.healing import HealingOperator
-from feature_sync.settings import BACKFILL_DAG_ID, load_settings
+from feature_sync.settings import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, reconciliation_schedule
 from feature_sync.task_defaults import TASK_DEFAULTS
 
 
 @dag(
-    schedule=CronTriggerTimetable(load_settings().reconciliation_schedule, timezone="UTC"),
+    schedule=CronTriggerTimetable(reconciliation_schedule(), timezone="UTC"),
     catchup=False,
     max_active_runs=1,
     doc_md=__doc__,
@@ -64,7 +64,8 @@ def product_feature_reconciliation() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # says what differs, whatever became of the healing
     def conclude(found: dict, run_id: Any = None) -> dict:
-        result = drift.conclude(run_id, found)
+        states = task_states(RECONCILIATION_DAG_ID, run_id, ["wait_for_copy", "compare", "approve_healing", "heal"])
+        result = drift.conclude(run_id, found, states)
         tell_outlets(get_current_context(), result["properties_checked"])
         return result
 

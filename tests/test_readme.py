@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from feature_sync.assets import VALIDATED_FEATURES
-from feature_sync.drift import MOST_DIFFERENCES
 from feature_sync.fields import load_fields
 from feature_sync.payload_guards import Guard
 from feature_sync.reconciliation import UNHEALABLE, DriftClass
+from feature_sync.report import MOST_DIFFERENCES
 from feature_sync.run_config import DEFAULTS
 from feature_sync.settings import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID, Settings, load_settings
 from laptop.compose_env import new_values

@@ -11,9 +11,10 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync.census.triggers import LEAST_DEFERRAL
 from feature_sync.dag_runs import has_succeeded, skip, skip_dry_run
+from feature_sync.schema import prepare_tables
 from feature_sync.settings import Settings, load_settings
 from feature_sync.validation import CopyStalledError, CopyState, check_copy, check_whole_copy, is_whole_copy_current
-from feature_sync.warehouse import StatementError
+from feature_sync.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -64,6 +65,8 @@ class WholeCopySensor(BaseSensorOperator):
 
     def execute(self, context: "Context") -> None:  # noqa: ARG002 - Airflow's signature
         settings = load_settings()
+        with Warehouse(settings) as warehouse:
+            prepare_tables(warehouse)  # in a new workspace the weekly run may be the first
         give_up_at = datetime.now(UTC) + timedelta(seconds=settings.copy_limit_seconds)
         state = check_whole_copy(settings, give_up_at)
         self.log.info("%s", _progress(state))

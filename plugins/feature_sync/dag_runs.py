@@ -22,13 +22,18 @@ def run_state(dag_id: str, run_id: str) -> str | None:
     """The state of a DAG run; nothing when there is none of that id."""
     if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
         return None
-    return RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    return getattr(state := RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id), "value", state)
+
+
+def task_states(dag_id: str, run_id: str, task_ids: list[str]) -> dict[str, str]:
+    """The states of tasks, not mapped ones, in a run, as far as they have one."""
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=task_ids).get(run_id, {})
+    return {task_id: str(state) for task_id, state in states.items()}
 
 
 def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
     """Whether a task, not a mapped one, is green in a run."""
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
-    return states.get(task_id) == "success"
+    return task_states(dag_id, run_id, [task_id]).get(task_id) == "success"
 
 
 def run_day() -> date:

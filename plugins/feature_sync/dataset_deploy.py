@@ -1,6 +1,7 @@
 """The corrected source query, brought to Census: compared, approved by a person, patched, and read back."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,13 +64,12 @@ def plan_deployment() -> dict[str, Any]:
     Compare what Census runs with the repository.
 
     :returns: ``question``: what a person has to approve, or nothing when all is as it should be; ``approved``: digests of the
-        queries that the question is about.
+        queries and the mappings that the question is about.
     :raises DeployError: something else is wrong with the sync, which a person has to correct in Census first.
     """
     settings = load_settings()
     live = _look(settings)
-    if live.other_problems:
-        raise DeployError("\n".join(["Nothing was changed, because:", *(f"- {each}" for each in live.other_problems)]))
+    _refuse_other_problems(live)
     question = None
     if live.difference or live.mapping_problems:
         parts = [f"Change {_of(live.dataset)}, which feeds sync {live.sync.id} ({live.sync.label})?"]
@@ -80,7 +80,8 @@ def plan_deployment() -> dict[str, Any]:
             parts.append(f"The mappings are corrected, all others stay:\n\n{listed}")
         question = "\n\n".join(parts)
     log.info("%s", question or f"{_of(live.dataset)} and sync {live.sync.id} are as they should be")
-    return {"question": question, "approved": {"live": _digest(live.dataset.query), "wanted": _digest(live.wanted)}}
+    approved = {"query": _digest_of_query(live), "mappings": _digest_of_mappings(live)}
+    return {"question": question, "approved": approved}
 
 
 def deploy_query(approved: Mapping[str, str]) -> dict[str, Any]:
@@ -93,10 +94,11 @@ def deploy_query(approved: Mapping[str, str]) -> dict[str, Any]:
     """
     settings = load_settings()
     live = _look(settings)
+    _refuse_other_problems(live)
     if live.difference is None:
         log.info("%s has that query", _of(live.dataset))
         return {"changed": False}
-    if approved != {"live": _digest(live.dataset.query), "wanted": _digest(live.wanted)}:
+    if approved["query"] != _digest_of_query(live):
         raise DeployError(
             f"Nothing was changed: the query of {_of(live.dataset)}, or of the repository, is not the one that was shown and "
             "approved any more. Start a new run."
@@ -113,20 +115,27 @@ def deploy_query(approved: Mapping[str, str]) -> dict[str, Any]:
     return {"changed": True}
 
 
-def deploy_mappings() -> dict[str, Any]:
+def deploy_mappings(approved: Mapping[str, str]) -> dict[str, Any]:
     """
     Make the sync map every field of the field table, and read it back.
 
     The mappings go whole, because Census replaces nested attributes ("update a sync"); those of other fields stay as they are.
 
+    :param approved: from `plan_deployment`.
     :returns: whether they were changed.
-    :raises DeployError: a mapping is still wrong afterwards.
+    :raises DeployError: the mappings are not those that were shown any more, or one is still wrong afterwards.
     """
     settings = load_settings()
     live = _look(settings)
+    _refuse_other_problems(live)
     if not live.mapping_problems:
         log.info("Sync %s maps every field", live.sync.id)
         return {"changed": False}
+    if approved["mappings"] != _digest_of_mappings(live):
+        raise DeployError(
+            f"The mappings were not changed: those of sync {live.sync.id} are not the ones that were shown and approved any "
+            "more. Start a new run."
+        )
     CensusHook().patch_sync(live.sync.id, {"mappings": corrected_mappings(live.sync, settings.fields)})
     after = _look(settings)
     if after.mapping_problems:
@@ -148,6 +157,19 @@ def _look(settings: Settings) -> Live:
         mapping_problems=regular_mapping_problems(sync, settings.fields),
         other_problems=sync_problems(sync, dataset.id, settings.source_query, wanted, settings.salesforce_object),
     )
+
+
+def _refuse_other_problems(live: Live) -> None:
+    if live.other_problems:
+        raise DeployError("\n".join(["Nothing was changed, because:", *(f"- {each}" for each in live.other_problems)]))
+
+
+def _digest_of_query(live: Live) -> str:
+    return _digest(live.dataset.query + "\0" + live.wanted)
+
+
+def _digest_of_mappings(live: Live) -> str:
+    return _digest(json.dumps([mapping.attributes for mapping in live.sync.mappings], sort_keys=True))
 
 
 def _of(dataset: Dataset) -> str:

@@ -6,21 +6,32 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from feature_sync.csv_files import write_csv
+from feature_sync.preconditions import NotReadyError
 from feature_sync.preview import Preview
-from feature_sync.reconciliation import Drift, DriftClass, NothingComparedError, Verdict, decide, drift_problems
-from feature_sync.report import Accuracy, render_report
+from feature_sync.reconciliation import (
+    Drift,
+    DriftClass,
+    NothingComparedError,
+    Verdict,
+    decide,
+    drift_problems,
+    outcome_of_healing,
+)
+from feature_sync.report import MOST_DIFFERENCES, Accuracy, render_report
 from feature_sync.run_config import count_batches, estimate_seconds, parse_run_config
 from feature_sync.run_files import RunFiles, run_files, write_json, write_text
 from feature_sync.schema import prepare_tables
 from feature_sync.settings import RECONCILIATION_DAG_ID, load_settings
-from feature_sync.validation import NothingToValidateError
+from feature_sync.validation import NothingToValidateError, is_whole_copy_current, read_copy_state
 from feature_sync.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-MOST_DIFFERENCES = 2_000
-"""Differences of each class in ``mismatches.csv``; the counts are of all."""
 HISTORY = timedelta(days=730)
+
+
+class HealingRefusedError(RuntimeError):
+    """More differs than was approved, or than may be healed automatically."""
 
 
 class DriftError(RuntimeError):
@@ -44,13 +55,17 @@ def compare(run_id: str) -> dict[str, Any]:
         warehouse.execute("record_drift", {"run_id": run_id})
         drift = Drift.from_rows(warehouse.fetch_all("select_drift", {"run_id": run_id}), settings.fields)
         if not drift.properties_checked:
-            raise NothingComparedError(f"{settings.salesforce_table} has no record, so nothing was compared.")
+            raise NothingComparedError(
+                f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
+            )
         write_csv(files.mismatches, warehouse.stream("select_differences", {"most": MOST_DIFFERENCES}))
         history = read_history(warehouse, drift.checked_at)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
     _write(files, run_id, drift, verdict, history)
     log.info("%s", verdict.reason)
     run_config = {"scope": "mismatched", **settings.healing_run_config}
+    if verdict.asks and drift.count(DriftClass.WRONGLY_TRUE):
+        run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
     return {
         "heals": verdict.heals,
         "question": healing_question(drift, run_id, run_config) if verdict.asks else None,
@@ -60,28 +75,66 @@ def compare(run_id: str) -> dict[str, Any]:
     }
 
 
-def conclude(run_id: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+def check_still_allowed(found: Mapping[str, Any]) -> int:
+    """
+    Look again, right before the healing starts, how much differs: hours may have passed since `compare`.
+
+    :param found: what `compare` returned.
+    :returns: how many properties differ now; they are no more than what was approved, or than the limits allow.
+    :raises HealingRefusedError: they are.
+    """
+    settings = load_settings()
+    with Warehouse(settings) as warehouse:
+        drift = Drift.from_rows(warehouse.fetch_all("compare_systems"), settings.fields)
+    records = drift.properties_mismatched
+    if found["question"] is not None:
+        if records > found["mismatched"]:
+            raise HealingRefusedError(
+                f"{found['mismatched']:,} records were approved, but {records:,} differ now. Nothing was sent. Start a new run."
+            )
+    elif records:
+        verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
+        if not verdict.heals or verdict.asks:
+            raise HealingRefusedError(f"Nothing was sent: {verdict.reason}")
+    return records
+
+
+def conclude(run_id: str, found: Mapping[str, Any] | None, states: Mapping[str, str]) -> dict[str, Any]:
     """
     Compare once more, after whatever was healed, and say whether Salesforce equals the warehouse.
 
     The drift table keeps what was found before; the files then say how it is now.
 
     :param found: what `compare` returned; nothing when it did not come to an end.
+    :param states: of the tasks before this one, by task id.
     :returns: the result in words, and how many properties were checked.
-    :raises NothingToValidateError: `compare` did not succeed.
-    :raises DriftError: something differs.
+    :raises NothingToValidateError: the copy was not fresh, or `compare` did not succeed.
+    :raises NotReadyError: the copy of Salesforce is stale now.
+    :raises DriftError: something differs, or the healing failed.
     """
-    if found is None:
+    if found is None or {states.get("wait_for_copy"), states.get("compare")} != {"success"}:
         raise NothingToValidateError("Nothing was compared. Look at the first red task, and clear it with its downstream tasks.")
     settings = load_settings()
+    copy = read_copy_state(None, settings)
+    if not is_whole_copy_current(copy, settings):
+        raise NotReadyError(
+            [
+                f"{settings.salesforce_table} is stale now: its newest row was replicated at {copy.synced_at}, and "
+                f"{copy.records_stale:,} records that were sent do not show yet. Clear wait_for_copy with its downstream tasks."
+            ]
+        )
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:
         drift = Drift.from_rows(warehouse.fetch_all("compare_systems"), settings.fields)
         write_csv(files.mismatches, warehouse.stream("select_differences", {"most": MOST_DIFFERENCES}))
         history = read_history(warehouse, drift.checked_at)
-    verdict = Verdict(found["heals"], found["question"] is not None, found["reason"])
-    report = _write(files, run_id, drift, verdict, history, mismatched_before=found["mismatched"])
-    if problems := drift_problems(drift, verdict):
+    verdict = outcome_of_healing(found, states)
+    healed = found["mismatched"] if states.get("heal") == "success" else None
+    report = _write(files, run_id, drift, verdict, history, mismatched_before=healed)
+    problems = drift_problems(drift, verdict)
+    if states.get("heal") == "failed" and not drift.properties_mismatched:
+        problems.append(verdict.reason)
+    if problems:
         raise DriftError("\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"]))
     return {"result": report["result"], "properties_checked": drift.properties_checked}
 

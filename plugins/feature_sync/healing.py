@@ -7,6 +7,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.providers.standard.triggers.external_task import DagStateTrigger
 
 from feature_sync.dag_runs import UNFINISHED, run_state, series_of, skip
+from feature_sync.drift import check_still_allowed
 from feature_sync.settings import BACKFILL_DAG_ID
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class HealingOperator(TriggerDagRunOperator):
 
     :param found: what `feature_sync.drift.compare` returned (templated).
     :raises HealingFailedError: the backfill failed.
+    :raises HealingRefusedError: more differs now than was approved, or than the limits allow.
     :raises DagIsPaused: the backfill DAG is paused, so its run would never start.
     """
 
@@ -52,9 +54,15 @@ class HealingOperator(TriggerDagRunOperator):
             skip(self.found["reason"])
         ti = context["ti"]
         self.conf = self.found["run_config"]
-        self.trigger_run_id = f"healing__{series_of(ti, self.retries)}__{ti.run_id}"
-        state = run_state(BACKFILL_DAG_ID, self.trigger_run_id)
+        series = series_of(ti, self.retries)
+        # Of a cleared task, a former run may still be under way: it is taken up, and no second one started beside it.
+        former = [f"healing__{number}__{ti.run_id}" for number in range(series + 1)]
+        states = {run_id: run_state(BACKFILL_DAG_ID, run_id) for run_id in former}
+        self.trigger_run_id = next((run_id for run_id in former if states[run_id] in UNFINISHED), former[-1])
+        state = states[self.trigger_run_id]
         if state is None:
+            if not check_still_allowed(self.found):
+                skip("Nothing differs any more.")
             super().execute(context)
         self.log.info("%s is %s", self.trigger_run_id, state)
         if state in UNFINISHED:

@@ -65,7 +65,7 @@ class Drift:
     """
     What a comparison has found. Times are UTC.
 
-    ``properties_checked``: records in Salesforce. ``properties_mismatched``: those with a feature field that differs;
+    ``properties_checked``: records in Salesforce that were compared. ``properties_mismatched``: those with a field that differs;
     ``properties_unmatched``: those of them that have no feature row.
     """
 
@@ -182,23 +182,45 @@ def decide(drift: Drift, mode: HealingMode, records_limit: int, share_limit: flo
     return Verdict(heals=True, asks=False, reason=f"{of_all}, which is within the limits of HEALING=auto.")
 
 
+def outcome_of_healing(found: Mapping[str, Any], states: Mapping[str, str]) -> Verdict:
+    """
+    What became of the healing.
+
+    :param found: ``heals``, ``question`` and ``reason`` as they were before it.
+    :param states: of the tasks ``approve_healing`` and ``heal``.
+    """
+    asks = found["question"] is not None
+    if states.get("approve_healing") == "failed":
+        return Verdict(heals=False, asks=asks, reason="The healing was not approved; nothing was sent.")
+    match states.get("heal"):
+        case "success":
+            return Verdict(heals=True, asks=asks, reason="What differed was sent again.")
+        case "failed":
+            return Verdict(heals=False, asks=asks, reason="The healing failed: look at the task heal.")
+        case "skipped" if found["heals"]:
+            return Verdict(heals=False, asks=asks, reason="When the healing was to start, nothing differed any more.")
+        case _:
+            return Verdict(heals=False, asks=asks, reason=found["reason"])
+
+
 def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
     """What is still wrong at the end of a reconciliation: one sentence each, with what to do."""
     problems = []
     if not drift.properties_checked:
-        problems.append("No record was checked: the copy of Salesforce is empty. Look at its table and at the replication.")
+        problems.append("No record was checked: the copy of Salesforce, or the properties table, is empty. Look at both.")
     if drift.properties_mismatched:
         found = "; ".join(
             f"{drift.count(kind):,} {kind.description}" for kind in DriftClass if kind not in UNHEALABLE and drift.count(kind)
         )
         problems.append(
             f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties differ from the warehouse: {found}. "
-            f"{verdict.reason} To send them again, start product_feature_backfill with scope=mismatched."
+            f"{verdict.reason} To send them again, start product_feature_backfill with scope=mismatched; if its guards refuse "
+            "them, it says which and what to do."
         )
     cures = {
         DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
-        DriftClass.MISSING_IN_WAREHOUSE: "Look whether they were deleted in the product, then delete them in Salesforce.",
-        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce.",
+        DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If so: are these records still needed?",
+        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated rows in the feature table.",
     }
     problems += [
         f"{drift.count(kind):,} {kind.description}. {cure} No backfill heals that."

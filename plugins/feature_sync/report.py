@@ -13,6 +13,8 @@ from feature_sync.reconciliation import UNHEALABLE, Drift, DriftClass, Verdict
 
 WIDTH, HEIGHT, EDGE = 220, 44, 4
 """Of a product's curve, in pixels."""
+MOST_DIFFERENCES = 2_000
+"""Differences of each class in ``mismatches.csv``; the counts are of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def render_report(drift: Drift, verdict: Verdict, history: Sequence[Accuracy], *
             differences=[(kind, drift.count(kind), kind in UNHEALABLE) for kind in DriftClass],
             mismatched_before=mismatched_before,
             size={"width": WIDTH, "height": HEIGHT},
+            most=MOST_DIFFERENCES,
         )
     )
 

@@ -10,7 +10,7 @@ from feature_sync.batches import PlanError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
 from feature_sync.csv_files import CsvError
 from feature_sync.dataset_deploy import DeployError, SourceQueryError
-from feature_sync.drift import DriftError
+from feature_sync.drift import DriftError, HealingRefusedError
 from feature_sync.fields import FieldTableError
 from feature_sync.guards import GuardError
 from feature_sync.healing import HealingFailedError
@@ -55,6 +55,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(CopyStalledError, "the limit has passed already"),
         _fail(NothingComparedError, "the copy stays empty"),
         _fail(DriftError, "the difference has to be looked at"),
+        _fail(HealingRefusedError, "a person has to look at how much differs"),
         _fail(HealingFailedError, "the backfill has tried it again itself"),
         _fail(SourceQueryError, "a person has to deploy the query"),
         _fail(DeployError, "a person has to look at what Census has"),

@@ -1,6 +1,7 @@
 """The package's settings: environment variables ``FEATURE_SYNC_*`` over the checked-in ``include/settings.toml``."""
 
 import re
+import tomllib
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
@@ -224,3 +225,15 @@ def load_settings() -> Settings:
         raise SettingsError(
             f"Settings are not usable (environment FEATURE_SYNC_*, {SETTINGS_FILE.name}): {problems}"
         ) from invalid
+
+
+def reconciliation_schedule() -> str:
+    """
+    When the weekly DAG runs. With a setting that is wrong, the checked-in schedule.
+
+    Else the DAG would vanish from Airflow, and nobody would miss it; so its tasks start, and fail with what is wrong.
+    """
+    try:
+        return load_settings().reconciliation_schedule
+    except SettingsError:
+        return str(tomllib.loads(SETTINGS_FILE.read_text(encoding="utf-8"))["reconciliation_schedule"])

@@ -80,21 +80,20 @@ def corrected_mappings(sync: Sync, fields: FieldTable) -> list[Mapping[str, Any]
     """
     All mappings of a sync with those of the field table corrected, as Census takes them.
 
-    Mappings of other fields stay as they are, but for being the sync key; of a field that is mapped twice, the first one stays.
+    Mappings of other fields stay as they are, but for being the sync key; of one of ours that is mapped twice, the first stays.
     """
     wanted = {field.salesforce_name.lower(): field for field in fields}
-    mappings: dict[str, dict[str, Any]] = {}
+    mappings: list[Mapping[str, Any]] = []
     for mapping in sync.mappings:
         name = mapping.to.lower()
-        field = wanted.get(name)
-        if field is None:
-            mappings[name] = {**mapping.attributes, "is_primary_identifier": False}
-        elif name not in mappings:
-            mappings[name] = mapping.attributes | _of_column(field.column, is_key=field == fields.upsert_key)
-    for name, field in wanted.items():
-        if name not in mappings:
-            mappings[name] = {"to": field.salesforce_name} | _of_column(field.column, is_key=field == fields.upsert_key)
-    return list(mappings.values())
+        if (field := wanted.pop(name, None)) is not None:
+            mappings.append(mapping.attributes | _of_column(field.column, is_key=field == fields.upsert_key))
+        elif name not in {each.salesforce_name.lower() for each in fields}:
+            mappings.append({**mapping.attributes, "is_primary_identifier": False})
+    missing = wanted.values()
+    return mappings + [
+        {"to": field.salesforce_name} | _of_column(field.column, is_key=field == fields.upsert_key) for field in missing
+    ]
 
 
 def _of_column(column: str, *, is_key: bool) -> dict[str, Any]:

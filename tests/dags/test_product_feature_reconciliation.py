@@ -43,6 +43,12 @@ def test_its_schedule_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().timetable.expression == "30 4 * * 2"
 
 
+def test_a_wrong_setting_makes_the_tasks_fail_and_not_the_dag_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_HEALING", "maybe")
+
+    assert load().timetable.expression == "0 6 * * 1"
+
+
 def test_it_needs_no_run_config(dag: Any) -> None:
     assert dag.params.dump() == {}
 

@@ -72,14 +72,14 @@ def test_a_replication_that_stands_still_is_a_failure_after_the_limit() -> None:
 def test_a_copy_that_nobody_replicates_any_more_is_stale(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.control("POST", "replication", {})  # what other tests have sent
     sandbox.sql("CREATE OR REPLACE TABLE crm.salesforce.old_copy AS SELECT * FROM crm.salesforce.product_property_c")
-    sandbox.sql("UPDATE crm.salesforce.old_copy SET _fivetran_synced = current_timestamp() - INTERVAL 25 HOURS")
+    sandbox.sql("UPDATE crm.salesforce.old_copy SET _fivetran_synced = current_timestamp() - INTERVAL 73 HOURS")
     monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.old_copy")
 
     with pytest.raises(TaskDeferred):
         wait()
     event = fire(WholeCopyTrigger(0.1, PAST, ends_task=True))
-    assert "COPY_AGE_LIMIT_SECONDS allows 86,400" in event.payload["error"]
-    monkeypatch.setitem(os.environ, "FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "180000")
+    assert "COPY_AGE_LIMIT_SECONDS allows 259,200" in event.payload["error"]
+    monkeypatch.setitem(os.environ, "FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "300000")
     assert isinstance(fire(WholeCopyTrigger(0.1, FUTURE, ends_task=True)), TaskSuccessEvent)
 
 

@@ -101,9 +101,10 @@ def test_the_question_shows_the_difference_and_the_mappings_that_are_wrong(censu
 def test_missing_mappings_are_patched_whole_and_the_others_stay(census: Sandbox) -> None:
     mappings = _property_sync()["mappings"]
     census.census("PATCH", f"syncs/{PROPERTIES}", json={"mappings": mappings[:-3]})
+    approved = plan_deployment()["approved"]
     before = census.seq()
 
-    assert deploy_mappings() == {"changed": True}
+    assert deploy_mappings(approved) == {"changed": True}
 
     after = census.census("GET", f"syncs/{PROPERTIES}").json()["data"]["mappings"]
     assert after[:-3] == mappings[:-3]
@@ -111,7 +112,29 @@ def test_missing_mappings_are_patched_whole_and_the_others_stay(census: Sandbox)
         (each["from"]["data"], each["to"].lower()) for each in mappings[-3:]
     ]
     assert changes(census, before) == [f"PATCH /api/v2/syncs/{PROPERTIES}"]
-    assert deploy_mappings() == {"changed": False}
+    assert deploy_mappings(approved) == {"changed": False}
+
+
+def test_mappings_that_were_changed_after_the_approval_are_left_alone(census: Sandbox) -> None:
+    approved = plan_deployment()["approved"]
+    mappings = _property_sync()["mappings"][:-1]
+    census.census("PATCH", f"syncs/{PROPERTIES}", json={"mappings": mappings})
+
+    with pytest.raises(DeployError, match="not the ones that were shown and approved any more"):
+        deploy_mappings(approved)
+
+    assert census.census("GET", f"syncs/{PROPERTIES}").json()["data"]["mappings"] == mappings
+
+
+def test_a_sync_that_became_another_one_after_the_approval_stops_the_deployment(census: Sandbox) -> None:
+    approved = plan_deployment()["approved"]
+    census.census("PATCH", f"syncs/{PROPERTIES}", json={"operation": "mirror"})
+
+    for deploy in (deploy_query, deploy_mappings):
+        with pytest.raises(DeployError, match="its behavior is 'mirror'"):
+            deploy(approved)
+
+    assert live_query() == INCIDENT_QUERY
 
 
 def test_what_is_deployed_already_is_neither_asked_for_nor_changed(census: Sandbox) -> None:

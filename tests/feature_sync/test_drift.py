@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.drift import DriftError, compare, conclude, read_history
+from feature_sync.drift import DriftError, HealingRefusedError, check_still_allowed, compare, conclude, read_history
+from feature_sync.preconditions import NotReadyError
 from feature_sync.reconciliation import DriftClass, NothingComparedError
 from feature_sync.run_files import run_files
 from feature_sync.settings import RECONCILIATION_DAG_ID, load_settings
@@ -27,6 +28,11 @@ INCIDENT = {
     "bank_linking": 4,
     "verification_of_rent": 0,
 }
+
+
+DONE = {"wait_for_copy": "success", "compare": "success", "approve_healing": "skipped", "heal": "skipped"}
+MISMATCHED = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
+NOTHING = {"heals": False, "question": None, "reason": "", "mismatched": 0}
 
 
 def folder(run_id: str) -> Path:
@@ -115,13 +121,79 @@ class TestIncident:
 
     def test_the_end_says_what_is_wrong_and_writes_the_report_even_so(self, found: dict[str, Any]) -> None:
         with pytest.raises(DriftError, match=r"(?s)of 10,000 properties differ .*HEALING is off; .*validation\.json"):
-            conclude("incident", found)
+            conclude("incident", found, DONE)
 
-        assert validation("incident")["healing"]["mismatched_before"] == found["mismatched"]
+        assert validation("incident")["healing"] == {"heals": False, "reason": found["reason"], "mismatched_before": None}
 
     def test_what_was_not_compared_is_no_success(self) -> None:
         with pytest.raises(NothingToValidateError, match="Nothing was compared"):
-            conclude("never", None)
+            conclude("never", None, DONE)
+
+
+class TestEnd:
+    """What `conclude` takes for a success."""
+
+    @pytest.mark.parametrize("task_id", ["wait_for_copy", "compare"])
+    def test_the_result_of_a_former_try_does_not_stand_in_for_a_check_that_failed(self, few: "Few", task_id: str) -> None:
+        few.compare()
+
+        with pytest.raises(NothingToValidateError):
+            conclude("few", NOTHING, {**DONE, task_id: "failed"})
+
+    def test_a_copy_that_became_stale_meanwhile_is_no_success(self, few: "Few", monkeypatch: pytest.MonkeyPatch) -> None:
+        few.compare()
+        monkeypatch.setenv("FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "1")
+        few.sql("UPDATE {copy} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
+
+        with pytest.raises(NotReadyError, match="is stale now"):
+            conclude("few", NOTHING, DONE)
+
+    def test_a_healing_that_failed_is_told_even_if_nothing_differs_any_more(self, few: "Few") -> None:
+        few.compare()
+
+        with pytest.raises(DriftError, match="The healing failed"):
+            conclude("few", {**NOTHING, "heals": True, "mismatched": 1}, {**DONE, "heal": "failed"})
+
+    def test_what_was_healed_is_counted_only_when_it_was(self, few: "Few") -> None:
+        few.compare()
+        found = {**NOTHING, "heals": True, "mismatched": 1}
+
+        conclude("few", found, {**DONE, "heal": "success"})
+        healed = validation("few")["healing"]
+        conclude("few", found, DONE)
+
+        assert (healed["mismatched_before"], healed["reason"]) == (1, "What differed was sent again.")
+        assert validation("few")["healing"]["mismatched_before"] is None
+
+
+class TestStillAllowed:
+    """Between comparison and healing there may be hours."""
+
+    def harm(self, few: "Few", records: int) -> None:
+        ids = "', '".join(few.ids()[:records])
+        few.sql(f"UPDATE {{copy}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c IN ('{ids}')")
+
+    def test_more_than_was_approved_is_not_sent(self, few: "Few") -> None:
+        self.harm(few, 3)
+
+        with pytest.raises(HealingRefusedError, match=r"2 records were approved, but 3 differ now"):
+            check_still_allowed({"question": "2 of 8", "mismatched": 2})
+        assert check_still_allowed({"question": "3 of 8", "mismatched": 3}) == 3
+
+    def test_more_than_the_limits_allow_is_not_sent_although_it_was_less_before(
+        self, few: "Few", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", "auto")
+        monkeypatch.setenv("FEATURE_SYNC_HEALING_SHARE_LIMIT", "1")
+        monkeypatch.setenv("FEATURE_SYNC_HEALING_RECORDS_LIMIT", "2")
+        self.harm(few, 3)
+
+        with pytest.raises(HealingRefusedError, match="HEALING_RECORDS_LIMIT allows 2"):
+            check_still_allowed({"question": None, "mismatched": 1})
+
+    @pytest.mark.usefixtures("few")
+    def test_nothing_is_left_when_somebody_has_corrected_it(self) -> None:
+        assert check_still_allowed({"question": "3 of 8", "mismatched": 3}) == 0
 
 
 class Few:
@@ -175,7 +247,7 @@ class TestClasses:
 
         assert (report["properties_checked"], report["properties_mismatched"], rows) == (8, 0, [])
         assert {each["accuracy"] for each in report["products"]} == {1.0}
-        assert conclude("few", {"heals": False, "question": None, "reason": "", "mismatched": 0})["properties_checked"] == 8
+        assert conclude("few", NOTHING, DONE)["properties_checked"] == 8
 
     @pytest.mark.parametrize(
         ("change", "kind", "field"),
@@ -221,7 +293,7 @@ class TestClasses:
         assert report["differences"]["missing_in_salesforce"] == 1
         assert (row["class"], row["snappt_property_id_c"]) == ("missing_in_salesforce", one)
         with pytest.raises(DriftError, match="1 properties have no record in Salesforce"):
-            conclude("few", {"heals": False, "question": None, "reason": "", "mismatched": 0})
+            conclude("few", NOTHING, DONE)
 
     def test_a_deleted_record_is_none_and_a_deleted_property_needs_none(self, few: Few) -> None:
         [one, two, *_] = few.ids()
@@ -241,8 +313,26 @@ class TestClasses:
 
         assert (report["properties_mismatched"], row["class"]) == (0, "missing_in_warehouse")
         with Warehouse(load_settings()) as warehouse:
-            scope = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
-            assert warehouse.fetch_one("count_scope", scope)["records"] == 0, "nor would a backfill turn its products off"
+            assert warehouse.fetch_one("count_scope", MISMATCHED)["records"] == 0, "nor would a backfill turn its products off"
+
+    def test_an_empty_properties_table_is_no_agreement(self, few: Few) -> None:
+        few.sql("DELETE FROM {properties}")
+
+        with pytest.raises(NothingComparedError, match="nothing was compared"):
+            compare("few")
+
+    def test_a_record_whose_keys_disagree_is_never_sent_the_values_of_another_property(self, few: Few) -> None:
+        [one, two, *_] = few.ids()
+        few.sql(
+            f"UPDATE {{copy}} SET snappt_property_id_c = '{two}', fraud_detection_enabled_c = FALSE WHERE reverse_etl_id_c = '{one}'"
+        )
+
+        report, _ = few.compare()
+
+        assert (report["properties_checked"], report["properties_mismatched"]) == (6, 0)
+        with Warehouse(load_settings()) as warehouse:
+            assert warehouse.fetch_one("count_scope", MISMATCHED)["records"] == 0
+            assert warehouse.fetch_all("select_feature_sync") == []
 
     @pytest.mark.parametrize(
         ("change", "wrong"),
@@ -268,8 +358,8 @@ class TestClasses:
 
         with pytest.raises(NothingComparedError):
             compare("few")
-        with pytest.raises(DriftError, match="No record was checked"):
-            conclude("few", {"heals": False, "question": None, "reason": "", "mismatched": 0})
+        with pytest.raises(NotReadyError):
+            conclude("few", NOTHING, DONE)
 
 
 def test_the_files_of_a_reconciliation_are_apart_from_those_of_a_backfill_with_the_same_id() -> None:

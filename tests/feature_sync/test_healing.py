@@ -21,6 +21,7 @@ class Backfills:
 
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
+        self.differing = 3
 
     def state(self, dag_id: str, run_id: str) -> str | None:
         assert dag_id == BACKFILL_DAG_ID
@@ -31,6 +32,7 @@ class Backfills:
 def backfills(monkeypatch: pytest.MonkeyPatch) -> Backfills:
     backfills = Backfills()
     monkeypatch.setattr("feature_sync.healing.run_state", backfills.state)
+    monkeypatch.setattr("feature_sync.healing.check_still_allowed", lambda _: backfills.differing)
     return backfills
 
 
@@ -90,6 +92,24 @@ def test_clearing_the_task_starts_another_run(backfills: Backfills) -> None:
         operator().execute(context(max_tries=4))
 
     assert started.value.dag_run_id == RUN_ID.replace("__0__", "__1__")
+
+
+def test_clearing_the_task_while_its_backfill_runs_takes_that_one_up(backfills: Backfills) -> None:
+    backfills.states[RUN_ID] = "running"
+
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(context(max_tries=4))
+
+    trigger = waiting.value.trigger
+    assert isinstance(trigger, DagStateTrigger)
+    assert trigger.run_ids == [RUN_ID]
+
+
+def test_nothing_is_started_when_nothing_differs_any_more(backfills: Backfills) -> None:
+    backfills.differing = 0
+
+    with pytest.raises(AirflowSkipException, match="Nothing differs any more"):
+        operator().execute(context())
 
 
 @pytest.mark.parametrize("state", ["failed", "running", None])

@@ -1,24 +1,19 @@
 -- Every property that either system has: each record in Salesforce with what is wrong with it, and each property without a record.
--- A field differs (differs_x_c) only where the warehouse knows the property.
--- A key mismatch is a record whose two keys name different properties, or one that shares its property with another record.
+-- A field differs (differs_x_c) only where the warehouse knows the property, and the record's keys name one.
 SELECT
     compared.salesforce_id,
     compared.{{ fields.property_id.column }},
     compared.{{ fields.upsert_key.column }},
     compared.has_feature_row,
+    compared.has_property AND NOT compared.key_mismatch AS is_compared,
     FALSE AS missing_in_salesforce,
-    NOT compared.has_property
-    AND compared.{{ fields.property_id.column }} IS NOT DISTINCT FROM compared.{{ fields.upsert_key.column }}
-    AS missing_in_warehouse,
-    compared.{{ fields.property_id.column }} IS DISTINCT FROM compared.{{ fields.upsert_key.column }}
-    OR (
-        compared.{{ fields.property_id.column }} IS NOT NULL
-        AND COUNT(*) OVER (PARTITION BY compared.{{ fields.property_id.column }}) > 1
-    ) AS key_mismatch
+    NOT compared.has_property AND NOT compared.key_mismatch AS missing_in_warehouse,
+    compared.key_mismatch
 {%- for field in fields.features %},
     compared.{{ field.column }},
     compared.before_{{ field.column }},
-    compared.has_property AND compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }} AS differs_{{ field.column }}
+    compared.has_property AND NOT compared.key_mismatch
+    AND compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }} AS differs_{{ field.column }}
 {%- endfor %}
 
 FROM (
@@ -30,6 +25,7 @@ SELECT
     CAST(properties.id AS STRING) AS {{ fields.property_id.column }},
     CAST(NULL AS STRING) AS {{ fields.upsert_key.column }},
     FALSE AS has_feature_row,
+    FALSE AS is_compared,
     TRUE AS missing_in_salesforce,
     FALSE AS missing_in_warehouse,
     FALSE AS key_mismatch

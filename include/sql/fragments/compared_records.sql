@@ -1,5 +1,6 @@
 -- Every record in Salesforce beside what the warehouse says it should hold: column x_c is the warehouse's value,
--- before_x_c the one in Salesforce. The join of the features is the one whose absence caused the incident.
+-- before_x_c the one in Salesforce. A key mismatch is a record whose two keys name different properties, or one that shares its
+-- property with another record or has two feature rows. The join of the features is the one whose absence caused the incident.
 SELECT
     salesforce.id AS salesforce_id,
     salesforce.created_date,
@@ -9,6 +10,11 @@ SELECT
     CAST(NULL AS STRING) AS parent_id,
     {% endif %}
     properties.id IS NOT NULL AS has_property,
+    salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
+    OR (
+        salesforce.{{ fields.property_id.column }} IS NOT NULL
+        AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1
+    ) AS key_mismatch,
     features.property_id IS NOT NULL AS has_feature_row,
     salesforce.{{ fields.property_id.column }},
     salesforce.{{ fields.upsert_key.column }},

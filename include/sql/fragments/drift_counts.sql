@@ -1,9 +1,9 @@
 -- One row a product: what both systems hold, and what differs. The last columns count properties, and are the same in each row.
 SELECT
     counted.name AS product,
-    COUNT(counted.salesforce_id) AS properties_checked,
-    COUNT_IF(counted.enabled_before) AS enabled_in_salesforce,
-    COUNT_IF(counted.enabled) AS enabled_in_warehouse,
+    COUNT_IF(counted.is_compared) AS properties_checked,
+    COUNT_IF(counted.is_compared AND counted.enabled_before) AS enabled_in_salesforce,
+    COUNT_IF(counted.is_compared AND counted.enabled) AS enabled_in_warehouse,
     COUNT_IF(counted.flag_differs OR counted.date_differs) AS mismatched,
     COUNT_IF(counted.flag_differs AND NOT counted.enabled_before) AS wrongly_false,
     COUNT_IF(counted.flag_differs AND counted.enabled_before) AS wrongly_true,
@@ -16,7 +16,7 @@ SELECT
 FROM (
     SELECT
         product.name,
-        classified.salesforce_id,
+        classified.is_compared,
         classified.has_feature_row,
         classified.missing_in_salesforce,
         classified.missing_in_warehouse,
