@@ -323,9 +323,8 @@ class TestClasses:
 
     def test_a_record_whose_keys_disagree_is_never_sent_the_values_of_another_property(self, few: Few) -> None:
         [one, two, *_] = few.ids()
-        few.sql(
-            f"UPDATE {{copy}} SET snappt_property_id_c = '{two}', fraud_detection_enabled_c = FALSE WHERE reverse_etl_id_c = '{one}'"
-        )
+        wrong = f"snappt_property_id_c = '{two}', fraud_detection_enabled_c = FALSE"
+        few.sql(f"UPDATE {{copy}} SET {wrong} WHERE reverse_etl_id_c = '{one}'")
 
         report, _ = few.compare()
 
