@@ -26,6 +26,7 @@ approvals.
 Each task is safe to run again at any time.
 """
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -45,6 +46,7 @@ from feature_sync.task_defaults import TASK_DEFAULTS
     schedule=CronTriggerTimetable(reconciliation_schedule(), timezone="UTC"),
     catchup=False,
     max_active_runs=1,
+    dagrun_timeout=timedelta(days=6),  # a healing that never ends fails this week's run and does not hold back the next
     doc_md=__doc__,
     tags=["salesforce", "census"],
     default_args=TASK_DEFAULTS,

@@ -1,6 +1,6 @@
 """What Airflow makes of the weekly DAG."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def test_it_runs_on_mondays_at_six_utc_and_does_not_catch_up(dag: Any) -> None:
     assert following.run_after == datetime(2025, 12, 1, 6, tzinfo=UTC)
     assert dag.catchup is False
     assert dag.max_active_runs == 1
+    assert dag.dagrun_timeout < timedelta(days=7), "or a run that hangs would hold back the next"
 
 
 def test_its_schedule_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
