@@ -25,8 +25,8 @@ class HealingOperator(TriggerDagRunOperator):
     """
     Starts a backfill of the records that differ and waits for its end in the triggerer, without a worker slot.
 
-    A retry takes up the run that a former try has started. When the task was cleared, it starts another one, whose scope is what
-    still differs then.
+    A try takes up the run that a former one has started and that still runs. When the task was cleared after that run's end, it
+    starts another one, whose scope is what still differs then.
 
     :param found: what `feature_sync.drift.compare` returned (templated).
     :raises HealingFailedError: the backfill failed.

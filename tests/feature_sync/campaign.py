@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from feature_sync.outcome import Outcome
 from feature_sync.pacing import Pause
 from feature_sync.run_config import OnBatchFailure
 from feature_sync.sending import BatchSender
+from feature_sync.settings import load_settings
 from feature_sync.sync_log import Attempt, SyncLog
 from feature_sync.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox, eventually
@@ -95,6 +97,17 @@ class Campaign:
 
     def sent_keys(self) -> list[list[str]]:
         return [sorted(entry["keys"]) for entry in self.journal("salesforce.transaction")]
+
+
+@contextmanager
+def sent_unseen(sandbox: Sandbox) -> Iterator[Campaign]:
+    """One batch that was sent while the replication stands still, so the copy of Salesforce does not show it."""
+    sandbox.settings(replication_stalled=True)
+    with Warehouse(load_settings()) as warehouse:
+        campaign = Campaign.freeze(sandbox, warehouse, batches=1)
+        assert campaign.send().succeeded
+        yield campaign
+    sandbox.settings(replication_stalled=False)
 
 
 def begin(sender: BatchSender, seconds: float = 20) -> Attempt:

@@ -10,10 +10,8 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from feature_sync import copy_sensors
 from feature_sync.copy_sensors import WholeCopySensor, WholeCopyTrigger
-from feature_sync.settings import load_settings
 from feature_sync.validation import CopyStalledError
-from feature_sync.warehouse import Warehouse
-from tests.feature_sync.campaign import Campaign
+from tests.feature_sync.campaign import Campaign, sent_unseen
 from tests.feature_sync.test_validation_operators import fire
 from tests.sandbox.client import Sandbox
 
@@ -30,12 +28,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def sent(sandbox: Sandbox) -> Iterator[Campaign]:
     """A batch that was sent while the replication stands still."""
-    sandbox.settings(replication_stalled=True)
-    with Warehouse(load_settings()) as warehouse:
-        campaign = Campaign.freeze(sandbox, warehouse, batches=1)
-        assert campaign.send().succeeded
+    with sent_unseen(sandbox) as campaign:
         yield campaign
-    sandbox.settings(replication_stalled=False)
 
 
 def wait() -> Any:

@@ -11,11 +11,9 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from feature_sync import copy_sensors, validation_operators
 from feature_sync.copy_sensors import RunCopySensor, RunCopyTrigger
-from feature_sync.settings import load_settings
 from feature_sync.validation import CopyStalledError, NothingToValidateError
 from feature_sync.validation_operators import ValidationOperator
-from feature_sync.warehouse import Warehouse
-from tests.feature_sync.campaign import Campaign
+from tests.feature_sync.campaign import Campaign, sent_unseen
 from tests.sandbox.client import Sandbox
 
 
@@ -26,12 +24,8 @@ def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camp
     for module in (copy_sensors, validation_operators):
         monkeypatch.setattr(module, "has_succeeded", lambda *_: True)
     monkeypatch.setenv("FEATURE_SYNC_COPY_POLL_SECONDS", "0.2")
-    sandbox.settings(replication_stalled=True)
-    with Warehouse(load_settings()) as warehouse:
-        campaign = Campaign.freeze(sandbox, warehouse, batches=1)
-        assert campaign.send().succeeded
+    with sent_unseen(sandbox) as campaign:
         yield campaign
-    sandbox.settings(replication_stalled=False)
 
 
 def context(campaign: Campaign) -> Any:
