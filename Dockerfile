@@ -1,13 +1,13 @@
-# The project in Airflow's official image. docker-compose.yaml builds it; stage `sandbox` adds what plays the outside world.
+# The project in Airflow's official image. docker-compose.yaml builds it. Stage `sandbox` adds the stand-in for the outside world.
 ARG AIRFLOW_IMAGE=apache/airflow:3.3.2
 FROM ${AIRFLOW_IMAGE} AS airflow
 
 COPY requirements-compose.txt /requirements-compose.txt
 RUN pip install --no-cache-dir --requirement /requirements-compose.txt
-# A release of Celery that the provider cannot use is found here, not when a scheduler starts.
+# If the provider cannot use a release of Celery, this build fails, not the start of a scheduler.
 RUN python -c "import airflow.providers.celery.executors.celery_executor, airflow.providers.fab, asyncpg, psycopg2"
 
-# The code belongs to root, so no task can change it; compiled here, because nobody can write the byte code later.
+# Root owns the code, so no task can change it. It is compiled here, because nobody can write the byte code later.
 USER root
 COPY dags /opt/airflow/dags
 COPY plugins /opt/airflow/plugins

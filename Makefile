@@ -1,18 +1,18 @@
 # The two commands: `make run` and `make test`. `make help` lists the rest.
-# Needs Python 3.11 to 3.14 and make; everything else comes from the package index into .venv.
+# Needs Python 3.11 to 3.14 and make. Everything else comes from the package index into .venv.
 
 SHELL := /bin/sh
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 UV_VERSION := 0.13.9
-# Exists when .venv holds what requirements-dev.txt asks for.
+# This file exists if .venv has the packages of requirements-dev.txt.
 INSTALLED := $(VENV)/.installed
-# Exists when it also holds requirements-spark.txt: 450 MB, for the tests alone, and of no use without a JDK 17.
+# This file exists if .venv also has those of requirements-spark.txt: 450 MB for the tests only, useless without a JDK 17.
 SPARK_INSTALLED := $(VENV)/.spark-installed
 PORT ?=
 PORT_OPTION = $(if $(PORT),--port $(PORT))
 
-# A user's own switches must change neither the installation nor what runs.
+# A user's own switches must not affect the installation or the commands.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 define find_python
@@ -26,23 +26,25 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-spark chaos compose-env test-compose lint format clean distclean
+.PHONY: help run up down status test test-quick docs test-spark chaos compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow beside the sandbox, then stop everything'
-	@echo 'make test     ruff, mypy and pytest'
-	@echo 'make test-spark   every SQL statement on a real Spark beside the sandbox; needs a JDK 17, with which `make test` does it too'
-	@echo 'make chaos    kill every part of a running system, 20 times and more, and prove each run (20 minutes; SEED=... repeats one)'
-	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... for another port than 8080)'
-	@echo 'make status   what `make up` has running'
-	@echo 'make down     stop it; its data stays'
-	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; changes none that is there'
+	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
+	@echo 'make test     ruff, mypy and all tests'
+	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
+	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
+	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
+	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... chooses another port than 8080)'
+	@echo 'make status   show the state of the parts that `make up` started'
+	@echo 'make down     stop Airflow and the sandbox; their data stays'
+	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; existing values stay'
 	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (15 to 30 minutes; needs a Docker engine;'
-	@echo '                    SEED=... repeats one, ONLY=incident or kills runs one half, BUILD_NETWORK=host builds there)'
-	@echo 'make format   let ruff format the code'
-	@echo 'make clean    stop it and remove its data, the output files and all caches'
-	@echo 'make distclean   that, and remove .venv'
+	@echo '                    SEED=... repeats one, ONLY=incident or ONLY=kills runs one half, BUILD_NETWORK=host builds on the host network)'
+	@echo 'make docs     write docs/reference.md from the code'
+	@echo 'make format   fix and format the code with ruff'
+	@echo 'make clean    stop Airflow and the sandbox; remove their data, the output files and all caches'
+	@echo 'make distclean   clean, and remove .venv'
 
 run: $(INSTALLED)
 	@$(PYTHON) -m laptop run $(PORT_OPTION)
@@ -50,13 +52,20 @@ run: $(INSTALLED)
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION)
 
-# Without .venv nothing can be running, and stopping must not wait for an installation.
+# Without .venv no part can be running, so these two do not wait for an installation.
 down status:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
 	@if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
 	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder
+
+# What an engineer runs after each change. The folders and modules that it names start no process.
+test-quick: $(INSTALLED) lint
+	$(PYTHON) -m pytest -q -n 2 tests/feature_sync tests/dags tests/sql tests/test_layout.py tests/test_statements.py tests/test_docs.py
+
+docs: $(INSTALLED)
+	@PYTHONPATH=plugins $(PYTHON) -m laptop.reference
 
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null
@@ -66,7 +75,7 @@ test-spark: $(INSTALLED)
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
 
-# Needs nothing but Python, so it does not wait for an installation.
+# Needs only Python, so it does not wait for an installation.
 compose-env:
 	@$(find_python); $$python -m laptop.compose_env
 
@@ -94,10 +103,10 @@ $(INSTALLED): requirements-dev.txt
 	@$(find_python); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
 		if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-			echo "$$python cannot make a virtual environment: its modules venv and ensurepip are missing." >&2; \
+			echo "$$python cannot create a virtual environment: its modules venv and ensurepip are missing." >&2; \
 			echo 'On Debian and Ubuntu: apt install python3-venv. Then try again.' >&2; exit 1; \
 		fi; \
-		echo "Making $(VENV) with $$($$python --version) ..."; \
+		echo "Creating $(VENV) with $$($$python --version) ..."; \
 		$$python -m venv --clear $(VENV) || exit 1; \
 	fi
 	@echo 'Installing requirements-dev.txt (a minute or two) ...'

@@ -1,32 +1,33 @@
 """
 ### Deploy the source query to Census
 
-Brings the corrected query of the regular sync from this repository to Census, so that the mistake of the incident is gone at
-its source: the query that feeds that sync lacked the join of the product features.
+Brings the corrected query of the regular sync from this repository to Census. The query that fed that sync lacked the join of the
+product features; that was the cause of the incident.
 
-**When.** Started by a person, after the weekly run has said that the query in Census is another one, or after the field table,
-a table's name or the query in `include/sql` was changed. Which query it is says the setting `SOURCE_QUERY`.
+**When.** A person starts it after the weekly run has reported that Census has another query, or after a change to the field
+table, a table's name or the query in `include/sql/deployment`. The setting `SOURCE_QUERY` selects the query.
 
-**What it does.** Compares the dataset's SQL with the repository's, as parsed SQL, and the sync's mappings with the field table.
-Shows what is different and asks under "Required actions". Then patches the dataset, reads it back, and does the same with the
-mappings, which Census takes only whole.
+**What it does.** It compares the dataset's SQL with the repository's, as parsed SQL, and the sync's mappings with the field
+table. It shows the differences and asks under "Required actions". Then it patches the dataset, reads it back, and does the
+same with the mappings.
 
 **Nothing to do?** Then nobody is asked, and the tasks after the comparison are skipped.
 
-**It failed.** Nothing was changed if `compare_query` or `approve` is red. After that, clear the red task: it looks at what is
-there first. If somebody changed the query in Census in the meantime, it says so; start a new run then.
+**It failed.** If `compare_query` or `approve` failed, nothing was changed. Otherwise clear the red task: it first looks at
+what is there. If somebody changed the query in Census in the meantime, it says so; then start a new run.
 
-**Take it back.** Census keeps the former versions of a query and restores them (dataset, version history). The weekly run will
-say then that it is another one.
+**Undo.** Census keeps the former versions of a query and can restore them (dataset, version history). The weekly run will then
+report a different query.
 """
 
 from typing import Any
 
 from airflow.sdk import chain, dag, task
 
-from feature_sync import dataset_deploy
-from feature_sync.approvals import RunApprovalOperator
-from feature_sync.task_defaults import TASK_DEFAULTS
+from feature_sync.deployment import deploy
+from feature_sync.deployment.deploy import Deployment
+from feature_sync.orchestration.approvals import RunApprovalOperator
+from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 
 
 @dag(
@@ -40,15 +41,15 @@ from feature_sync.task_defaults import TASK_DEFAULTS
 def census_dataset_deploy() -> None:
     @task
     def compare_query() -> dict:
-        return dataset_deploy.plan_deployment()
+        return deploy.plan_deployment().as_xcom()
 
     @task
     def deploy_query(plan: dict) -> dict:
-        return dataset_deploy.deploy_query(plan["approved"])
+        return deploy.deploy_query(Deployment.from_xcom(plan))
 
     @task
     def deploy_mappings(plan: dict) -> dict:
-        return dataset_deploy.deploy_mappings(plan["approved"])
+        return deploy.deploy_mappings(Deployment.from_xcom(plan))
 
     plan: Any = compare_query()
     approve = RunApprovalOperator(

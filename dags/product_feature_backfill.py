@@ -1,37 +1,40 @@
 """
 ### Product feature backfill
 
-Sends the product feature fields of Salesforce's `Product_Property__c` again, from the warehouse, through Census: in batches, one
-at a time, with a pause between them, because a rollup Flow in Salesforce breaks on larger or overlapping batches. Afterwards it
-compares Salesforce with the warehouse and fails if one property differs.
+Sends the product feature fields of Salesforce's `Product_Property__c` again, from the warehouse, through Census. It sends
+batches, one at a time, with a pause between them, because a rollup Flow in Salesforce fails on larger or overlapping batches.
+Afterwards it compares Salesforce with the warehouse and fails if one property differs.
 
-**When.** Started by a person with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
+**When.** A person starts it with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
 
-**What it does.** Checks run config, pool, tables and Census sync; freezes the values in the warehouse; holds them against the
-guards; writes the full CSV and one CSV a batch; sends batch after batch; waits until the warehouse's copy of Salesforce shows
-what was sent; validates.
+**What it does.** It checks run config, pool, tables and Census sync; freezes the values in the warehouse; checks them with
+the guards; writes the full CSV and one CSV per batch; sends one batch after another; waits until the warehouse's copy of
+Salesforce, the replica, shows the new values; validates.
 
-**Strategies.** `batched` is the safe one. `full` sends all at once and asks a person, under "Required actions", to switch the
-Flow off before and on after. `probe` tries larger and larger batches and falls back when Salesforce says that one is too large.
+**Strategies.** `batched` is the safe one. `full` sends all records at once; it asks a person, under "Required actions", to
+switch the Flow off before and on again afterwards. `probe` tries larger and larger batches and falls back when Salesforce
+says that one is too large.
 
-**Look first.** With `dry_run` it ends after the plan. The log of `check_payload` has, for each product, how many records have it
-now and would have it after.
+**Preview.** With `dry_run` the run ends after the plan. The log of `check_payload` shows, for each product, how many records
+have it now and how many would have it afterwards.
 
-**A guard refused.** The error names it and what was found. Nothing was sent, and the refused payload is gone. Only `mass_disable`
-can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
+**A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
+`mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
-**Take it back.** Start a run with `undo_run_id`: what stood in Salesforce before that run is sent back, for each record that
-still holds what it sent. `records_not_undone.csv` lists the others.
+**Undo.** Start a run with `undo_run_id`. Each record gets back the values it had before that run, if it still holds what that
+run sent. `records_not_undone.csv` lists the other records.
 
-**A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Cure the cause, then
-clear that one `send` task *with downstream*: what was not accepted of this batch is sent again, nothing else, and `validate` runs
-anew. Batches that were held back after several failures say so; clear all failed tasks ("only failed") to send exactly them.
+**A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Remove the cause,
+then clear that one `send` task *with downstream*: only the records of this batch that were not accepted are sent again, and
+`validate` runs again. Batches that were held back after several failures say so; clear all failed tasks ("only failed") to
+send exactly them.
 
-**Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes once a batch was sent. A `send` task looks
-in Census for a run that it had started before it starts one, and never starts one while another is active or too soon after it.
+**Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes after its first batch was sent. Before a
+`send` task starts a Census run, it looks for a run that it has started already. It never starts one while another is active,
+or too soon after it.
 
-**Stopping.** Mark the `send` task that runs as failed, then the run. A Census run that is under way goes on to its end in Census;
-if the task is cleared later, it takes that run up instead of sending the batch twice.
+**Stopping.** Mark the running `send` task as failed, then the run. A Census run that is going on continues to its end in
+Census. If the task is cleared later, it resumes that run and does not send the batch twice.
 """
 
 from typing import Any
@@ -39,16 +42,16 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task
 
-from feature_sync import payload, preconditions
-from feature_sync.approvals import RunApprovalOperator
-from feature_sync.assets import VALIDATED_FEATURES
-from feature_sync.census.sending_group import sending_group
-from feature_sync.copy_sensors import RunCopySensor
-from feature_sync.dag_runs import run_day
-from feature_sync.flow import SWITCH_OFF, SWITCH_ON
-from feature_sync.task_defaults import TASK_DEFAULTS
-from feature_sync.trigger_form import BACKFILL_PARAMS
-from feature_sync.validation_operators import ValidationOperator
+from feature_sync.backfill import payload, plan, preconditions
+from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON
+from feature_sync.backfill.operators import ValidationOperator
+from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
+from feature_sync.orchestration.approvals import RunApprovalOperator
+from feature_sync.orchestration.assets import VALIDATED_FEATURES
+from feature_sync.orchestration.dag_runs import run_day
+from feature_sync.replica.sensors import RunReplicaSensor
+from feature_sync.sending.task_group import sending_group
+from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 
 
 @dag(
@@ -70,19 +73,19 @@ def product_feature_backfill() -> None:
 
     @task
     def check_payload(params: dict | None = None, run_id: Any = None) -> dict:
-        return payload.check_payload(params or {}, run_id)
+        return payload.check_payload(params or {}, run_id).as_xcom()
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped when there is nothing to approve
+    @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped if there is nothing to approve
     def export_csv(run_id: Any = None) -> dict:
         return payload.export_csv(run_id, run_day())
 
     @task
     def plan_probes(params: dict | None = None, run_id: Any = None) -> list[dict]:
-        return payload.plan_probes(params or {}, run_id, run_day())
+        return plan.plan_probes(params or {}, run_id, run_day())
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(params: dict | None = None, run_id: Any = None) -> list[dict]:
-        return payload.plan_batches(params or {}, run_id)
+        return plan.plan_batches(params or {}, run_id)
 
     checked = check_payload()
     approve_mass_disable = RunApprovalOperator(
@@ -96,33 +99,33 @@ def product_feature_backfill() -> None:
         task_id="confirm_flow_off",
         subject="Is the rollup Flow off?",
         question="{% if params.strategy == 'full' and not params.dry_run %}" + SWITCH_OFF + "{% endif %}",
-        not_needed="Nobody is asked: the Flow stays on, unless strategy is full and the run is no dry run.",
+        not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run is not a dry run.",
     )
     confirm_flow_on = RunApprovalOperator(
         task_id="confirm_flow_on",
         subject="Is the rollup Flow on again?",
         question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + SWITCH_ON + "{% endif %}",
-        not_needed="Nobody is asked: nobody has said in this run that the Flow was off.",
+        not_needed="Nobody is asked: in this run nobody has confirmed that the Flow is off.",
         trigger_rule=TriggerRule.ALL_DONE,
     )
     probes, planned = plan_probes(), plan_batches()
     probed = sending_group("probe", is_probe=True).expand(batch=probes)
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
     probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
-    # Both run when all batches are done, well, badly or skipped.
+    # Both run when all batches have ended, whatever their outcome.
     ending: dict[str, Any] = {
         "planned_by": "plan_batches",
         "is_dry_run": "{{ params.dry_run }}",
         "trigger_rule": TriggerRule.ALL_DONE,
     }
-    # Its failure is not the last word, so nobody is told of it: validate looks again, whatever became of it.
-    wait_for_copy = RunCopySensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
+    # Its failure sends no alert, because validate looks again after any outcome.
+    wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(wait_for_copy, validate)
     chain(confirm_flow_off, [planned, confirm_flow_on])
-    # Clearing only the failed tasks leaves green ones as they are, so validate has to wait for the batches itself.
+    # Clearing only the failed tasks leaves the green ones as they are, so validate has to wait for the batches itself.
     chain([probed, planned, sent], validate)
 
 

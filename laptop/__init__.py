@@ -1,5 +1,5 @@
 """
-The project on one machine: a real Airflow beside the sandbox, started and stopped as one thing.
+The project on one machine: a real Airflow and the sandbox, started and stopped together.
 
-``python -m laptop run|up|down|status`` is for people; :class:`laptop.stack.Stack` is what it and the live tests use.
+People use ``python -m laptop run|up|down|status``. That command and the live tests use :class:`laptop.stack.Stack`.
 """

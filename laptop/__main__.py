@@ -1,4 +1,4 @@
-"""The command line: ``python -m laptop run|up|down|status``; `make` calls it."""
+"""The command line: ``python -m laptop run|up|down|status``. `make` calls it."""
 
 import argparse
 import os
@@ -16,18 +16,18 @@ FOLDER = PROJECT / ".laptop"
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command. Gives its exit code; a signal that ended it gives the shell's code for that signal."""
+    """Run one command and return its exit code. After a signal this is the shell's code for that signal."""
     parser = argparse.ArgumentParser(prog="python -m laptop", description="Airflow and the sandbox on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, description in (
-        ("run", "repair the incident's records from beginning to end, then stop everything"),
-        ("up", "start Airflow's UI and leave it running"),
+        ("run", "repair the incident's records in a fresh Airflow, then stop everything"),
+        ("up", "start Airflow and the sandbox and leave them running"),
         ("down", "stop what `up` started"),
-        ("status", "say what `up` has running"),
+        ("status", "show the state of the parts that `up` started"),
     ):
         command = commands.add_parser(name, help=description, description=description)
         if name in ("run", "up"):
-            command.add_argument("--port", type=int, help="Airflow's port (default: 8080, or a free one when it is taken)")
+            command.add_argument("--port", type=int, help="Airflow's port (default: 8080, or a free one if 8080 is taken)")
     chosen = parser.parse_args(arguments)
     terminal = Terminal(sys.stdout)
     try:
@@ -37,11 +37,11 @@ def main(arguments: list[str]) -> int:
         terminal.line(str(failure), RED)
         return 1
     except BrokenPipeError:
-        # Whoever read the output has gone, as in `make up | head`; nothing more can be said.
+        # The reader of the output is gone, as in `make up | head`. No further message can reach it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Interrupted as interrupted:
-        terminal.line("Interrupted; everything that was started has been stopped.")
+        terminal.line("Interrupted. Everything that this command started has been stopped.")
         return int(interrupted.code or 1)
 
 

@@ -1,4 +1,4 @@
-"""Airflow's REST API v2, as far as a run needs to be started, watched and repaired."""
+"""Airflow's REST API v2: the part that starts, watches and repairs runs."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ PAGE = 100
 
 
 class AirflowError(RuntimeError):
-    """Airflow refused a request, or a run did not come to an end in time."""
+    """Airflow refused a request, or a run did not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,11 @@ class DagRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskInstance:
-    """``map_index`` is -1 unless mapped, ``label`` the rendered map index, ``state`` None before the task is scheduled."""
+    """
+    One task of a run.
+
+    ``map_index``: -1 if the task is not mapped. ``label``: the rendered map index. ``state``: None before the task is scheduled.
+    """
 
     task_id: str
     map_index: int
@@ -43,7 +47,7 @@ class TaskInstance:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name for people: the task's id, and for a mapped one its label or index."""
         if self.map_index < 0:
             return self.task_id
         return f"{self.task_id}[{self.map_index}]" if self.label is None else f"{self.task_id} {self.label}"
@@ -54,15 +58,15 @@ class TaskInstance:
 
     @property
     def seconds(self) -> float | None:
-        """From start to end of the last try; None while it has no end."""
+        """Duration of the last try, or None if it has not ended."""
         return (self.end - self.start).total_seconds() if self.start and self.end else None
 
 
 class AirflowClient:
     """
-    A client that logs in by itself, again when its token has expired.
+    A client that logs in on its own, and again after its token has expired.
 
-    ``check`` is called while waiting; it raises when waiting has become pointless, as after the death of a component.
+    It calls ``check`` while it waits. ``check`` raises if the wait has become pointless, for example after a component died.
     """
 
     def __init__(self, url: str, user: str, password: str, *, check: Callable[[], None] = lambda: None) -> None:
@@ -71,7 +75,7 @@ class AirflowClient:
         self._password = password
         self._check = check
         self._session = requests.Session()
-        self._session.trust_env = False  # neither a proxy nor a .netrc has a say in calls to this machine
+        self._session.trust_env = False  # calls to this machine use neither a proxy nor a .netrc
 
     def _log_in(self) -> None:
         answer = self._session.post(
@@ -85,11 +89,11 @@ class AirflowClient:
         self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None, missing: object = None
     ) -> Any:
         """
-        The decoded answer of ``/api/v2/<path>``.
+        Return the decoded answer of ``/api/v2/<path>``.
 
-        :param missing: returned for a 404 when given.
-        :raises AirflowError: for every other answer that is not a success, with Airflow's own reason.
-        :raises requests.ConnectionError: when the API server is not there.
+        :param missing: the value to return for a 404. If it is None, a 404 raises.
+        :raises AirflowError: the answer is not a success. The message has Airflow's own reason.
+        :raises requests.ConnectionError: the API server cannot be reached.
         """
         if "Authorization" not in self._session.headers:
             self._log_in()
@@ -105,13 +109,13 @@ class AirflowClient:
         return answer.json() if answer.content else None
 
     def health(self) -> dict[str, tuple[str | None, datetime | None]]:
-        """For each component of Airflow its status and its latest heartbeat. Needs no login."""
+        """The status and the latest heartbeat of each component of Airflow. Needs no login."""
         answer = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=10)
         answer.raise_for_status()
         return {name: (part.get("status"), _time(part.get(f"latest_{name}_heartbeat"))) for name, part in answer.json().items()}
 
     def create_pool(self, name: str, slots: int, description: str, *, include_deferred: bool) -> None:
-        """Create the pool, or make the one there is the same."""
+        """Create the pool, or change the existing one to match."""
         pool = {"name": name, "slots": slots, "description": description, "include_deferred": include_deferred}
         if self.request("GET", f"pools/{quote(name)}", missing={}):
             self.request("PATCH", f"pools/{quote(name)}", json=pool)
@@ -119,12 +123,16 @@ class AirflowClient:
             self.request("POST", "pools", json=pool)
 
     def import_errors(self) -> dict[str, str]:
-        """File name to traceback of every DAG file that cannot be read."""
+        """The traceback of each DAG file that Airflow cannot read, by file name."""
         errors = self.request("GET", "importErrors", params={"limit": PAGE})["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in errors}
 
     def wait_for_dag(self, dag_id: str, *, timeout: float = 60) -> None:
-        """Return when the DAG can be triggered. :raises AirflowError: when it cannot in time, with the import errors."""
+        """
+        Return as soon as the DAG can be triggered.
+
+        :raises AirflowError: Airflow does not find the DAG in time, or cannot read a DAG file. The message has the import errors.
+        """
         deadline = time.monotonic() + timeout
         while not self.request("GET", f"dags/{dag_id}/details", missing={}):
             self._check()
@@ -144,9 +152,9 @@ class AirflowClient:
 
     def trigger(self, dag_id: str, conf: Mapping[str, object] | None = None, *, note: str | None = None) -> str:
         """
-        Start a run, once Airflow has read the DAG. Gives the run's id.
+        Start a run as soon as Airflow has read the DAG. Return the run's id.
 
-        :raises AirflowError: when the DAG does not appear or the configuration is refused.
+        :raises AirflowError: the DAG does not appear, or Airflow refuses the configuration.
         """
         self.wait_for_dag(dag_id)
         body = {"logical_date": None, "conf": dict(conf or {}), "note": note}
@@ -156,12 +164,12 @@ class AirflowClient:
         return _dag_run(self.request("GET", _run_path(dag_id, run_id)))
 
     def dag_runs(self, dag_id: str) -> list[DagRun]:
-        """The latest runs of a DAG, latest first, at most 100."""
+        """The latest 100 runs of a DAG, newest first."""
         answer = self.request("GET", f"dags/{dag_id}/dagRuns", params={"limit": PAGE, "order_by": "-run_after"})
         return [_dag_run(run) for run in answer["dag_runs"]]
 
     def task_instances(self, dag_id: str, run_id: str, *, task_id: str | None = None) -> list[TaskInstance]:
-        """All task instances of a run, mapped ones one by one, by task id (unless one is named) and map index."""
+        """All task instances of a run or of one of its tasks, mapped ones one by one. Sorted by task id and map index."""
         found: list[TaskInstance] = []
         while True:
             params: dict[str, Any] = {"limit": PAGE, "offset": len(found), "order_by": "map_index"}
@@ -176,19 +184,19 @@ class AirflowClient:
         return _task_instance(self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/{map_index}"))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
-        """What a task returned; None when it has returned nothing (yet)."""
+        """The value that a task returned, or None if it has not returned one (yet)."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{quote(key)}"
         entry = self.request("GET", path, params={"map_index": map_index, "deserialize": True}, missing={})
         return entry.get("value")
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1) -> list[dict[str, Any]]:
-        """One try's log, one entry an event (``timestamp``, ``level``, ``event``, perhaps ``error_detail``)."""
+        """The log of one try, one entry per event (``timestamp``, ``level``, ``event``, sometimes ``error_detail``)."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
         content = self.request("GET", path, params={"map_index": map_index, "full_content": True}, missing={}).get("content", [])
         return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in content]
 
     def error_text(self, dag_id: str, run_id: str, task: TaskInstance, *, try_number: int | None = None) -> str | None:
-        """Why a try failed, in the task's own words: the exception in its log, else the last error logged, else the note."""
+        """The reason of a failed try: the exception in its log, else the last logged error, else the task's note."""
         log = self.task_log(dag_id, run_id, task.task_id, try_number or task.try_number, map_index=task.map_index)
         return error_in_log(log) or task.note
 
@@ -202,7 +210,9 @@ class AirflowClient:
         only_failed: bool = False,
     ) -> int:
         """
-        Have tasks run again, and what follows them. Gives the number of task instances cleared.
+        Clear tasks, so that they run again. By default everything downstream is cleared too.
+
+        Return the number of cleared task instances.
 
         :param tasks: task ids, or pairs of task id and map index.
         """
@@ -222,7 +232,7 @@ class AirflowClient:
         self.request("PATCH", path, json={"new_state": state})
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> str | None:
-        """What a task asks a person, in Markdown; None when it asks nothing (yet)."""
+        """A task's question to a person in Markdown, or None if no question is open (yet)."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/-1/hitlDetails"
         answer = self.request("GET", path, missing={})
         return answer.get("body") if answer.get("response_received") is False else None
@@ -242,14 +252,14 @@ class AirflowClient:
         poll_seconds: float = 1.0,
     ) -> DagRun:
         """
-        Return the run when it has ended, well or badly. An API server that is away for a while is waited for.
+        Return the run after it has ended, successfully or not. The wait goes on while the API server is away.
 
         :param timeout: seconds.
-        :param on_progress: called at every look, and once more after the end.
-        :raises AirflowError: when the run has not ended in time, with the states of its tasks.
+        :param on_progress: called at every poll. The last call sees the ended run.
+        :raises AirflowError: the run has not ended in time. The message has the states of its tasks.
         """
         deadline = time.monotonic() + timeout
-        states = "nothing seen of it"
+        states = "the states of its tasks are unknown"
         while True:
             self._check()
             try:
@@ -270,11 +280,11 @@ class AirflowClient:
 
 
 def error_in_log(log: Sequence[Mapping[str, Any]]) -> str | None:
-    """The last exception of a task's log as ``Type: message``, or else its last error; None when there is neither."""
+    """The last exception of a task's log as ``Type: message``, else its last error, else None."""
     for entry in reversed(log):
         details = entry.get("error_detail")
         if details:
-            # The first entry is the exception that ended the task, those after it are its causes.
+            # The first entry is the exception that ended the task. The entries after it are its causes.
             return f"{details[0].get('exc_type', 'Error')}: {details[0].get('exc_value', '')}".strip()
     for entry in reversed(log):
         if str(entry.get("level", "")).lower() in ("error", "critical"):

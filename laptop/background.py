@@ -1,4 +1,4 @@
-"""`make up`, `make down`, `make status`: a stack that stays when the command has ended."""
+"""`make up`, `make down` and `make status`: a stack that keeps running after the command has ended."""
 
 import time
 from pathlib import Path
@@ -13,15 +13,15 @@ from laptop.terminal import RED, Terminal
 
 
 def up(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
-    """Start the stack of ``folder``, with the data it had, unless it runs. Says where it is and how to log in."""
+    """Start the stack of ``folder`` with its existing data, unless it is already running. Print its addresses and the login."""
     with folder_lock(folder):
         record = StackRecord.read(folder)
         if record is not None and all(session.leader_runs() for session in record.sessions):
-            terminal.line("Airflow runs already.")
+            terminal.line("Airflow is already running.")
             _tell_login(folder, record, terminal)
             return 0
         if record is not None:
-            terminal.line("Clearing up what is left of an earlier start ...")
+            terminal.line("Stopping the remains of an earlier start ...")
             record.end(folder)
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
@@ -34,19 +34,19 @@ def up(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
 
 
 def down(folder: Path, terminal: Terminal) -> int:
-    """End the stack of ``folder``; its data stays."""
+    """End the stack of ``folder``. Its data stays."""
     with folder_lock(folder):
         record = StackRecord.read(folder)
         if record is None:
             terminal.line("Nothing is running.")
             return 0
         record.end(folder)
-        terminal.line(f"Stopped. Its data stays in {shown(folder)} for the next `make up`; `make clean` removes it.")
+        terminal.line(f"Stopped. The data stays in {shown(folder)} for the next `make up`. `make clean` removes it.")
         return 0
 
 
 def status(folder: Path, terminal: Terminal) -> int:
-    """Say what runs. Gives 1 when only a part of the stack runs, or a part is not healthy."""
+    """Print the state of each part. Return 1 if a part has ended or is not healthy."""
     record = StackRecord.read(folder)
     if record is None:
         terminal.line("Nothing is running. `make up` starts Airflow and the sandbox.")
@@ -61,12 +61,12 @@ def status(folder: Path, terminal: Terminal) -> int:
         terminal.line(f"{session.name:<14} {state}", None if works else RED)
     terminal.line(f"Airflow: {record.airflow_url}   sandbox: {record.sandbox_url}   logs: {shown(folder / 'logs')}")
     if not good:
-        terminal.line("Not everything works: `make down`, then `make up`; the logs say why.", RED)
+        terminal.line("Not every part works. Run `make down`, then `make up`. The logs show the reason.", RED)
     return 0 if good else 1
 
 
 def _health(folder: Path, record: StackRecord) -> dict[str, bool]:
-    """By component, as far as Airflow's API can be asked."""
+    """Health by component. If Airflow's API does not answer, the only entry is the API server."""
     client = AirflowClient(record.airflow_url, ADMIN, Secrets.of_folder(folder).admin_password)
     try:
         health = client.health()
@@ -83,4 +83,4 @@ def _tell_login(folder: Path, record: StackRecord, terminal: Terminal) -> None:
     terminal.line(f"  sandbox   {record.sandbox_url}")
     terminal.line(f"  logs      {shown(folder / 'logs')}")
     terminal.line()
-    terminal.line("`make status` looks after it, `make down` ends it.")
+    terminal.line("`make status` shows its state. `make down` stops it.")

@@ -1,7 +1,7 @@
 """
-``make compose-env``: writes the two files that docker-compose.yaml reads, each readable by its owner alone.
+``make compose-env`` writes the two files that docker-compose.yaml reads. Only their owner can read them.
 
-What they say already stays as it is; only what is missing is added. So it can be repeated, and after an upgrade it must be.
+Existing values stay as they are; only missing ones are added. The command can be repeated. After an upgrade it must be repeated.
 """
 
 import re
@@ -17,36 +17,37 @@ DEPLOYMENT_FILE = ".env"
 SETTINGS_FILE = ".env.airflow"
 
 DEPLOYMENT_HEADER = """\
-# What docker-compose.yaml reads, made by `make compose-env`. Secret. Keep a copy elsewhere: without FERNET_KEY the connections in
-# the database cannot be read, and without POSTGRES_PASSWORD the database cannot.
+# `make compose-env` wrote this file for docker-compose.yaml. It is secret. Keep a copy elsewhere: without FERNET_KEY you cannot
+# read the connections in the database. Without POSTGRES_PASSWORD you cannot read the database.
 """
 DEPLOYMENT_CHOICES = """\
 
-# Choices; without the # they hold.
+# Choices. Remove the # to make one.
 # AIRFLOW_PORT=8080
 # AIRFLOW_IMAGE=apache/airflow:3.3.2
-# CeleryExecutor needs both: the executor, and the profile that brings Redis and workers.
+# CeleryExecutor needs both lines: the executor, and the profile that starts Redis and the workers.
 # EXECUTOR=CeleryExecutor
 # COMPOSE_PROFILES=celery
 
-# The two connections as URIs, everything in them percent-encoded. Every `up` writes them to Airflow's database, encrypted.
+# The two connections as URIs. Percent-encode each part. Every `up` writes them to Airflow's database, encrypted.
 # DATABRICKS_CONNECTION=databricks://:<token>@<workspace>.cloud.databricks.com/?http_path=%2Fsql%2F1.0%2Fwarehouses%2F<id>
 # CENSUS_CONNECTION=http://:<token>@https%3A%2F%2Fapp.getcensus.com/?api_version=v2
 """
 SETTINGS = """\
-# The environment of every Airflow container, made by `make compose-env`; nothing in it has to be secret.
-# FEATURE_SYNC_<NAME> overrides include/settings.toml; AIRFLOW__<SECTION>__<NAME> sets what docker-compose.yaml does not.
+# The environment of every Airflow container. `make compose-env` wrote this file. It needs no secrets.
+# FEATURE_SYNC_<NAME> overrides a line of include/settings.toml. AIRFLOW__<SECTION>__<NAME> sets an option of Airflow, unless
+# docker-compose.yaml sets it.
 # FEATURE_SYNC_CENSUS_SYNC_ID=4711
 # FEATURE_SYNC_OUTPUT_PATH=s3://bucket/sync_payloads
 """
 
 
 def new_values() -> dict[str, str]:
-    """A secret for each name that docker-compose.yaml demands."""
+    """A new secret for each variable that docker-compose.yaml requires."""
     made = Secrets.new()
     return {
         "ADMIN_PASSWORD": made.admin_password,
-        # Redis gets its own on a command line, where a leading dash would begin an option.
+        # Redis gets its password on a command line. A leading dash would turn it into an option.
         "POSTGRES_PASSWORD": secrets.token_hex(24),
         "REDIS_PASSWORD": secrets.token_hex(24),
         "FERNET_KEY": made.fernet_key,
@@ -56,7 +57,7 @@ def new_values() -> dict[str, str]:
 
 
 def completed(text: str, values: Mapping[str, str]) -> str:
-    """The text of an environment file, with a line for each value it lacks; one that is there without a value lacks it too."""
+    """Return the text of an environment file plus a line for each missing value. A name without a value counts as missing."""
     if not text:
         lines = [f"{name}={value}\n" for name, value in values.items()]
         return DEPLOYMENT_HEADER + "".join(lines) + DEPLOYMENT_CHOICES
@@ -66,7 +67,7 @@ def completed(text: str, values: Mapping[str, str]) -> str:
 
 
 def write_files(folder: Path) -> list[str]:
-    """Write or complete both files. Gives what was done, a line a file."""
+    """Write or complete both files. Return a line for each file that describes the change."""
     deployment, settings = folder / DEPLOYMENT_FILE, folder / SETTINGS_FILE
     before = deployment.read_text() if deployment.exists() else ""
     after = completed(before, new_values())
@@ -84,7 +85,7 @@ def write_files(folder: Path) -> list[str]:
 def _what_was_done(before: str, after: str) -> str:
     if after == before:
         return "stays as it is"
-    return "completed" if before else "written, with new secrets; the password of Airflow's user admin is ADMIN_PASSWORD"
+    return "completed" if before else "written with new secrets. ADMIN_PASSWORD is the password of Airflow's user admin"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What :class:`laptop.processes.Leash` starts: wait for the end of the standard input, then end what it named."""
+"""
+The helper process that :class:`laptop.processes.Leash` starts.
+
+It waits until its standard input closes. Then it ends the sessions that the input has named.
+"""
 
 import sys
 

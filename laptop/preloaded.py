@@ -2,13 +2,13 @@
 Airflow's command line with the tasks' libraries in memory: ``python -m laptop.preloaded scheduler``.
 
 The processes that run tasks and read DAG files are forks of the scheduler and the DAG processor. So none of them loads a library
-again, which is half of what a short task costs. Our own package is not loaded: its next version has to reach the next task.
+again, which is half the cost of a short task. Our own package is not preloaded: its next version must reach the next task.
 """
 
 import importlib
 import sys
 
-from airflow.__main__ import main  # first, because Airflow wants to be configured before any other part of it is loaded
+from airflow.__main__ import main  # first, because Airflow must be configured before any other part of it is loaded
 
 LIBRARIES = (
     "croniter",
@@ -31,6 +31,6 @@ def load() -> None:
 
 
 if __name__ == "__main__":
-    if sys.platform == "linux":  # macOS does not bear forks of a process that has loaded such libraries
+    if sys.platform == "linux":  # macOS does not support forks of a process that has loaded such libraries
         load()
     main()

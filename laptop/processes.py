@@ -1,8 +1,8 @@
 """
-Processes that are started together, watched, and ended without a rest.
+Processes that start together, are watched, and end without leftovers.
 
-Each component leads a session of its own. Children of Airflow change their process group but not their session, so the
-session is what finds every process of a component, also those whose parent has died.
+Each component leads its own session. Airflow's children change their process group, but not their session. So the session
+finds every process of a component, even a child whose parent has died.
 """
 
 import os
@@ -26,18 +26,18 @@ RELEASE = "release"
 
 
 class ComponentError(RuntimeError):
-    """A component could not be started, or ended by itself; the message carries the end of its log."""
+    """A component could not be started, or ended unexpectedly. The message has the end of its log."""
 
 
 class PortError(RuntimeError):
-    """A port that was asked for is taken, or is no port."""
+    """The requested port is taken, or is not a port number."""
 
 
 def process_birth(pid: int) -> str | None:
     """
-    A mark that tells a process from a later one with the same id; None when there is no such process.
+    A mark that distinguishes a process from a later one with the same id, or None if there is no such process.
 
-    Linux counts in ticks since boot, which a changed clock does not move.
+    On Linux it is a number of ticks since boot, which a changed clock does not affect.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -52,7 +52,7 @@ def process_birth(pid: int) -> str | None:
 
 
 def _is_alive(pid: int) -> bool:
-    # A zombie holds nothing but its number, and in a container without an init nobody ever collects it.
+    # A zombie only keeps its process id. In a container without an init no process ever collects it.
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -68,7 +68,7 @@ def _session_of(pid: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """All processes of one component. ``leader`` is its first process's id, ``birth`` that process's mark."""
+    """All processes of one component. ``leader`` is the id of its first process, ``birth`` is that process's mark."""
 
     name: str
     leader: int
@@ -76,7 +76,7 @@ class Session:
 
     @classmethod
     def led_by(cls, name: str, pid: int) -> "Session":
-        """The session of a process just started. :raises ComponentError: when it has ended already."""
+        """The session of a process that was just started. :raises ComponentError: it has already ended."""
         birth = process_birth(pid)
         if birth is None:
             raise ComponentError(f"{name} ended before it could be watched")
@@ -87,21 +87,21 @@ class Session:
 
     def members(self) -> list[int]:
         """
-        Ids of the living processes of this session; none when the leader's id now belongs to somebody else.
+        Ids of the living processes of this session. Empty if the leader's id now belongs to another process.
 
-        The system gives no new process the id of a session that still has members.
+        As long as a session has members, the system does not give its id to a new process.
         """
         if process_birth(self.leader) not in (self.birth, None):
             return []
         return [pid for pid in psutil.pids() if _session_of(pid) == self.leader and _is_alive(pid)]
 
     def terminate(self) -> None:
-        """Ask the leader to end; it ends its own children."""
+        """Ask the leader to end. It ends its own children."""
         if self.leader_runs():
             _signal(self.leader, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End every process of the session, now, and return when they are gone (at most 5 seconds)."""
+        """Kill every process of the session. Return when they are gone, after at most 5 seconds."""
         deadline = time.monotonic() + 5
         while (members := self.members()) and time.monotonic() < deadline:
             for pid in members:
@@ -115,7 +115,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def end_sessions(sessions: Collection[Session], *, grace_seconds: float) -> None:
-    """Ask all to end, wait for up to ``grace_seconds`` together, kill what is left, and what a leader left behind."""
+    """Ask all leaders to end, wait at most ``grace_seconds`` in total, then kill every process that is left."""
     for session in sessions:
         session.terminate()
     deadline = time.monotonic() + grace_seconds
@@ -127,13 +127,13 @@ def end_sessions(sessions: Collection[Session], *, grace_seconds: float) -> None
 
 class Leash:
     """
-    A process that outlives this one by a moment: when this one is gone, however it ended, it ends the sessions told to it.
+    A helper process that outlives this process by a moment. After any end of this process it ends the sessions that it holds.
 
-    It learns of the end by the closing of a pipe, which works wherever there are pipes.
+    It notices the end because a pipe closes. That works on every system that has pipes.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Start it; ``folder`` is the one to import ``laptop`` from."""
+        """Start the helper process. It imports ``laptop`` from ``folder``."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "laptop.leash"],
             cwd=folder,
@@ -151,13 +151,13 @@ class Leash:
         self._process.stdin.flush()
 
     def release(self) -> None:
-        """Let the sessions live on, whatever becomes of this program."""
+        """Let the sessions live on after the end of this program."""
         if self._process.stdin is not None:
             self._process.stdin.write(f"{RELEASE}\n")
         self.close()
 
     def close(self) -> None:
-        """Have whatever still runs of the sessions ended, unless they are released. Waits for that."""
+        """End the sessions that still run, unless they were released. Wait for their end."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -169,8 +169,8 @@ class Component:
     """
     One part of the stack: a command, its environment, its log.
 
-    ``wait_until_ready(component, since)`` is called by :meth:`restart` with the time (epoch seconds) of the new start.
-    ``on_start`` is told of every session started.
+    :meth:`restart` calls ``wait_until_ready(component, since)`` with the time of the new start in epoch seconds.
+    :meth:`start` calls ``on_start`` with the new session.
     """
 
     name: str
@@ -185,9 +185,9 @@ class Component:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     def start(self) -> None:
-        """Start it, adding to its log. :raises ComponentError: when it runs already, or ends at once."""
+        """Start it and append to its log. :raises ComponentError: it is already running, or ends at once."""
         if self.runs():
-            raise ComponentError(f"{self.name} runs already")
+            raise ComponentError(f"{self.name} is already running")
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -207,15 +207,15 @@ class Component:
         return self._process is not None and self._process.poll() is None
 
     def check(self) -> None:
-        """:raises ComponentError: when it was started and has ended by itself."""
+        """:raises ComponentError: it was started and has ended unexpectedly."""
         if self._process is None or self.ended_on_purpose or self._process.poll() is None:
             return
         raise ComponentError(
-            f"{self.name} ended by itself ({_exit_text(self._process.returncode)}). The end of {self.log}:\n{tail(self.log)}"
+            f"{self.name} ended unexpectedly ({_exit_text(self._process.returncode)}). The end of {self.log}:\n{tail(self.log)}"
         )
 
     def wait_for_end(self, timeout_seconds: float) -> None:
-        """For commands that end by themselves. :raises ComponentError: on a failure, or when it takes too long."""
+        """For commands that end on their own. :raises ComponentError: the command fails or takes too long."""
         if self._process is None:
             raise ComponentError(f"{self.name} was not started")
         try:
@@ -229,7 +229,7 @@ class Component:
             self.check()
 
     def kill(self) -> None:
-        """SIGKILL to every process of it: what a crash of the machine it runs on would do."""
+        """Send SIGKILL to all of its processes, as if its machine had crashed."""
         self.ended_on_purpose = True
         if self.session is not None:
             self.session.kill()
@@ -240,7 +240,7 @@ class Component:
         stop_components([self], grace_seconds=grace_seconds)
 
     def restart(self) -> None:
-        """End it if it runs, start it, and return when it works. :raises ComponentError: when it does not."""
+        """End it if it runs, start it, and return when it works. :raises ComponentError: it does not work."""
         if self.runs():
             self.stop()
         since = time.time()
@@ -249,7 +249,7 @@ class Component:
 
 
 def stop_components(components: Collection[Component], *, grace_seconds: float = 6) -> None:
-    """Ask all to end, kill what is left after ``grace_seconds``, and collect them."""
+    """Ask all to end, kill every process that is left after ``grace_seconds``, and collect them."""
     for component in components:
         component.ended_on_purpose = True
     end_sessions([component.session for component in components if component.session], grace_seconds=grace_seconds)
@@ -263,7 +263,7 @@ def _exit_text(code: int) -> str:
 
 
 def tail(log: Path, lines: int = 25) -> str:
-    """The last lines of a log; a remark when there are none."""
+    """The last lines of a log, or a remark if it is empty."""
     try:
         text = log.read_text(errors="replace").rstrip()
     except OSError:
@@ -273,9 +273,9 @@ def tail(log: Path, lines: int = 25) -> str:
 
 def choose_port(preferred: int | None = None, *, taken: Collection[int] = ()) -> int:
     """
-    ``preferred`` when it is free, otherwise a free one at random; never one of ``taken``.
+    Return ``preferred`` if it is free, otherwise a random free port. It is never one of ``taken``.
 
-    Random ones come from below the range that outgoing connections use, so that none takes it before its server does.
+    Random ports are below the range of outgoing connections. So no connection takes the port before its server does.
     """
     if preferred is not None and preferred not in taken and port_is_free(preferred):
         return preferred
@@ -286,17 +286,17 @@ def choose_port(preferred: int | None = None, *, taken: Collection[int] = ()) ->
 
 
 def require_port(port: int) -> int:
-    """The port, if it can be had. :raises PortError: when it is none, or taken."""
+    """Return the port. :raises PortError: it is taken, or is not a port number."""
     if not 1 <= port <= 65535:
         raise PortError(f"PORT={port}: a port is a number from 1 to 65535")
     if not port_is_free(port):
-        raise PortError(f"PORT={port} is in use. Name another one, or none: then a free one is taken")
+        raise PortError(f"PORT={port} is in use. Choose another port, or leave PORT out to get a free one")
     return port
 
 
 def port_is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # What servers do too; without it a port stays "in use" for a minute after its server has ended.
+        # Servers set this too. Without it a port stays "in use" for a minute after its server has ended.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -306,12 +306,12 @@ def port_is_free(port: int) -> bool:
 
 
 class Interrupted(SystemExit):
-    """A signal asked this program to end; its exit code is the shell's for that signal."""
+    """A signal asked this program to end. The exit code is the shell's code for that signal."""
 
 
 @contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that everything started is stopped."""
+    """SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that it stops everything that it started."""
 
     def unwind(number: int, _frame: object) -> None:
         raise Interrupted(128 + number)
@@ -326,7 +326,7 @@ def signals_as_exceptions() -> Iterator[None]:
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """A second Ctrl-C must not cut the clearing up short. Does nothing outside the main thread."""
+    """Ignore signals: a second Ctrl-C must not cut the cleanup short. Has no effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -339,7 +339,7 @@ def signals_ignored() -> Iterator[None]:
 
 
 def read_sessions(pipe: IO[str]) -> list[Session]:
-    """The sessions a :class:`Leash` holds when its pipe is closed; none when it released them."""
+    """The sessions that a :class:`Leash` holds when its pipe closes. Empty if it has released them."""
     sessions = []
     for line in pipe:
         if line.strip() == RELEASE:

@@ -1,4 +1,4 @@
-"""What a person is told while a run goes on: one line for every task, batch or failed try that is new since the last look."""
+"""The lines that a person sees during a run: one for every task, batch or failed try that is new since the last look."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ class Line:
 @dataclass(slots=True)
 class Progress:
     """
-    Compares each look at a run with what it has told already.
+    Compares each look at a run with the lines that it has already returned.
 
-    :param started: when the run began; times are shown from there.
-    :param error_of: gives the error of a task instance's try (its number), if it can be found.
+    :param started: start of the run. Times are shown relative to it.
+    :param error_of: returns the error of a task instance's try, by the try's number, or None if there is none.
     """
 
     started: datetime
@@ -33,7 +33,7 @@ class Progress:
     _tries_told: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def look(self, tasks: Sequence[TaskInstance], now: datetime) -> list[Line]:
-        """The lines that are new, oldest first."""
+        """The new lines, oldest first."""
         lines = []
         for task in sorted(tasks, key=lambda one: (one.end or now, one.task_id, one.map_index)):
             lines += self._failed_tries(task, now)
@@ -48,9 +48,9 @@ class Progress:
         return lines
 
     def status(self, tasks: Sequence[TaskInstance], now: datetime) -> str:
-        """What goes on at this moment, in one line."""
+        """The tasks that are busy now, in one line."""
         busy = [task for task in tasks if task.state in ("running", "deferred", "up_for_retry", "up_for_reschedule")]
-        # A batch that waits for its turn is news only when nothing is sent.
+        # A batch that waits for its turn is shown only if no other task is busy.
         shown = [task for task in busy if task.task_id != WAITING_TASK] or busy[:1]
         return f"{clock(now - self.started)}  now: {', '.join(task.name for task in shown) or 'scheduling'}"
 
@@ -91,7 +91,7 @@ class Progress:
 
 
 def time_left(done: Sequence[TaskInstance], total: int) -> timedelta | None:
-    """From the pace of the batches that have ended, pauses included; None when all or none have."""
+    """An estimate from the pace of the ended batches, pauses included. None if all or none have ended."""
     starts = [task.start for task in done if task.start]
     ends = [task.end for task in done if task.end]
     if not starts or not ends or len(done) >= total:

@@ -1,4 +1,4 @@
-"""What a run has achieved, read from the files it wrote."""
+"""The result of a run, read from the files that it wrote."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class ReportError(RuntimeError):
-    """A run's files are missing, or cannot be read from here."""
+    """A run's files are missing, or cannot be read from this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ProductRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``properties_checked`` of 0 is no success: a check of nothing finds nothing."""
+    """If ``properties_checked`` is 0, the run is no success: a check of no properties finds no mismatch."""
 
     result: str
     properties_checked: int
@@ -36,17 +36,17 @@ class Report:
 
 
 def local_folder(address: str) -> Path:
-    """The folder of a run, from a path or a ``file://`` URL. :raises ReportError: when it lies elsewhere."""
+    """The folder of a run, from a path or a ``file://`` URL. :raises ReportError: it is not on this machine."""
     if "://" not in address:
         return Path(address)
     parts = urlsplit(address)
     if parts.scheme != "file":
-        raise ReportError(f"The run's files lie at {address}, which is not on this machine")
+        raise ReportError(f"The run's files are at {address}, which is not on this machine")
     return Path(unquote(parts.path))
 
 
 def read_report(folder: Path) -> Report:
-    """:raises ReportError: when ``validation.json`` or ``preview.json`` is missing or not in its form."""
+    """:raises ReportError: ``validation.json`` or ``preview.json`` is missing, or does not have the expected form."""
     validation, preview = _read(folder / "validation.json"), _read(folder / "preview.json")
     try:
         before = {product["product"]: product["enabled_now"] for product in preview["products"]}
@@ -66,11 +66,11 @@ def read_report(folder: Path) -> Report:
             ),
         )
     except (KeyError, TypeError) as wrong:
-        raise ReportError(f"The reports in {folder} are not in the expected form: {wrong!r} is missing or wrong") from wrong
+        raise ReportError(f"The reports in {folder} do not have the expected form: {wrong!r} is missing or wrong") from wrong
 
 
 def product_table(rows: Sequence[ProductRow]) -> str:
-    """The products as a table: enabled in Salesforce before and after, and what the warehouse says."""
+    """A table of the products: enabled in Salesforce before and after the run, and enabled in the warehouse."""
     heading = ("product", "before", "after", "should be", "mismatched")
     cells = [(row.label, *(f"{number:,}" for number in (row.before, row.after, row.should_be, row.mismatched))) for row in rows]
     widths = [max(len(line[column]) for line in [heading, *cells]) for column in range(len(heading))]
@@ -86,6 +86,6 @@ def _read(file: Path) -> Mapping[str, Any]:
     try:
         return dict(json.loads(file.read_text()))
     except FileNotFoundError:
-        raise ReportError(f"{file} is missing: the run ended before it was written") from None
+        raise ReportError(f"{file} is missing: the run ended before it wrote this file") from None
     except ValueError as wrong:
-        raise ReportError(f"{file} is not usable: {wrong}") from wrong
+        raise ReportError(f"{file} cannot be read: {wrong}") from wrong

@@ -1,4 +1,4 @@
-"""`make run`: the incident's repair from beginning to end, then nothing is left running."""
+"""`make run`: repairs the incident's records from beginning to end, then stops everything."""
 
 import fcntl
 import time
@@ -15,7 +15,7 @@ from laptop.stack import PROJECT, Stack, empty_folder
 from laptop.terminal import GREEN, RED, Terminal
 
 DAG_ID = "product_feature_backfill"
-# The records of the incident; the pause between batches fits the sandbox, whose time runs faster.
+# The records of the incident. The pause between batches suits the sandbox, whose time runs faster.
 RUN_CONFIG: Mapping[str, object] = {
     "scope": "created_between",
     "created_from": "2025-11-21",
@@ -31,7 +31,7 @@ class BusyError(RuntimeError):
 
 
 def project_environment() -> dict[str, str]:
-    """The project's settings for the sandbox's time scale; output goes to the project's folder."""
+    """The project's settings for the sandbox's time scale. The output goes to the project's folder."""
     return {
         "FEATURE_SYNC_OUTPUT_PATH": str(PROJECT / "output" / "sync_payloads"),
         "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.5",
@@ -41,18 +41,18 @@ def project_environment() -> dict[str, str]:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep a folder of ``.laptop/`` for this program, until it ends. :raises BusyError: when another one has it."""
+    """Reserve a folder of ``.laptop/`` for this program. :raises BusyError: another program uses it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BusyError(f"Another program works in {folder}. Wait until it has ended, or end it") from None
+            raise BusyError(f"Another program uses {folder}. Wait until it ends, or stop it") from None
         yield
 
 
 def run(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
-    """Start a fresh stack in ``folder``, run the DAG in it, tell how it goes. Gives the exit code: 0 when all is repaired."""
+    """Start a fresh stack in ``folder``, run the DAG and report its progress. Return 0 if every record is repaired, else 1."""
     with folder_lock(folder):
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
@@ -64,7 +64,7 @@ def run(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
 
 
 def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal: Terminal) -> bool:
-    """Trigger a run, tell how it goes and what it achieved. Gives whether it, and what it achieved, is good."""
+    """Trigger a run, report its progress and its result. Return True if the run succeeded and no property differs."""
     run_id = stack.airflow.trigger(dag_id, conf, note="make run")
     terminal.line(f"{dag_id}, run {run_id}")
     started = datetime.now(UTC)
@@ -91,7 +91,7 @@ def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal:
     repaired = _tell_result(stack, ended, terminal)
     took = clock(datetime.now(UTC) - started)
     if ended.state != "success":
-        terminal.line(f"The run FAILED after {took}. What went wrong stands above; more in {shown(stack.folder)}", RED)
+        terminal.line(f"The run FAILED after {took}. The reason is above. More is in {shown(stack.folder)}", RED)
         return False
     return repaired
 
@@ -116,5 +116,5 @@ def _tell_result(stack: Stack, ended: DagRun, terminal: Terminal) -> bool:
 
 
 def shown(path: Path) -> str:
-    """A path as seen from the project, when it lies there."""
+    """The path relative to the project, if it is in the project."""
     return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)

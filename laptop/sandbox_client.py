@@ -1,4 +1,4 @@
-"""The sandbox's own side of things: its journal, its settings, its faults. What the DAGs talk to is not here."""
+"""The sandbox's own API: its journal, settings and faults. The APIs that the DAGs call are not here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,24 @@ import requests
 
 
 class SandboxError(RuntimeError):
-    """The sandbox refused a request; the message has its reason."""
+    """The sandbox refused a request. The message has its reason."""
 
 
 class FaultsClient:
-    """``/sandbox/faults``; which faults there are says sandbox/README.md."""
+    """``/sandbox/faults``. sandbox/README.md lists the faults."""
 
     def __init__(self, sandbox: "SandboxClient") -> None:
         self._sandbox = sandbox
 
     def add(self, call: str, fault: str, **parameters: object) -> int:
-        """Set a fault for a call, e.g. ``add("trigger", "lost_response", times=1)``. Gives its id."""
+        """Set a fault for a call, e.g. ``add("trigger", "lost_response", times=1)``. Return its id."""
         return int(self._sandbox.request("POST", "faults", json={"call": call, "fault": fault, **parameters})["id"])
 
     def list(self) -> list[dict[str, Any]]:
         return list(self._sandbox.request("GET", "faults"))
 
     def clear(self, fault_id: int | None = None) -> None:
-        """Take one fault away, or all."""
+        """Remove one fault, or all."""
         self._sandbox.request("DELETE", "faults" if fault_id is None else f"faults/{fault_id}")
 
 
@@ -35,10 +35,10 @@ class SandboxClient:
         self.url = url.rstrip("/")
         self.faults = FaultsClient(self)
         self._session = requests.Session()
-        self._session.trust_env = False  # neither a proxy nor a .netrc has a say in calls to this machine
+        self._session.trust_env = False  # calls to this machine use neither a proxy nor a .netrc
 
     def request(self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None) -> Any:
-        """The decoded answer of ``/sandbox/<path>``. :raises SandboxError: for an answer that is not a success."""
+        """Return the decoded answer of ``/sandbox/<path>``. :raises SandboxError: the answer is not a success."""
         answer = self._session.request(method, f"{self.url}/sandbox/{path}", json=json, params=params, timeout=30)
         if not answer.ok:
             raise SandboxError(f"{method} /sandbox/{path}: HTTP {answer.status_code}: {answer.text[:2000]}")
@@ -48,19 +48,19 @@ class SandboxClient:
         return dict(self.request("GET", "health"))
 
     def journal(self, after: int = 0, *, kind: str | None = None) -> list[dict[str, Any]]:
-        """What happened, in order, with a ``seq`` above ``after``; of one kind if one is named."""
+        """The entries of the journal with a ``seq`` above ``after``, in order: all kinds, or only ``kind``."""
         chosen: dict[str, Any] = {"after": after} | ({"kind": kind} if kind else {})
         return list(self.request("GET", "journal", params=chosen))
 
     def settings(self, **changes: object) -> dict[str, Any]:
-        """The settings in force, after the changes, if there are any."""
+        """Make the changes, if there are any. Return the settings in force."""
         if changes:
             return dict(self.request("PATCH", "settings", json=changes))
         return dict(self.request("GET", "settings"))
 
     def start_foreign_run(self, sync_id: int, **options: object) -> int:
         """
-        Have the sync run as somebody starts it in Census's own pages, not our DAG. Gives the Census run's id.
+        Start a run of the sync as a person does in Census's own pages, outside our DAG. Return the Census run's id.
 
         :param options: ``ui_tag``, ``full_sync``; see sandbox/README.md.
         """

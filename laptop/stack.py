@@ -1,4 +1,4 @@
-"""Airflow and the sandbox as one thing that starts, is watched and stops. `make run`, `make up` and the live tests share it."""
+"""Airflow and the sandbox as one unit that starts, is watched and stops. `make run`, `make up` and the live tests use it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ POOL = "census_sync"
 START_LIMIT_SECONDS = 300
 GRACE_SECONDS = 6
 
-# The log servers (one each for scheduler and triggerer) listen on every address; on one machine nobody needs them.
+# The scheduler and the triggerer run without their log servers, which listen on every address. One machine does not need them.
 # The API server takes longest to start, so it starts first.
 AIRFLOW_COMMANDS = {
     "api-server": ["api-server"],
@@ -48,15 +48,15 @@ AIRFLOW_COMMANDS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
 }
-# Tasks, and readers of DAG files, are forks of these.
+# The processes that run tasks and read DAG files are forks of these.
 FORKING = ("scheduler", "dag-processor")
-# The others call these two while they end, so these end last.
+# The other parts call these two while they end, so these two end last.
 SERVERS = ("api-server", "sandbox")
 
 
 @dataclass(frozen=True, slots=True)
 class StackRecord:
-    """What is kept of a running stack, so that another program can find and end it."""
+    """The stored facts about a running stack. With them another program can find it and end it."""
 
     airflow_url: str
     sandbox_url: str
@@ -64,7 +64,7 @@ class StackRecord:
 
     @classmethod
     def read(cls, folder: Path) -> "StackRecord | None":
-        """The record in ``folder``; None when there is none."""
+        """The record in ``folder``, or None if there is none."""
         try:
             text = _record_file(folder).read_text()
         except FileNotFoundError:
@@ -76,7 +76,7 @@ class StackRecord:
         write_private(_record_file(folder), json.dumps(asdict(self), indent=2))
 
     def end(self, folder: Path) -> None:
-        """End what still runs of it, and forget it."""
+        """End every process of the stack that still runs, and delete the record."""
         with signals_ignored():
             for servers in (False, True):
                 chosen = [session for session in self.sessions if (session.name in SERVERS) is servers]
@@ -88,8 +88,8 @@ class Stack:
     """
     The sandbox and Airflow's four components, all on 127.0.0.1, with their files under ``folder``.
 
-    A context manager: entering starts everything and returns when all of it works, leaving ends every process.
-    Should this program be killed, the processes end as well.
+    A context manager. Entering it starts everything and returns when all parts work. Leaving it ends every process.
+    If this program is killed, the processes end too.
 
     ::
 
@@ -99,11 +99,11 @@ class Stack:
             stack.processes["scheduler"].restart()
             run = stack.airflow.wait_for_run("product_feature_backfill", run_id, timeout=300)
 
-    :param environment: for all of Airflow's processes, on top of what the stack sets.
-    :param sandbox_settings: given to the sandbox at its start.
-    :param dags_folder: the project's by default.
-    :param port: for Airflow; must be free.
-    :param usual_ports: prefer 8080 and 18100, which people know, to random ones.
+    :param environment: variables for all of Airflow's processes. They override the stack's own.
+    :param sandbox_settings: settings that the sandbox starts with.
+    :param dags_folder: the project's own by default.
+    :param port: Airflow's port. It must be free.
+    :param usual_ports: prefer the usual ports, 8080 and 18100, to random ones.
     """
 
     airflow: AirflowClient
@@ -138,15 +138,15 @@ class Stack:
 
     @property
     def password(self) -> str:
-        """Of Airflow's user ``admin``."""
+        """The password of Airflow's user ``admin``."""
         return Secrets.of_folder(self.folder).admin_password
 
     def start(self) -> None:
         """
-        Start everything and return when it works; on a failure nothing is left running.
+        Start everything and return when it works. After a failure no process is left running.
 
-        :raises ComponentError: when a component ends, or is not ready in time, with the end of its log.
-        :raises PortError: when the port asked for cannot be had.
+        :raises ComponentError: a component ends, or is not ready in time. The message has the end of its log.
+        :raises PortError: the requested port cannot be used.
         """
         try:
             self._start()
@@ -155,7 +155,7 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """End every process; returns when none is left."""
+        """End every process. Return when none is left."""
         with signals_ignored():
             for servers in (False, True):
                 chosen = [component for component in self.processes.values() if (component.name in SERVERS) is servers]
@@ -165,12 +165,12 @@ class Stack:
                 self._leash = None
 
     def check(self) -> None:
-        """:raises ComponentError: when a component has ended by itself; one killed through :attr:`processes` has not."""
+        """:raises ComponentError: a component has ended unexpectedly. One killed through :attr:`processes` is expected to end."""
         for component in self.processes.values():
             component.check()
 
     def leave_running(self) -> StackRecord:
-        """Let the processes outlive this program. Gives, and keeps in the folder, what is needed to end them."""
+        """Let the processes outlive this program. Return the record that ends them; the folder keeps it too."""
         sessions = tuple(component.session for component in self.processes.values() if component.session)
         record = StackRecord(self.airflow.url, self.sandbox.url, sessions)
         record.write(self.folder)
@@ -208,7 +208,7 @@ class Stack:
         self.airflow = AirflowClient(f"http://{HOST}:{port}", ADMIN, secrets.admin_password, check=self.check)
         if migration is not None:
             migration.wait_for_end(deadline - time.monotonic())
-            # It ends by itself, so it is none of the parts whose end is a failure.
+            # The migration ends on its own, so it is not one of the parts whose end is a failure.
             del self.processes[migration.name]
             self._migrated_file.write_text(version("apache-airflow-core"))
 
@@ -219,7 +219,7 @@ class Stack:
             self._component(name, [sys.executable, "-m", program, *arguments], environment).start()
         self._wait("sandbox", since, deadline)
         self._wait("api-server", since, deadline)
-        self.airflow.create_pool(POOL, 1, "One Census run at a time; a deferred task keeps its slot.", include_deferred=True)
+        self.airflow.create_pool(POOL, 1, "One Census run at a time. A deferred task keeps its slot.", include_deferred=True)
         for name in ("scheduler", "triggerer", "dag-processor"):
             self._wait(name, since, deadline)
 
@@ -247,7 +247,7 @@ class Stack:
         return self.folder / "migrated"
 
     def _start_migration(self, environment: Mapping[str, str]) -> Component | None:
-        """Begin to create Airflow's tables, unless this folder has those of this Airflow."""
+        """Start to create Airflow's tables, unless this folder has the tables of this version of Airflow."""
         if self._migrated_file.exists() and self._migrated_file.read_text() == version("apache-airflow-core"):
             return None
         migration = self._component("db-migrate", [sys.executable, "-m", "airflow", "db", "migrate"], environment)
@@ -255,7 +255,7 @@ class Stack:
         return migration
 
     def _wait(self, name: str, since: float, deadline: float) -> None:
-        """Return when a component works: it answers, or for those without a door, its heartbeat is later than ``since``."""
+        """Return when a component works: it answers, or, if it has no API, its heartbeat is later than ``since``."""
         probe: dict[str, Callable[[], bool]] = {
             "sandbox": lambda: bool(self.sandbox.health()),
             "api-server": lambda: bool(self.airflow.health()),
@@ -279,7 +279,7 @@ class Stack:
 
 
 def _sandbox_connections(port: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the sandbox says Airflow's connections are: names and values of environment variables."""
+    """Airflow's connections to the sandbox: names and values of environment variables."""
     command = [sys.executable, "-m", "sandbox", "connections", "--port", str(port)]
     answer = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -293,7 +293,7 @@ def _record_file(folder: Path) -> Path:
 
 
 def empty_folder(folder: Path) -> Path:
-    """The folder, without what was in it."""
+    """Empty the folder and return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -1,4 +1,4 @@
-"""Lines for a person: plain text in a file or a pipe, colour and a line that changes in a terminal."""
+"""Lines for a person. Files and pipes get plain text, a terminal also gets colours and a status line that changes."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ FAINT = "2"
 
 
 class Terminal:
-    """Writes to a stream and never keeps anything back, so that progress is seen when it happens."""
+    """Writes to a stream and flushes it at once, so that progress is visible when it happens."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -18,13 +18,13 @@ class Terminal:
         self._coloured = self._interactive and "NO_COLOR" not in os.environ
 
     def line(self, text: str = "", colour: str | None = None) -> None:
-        """Write lines that stay."""
+        """Write lines that stay on the screen."""
         self._erase_status()
         self._stream.write(f"{self._paint(text, colour)}\n")
         self._stream.flush()
 
     def status(self, text: str) -> None:
-        """Show what goes on now, until the next line or status; nothing where lines cannot change."""
+        """Show the current activity until the next line or status. Has an effect in a terminal only."""
         if not self._interactive:
             return
         self._erase_status()

@@ -1,4 +1,4 @@
-"""Registers this package with Airflow. Every process loads this file, so it imports nothing heavy until a route is called."""
+"""Registers this package with Airflow. Every Airflow process loads this file, so heavy imports wait until a route is called."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -9,13 +9,13 @@ Message = MutableMapping[str, Any]
 
 
 async def _routes(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
-    from feature_sync.api_routes import app  # noqa: PLC0415 - see above
+    from feature_sync.orchestration.api_routes import app  # noqa: PLC0415 - see above
 
     await app(scope, receive, send)
 
 
 class FeatureSyncPlugin(AirflowPlugin):
-    """The routes of `feature_sync.api_routes`, in the API server."""
+    """The routes of `feature_sync.orchestration.api_routes`, in the API server."""
 
     name = "feature_sync"
     fastapi_apps = [  # noqa: RUF012 - Airflow reads it so

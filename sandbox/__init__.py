@@ -1,1 +1,1 @@
-"""Stands in for Databricks, Census and Salesforce on one port, so that the project runs and is tested on a laptop."""
+"""Stands in for Databricks, Census and Salesforce on one port, so that a laptop can run and test the project."""

@@ -1,4 +1,4 @@
-"""Answers of the HTTP services, and the ways in which a fault spoils them."""
+"""The answers of the HTTP services, and the ways in which a fault spoils them."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ class JsonAnswer(Response):
 
 
 class NoAnswer(Response):
-    """Closes the client's connection instead of answering: the client sees it reset or closed, never a status."""
+    """Closes the client's connection instead of answering. The client sees a reset or closed connection, never a status."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class NoAnswer(Response):
 
 
 class KnowsItsConnection:
-    """Gives the application the connection that a request came on. uvicorn keeps it at the object whose method ``send`` is."""
+    """Hands a request's connection to the application. uvicorn keeps it in the object that the method ``send`` belongs to."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -48,7 +48,7 @@ class KnowsItsConnection:
 
 
 class Shapes:
-    """How a service says that a token is wrong, and that it failed."""
+    """A service's answers to a wrong token and for a failure."""
 
     def __init__(self, unauthorized: Callable[[], Response], failed: Callable[[int, Mapping[str, str]], Response]) -> None:
         self.unauthorized = unauthorized
@@ -57,9 +57,9 @@ class Shapes:
 
 async def answer(work: Callable[[], Response], faults: Sequence[Active], shapes: Shapes) -> tuple[Response, str | None]:
     """
-    Do the work and answer, as the faults say. ``slow`` goes together with another one; of the others the first counts.
+    Do the work and answer, as the faults demand. ``slow`` combines with another fault. Of the others only the first counts.
 
-    :returns: the answer, and the fault that made it.
+    :returns: the answer, and the name of the fault that shaped it, or None.
     """
     for fault in faults:
         if fault.name == "slow":

@@ -1,4 +1,4 @@
-"""One application for all services, told apart by path."""
+"""One application for all services. The path selects the service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,12 +20,12 @@ from sandbox.warehouse_endpoint import WarehouseEndpoint
 from sandbox.world import World
 
 THREADS = 64
-"""Statements are waited for in a thread; asyncio's own few would let slow ones block everything else."""
+"""A thread waits for each statement. With asyncio's few threads, slow statements would block all other requests."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app(world: World) -> ASGIApp:
-    """The application; it starts the world and closes it."""
+    """The application. It starts the world and closes it."""
     warehouse = WarehouseEndpoint(world.journal, world.faults, world.engine)
     census = CensusApi(
         journal=world.journal,

@@ -23,7 +23,7 @@ GRACE_SECONDS = 1
 
 
 class StartError(Exception):
-    """What is wrong, in one line."""
+    """The reason why the sandbox does not start, in one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,14 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(command="serve")
     _add_address(parser)
-    parser.add_argument("--state", type=Path, metavar="DIR", help="folder that keeps everything; created when missing; required")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="folder for all state (required); created if it is missing")
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         dest="settings",
-        help="change a setting, and keep it in the state; may be given more than once",
+        help="change a setting and keep it in the state; may be repeated",
     )
     commands = parser.add_subparsers(title="other commands", metavar="connections")
     connections = commands.add_parser("connections", help="print the two Airflow connections as environment lines")
@@ -66,20 +66,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="port of all services; 0 takes a free one (default: %(default)s)"
+        "--port", type=int, default=DEFAULT_PORT, help="port of all services; 0 picks a free one (default: %(default)s)"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine alone)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
 
 
 def _serve(options: argparse.Namespace) -> int:
     changed = _settings(options.settings)
     if options.state is None:
-        raise StartError("--state DIR is required: the folder that keeps everything")
+        raise StartError("--state DIR is required: the folder for all state")
     lock = _lock(options.state)
     listener = _listen(options.host, options.port)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    # The warehouse takes a second to import; mistakes on the command line are found before.
+    # The warehouse takes a second to import. Mistakes on the command line are reported before that.
     import uvicorn  # noqa: PLC0415
 
     from sandbox.app import create_app  # noqa: PLC0415
@@ -109,7 +109,7 @@ def _serve(options: argparse.Namespace) -> int:
         lock.close()
     logging.shutdown()
     sys.stdout.flush()
-    # Everything is written. A request that still waits in a thread must not keep the process.
+    # Everything is written. A request that still waits in a thread must not keep the process alive.
     os._exit(0)
 
 
@@ -120,7 +120,7 @@ def _leave(_: int, __: "FrameType | None") -> NoReturn:
 def _settings(given: Sequence[str]) -> dict[str, str]:
     pairs = [one.partition("=") for one in given]
     if wrong := next((one for one, pair in zip(given, pairs, strict=True) if not pair[1]), None):
-        raise StartError(f"--set {wrong}: it must be NAME=VALUE")
+        raise StartError(f"--set {wrong}: must be NAME=VALUE")
     values = {name.strip(): value.strip() for name, _, value in pairs}
     try:
         parse_settings(values)
@@ -130,7 +130,7 @@ def _settings(given: Sequence[str]) -> dict[str, str]:
 
 
 def _lock(folder: Path) -> IO[str]:
-    """The lock goes with the process, however it ends."""
+    """Lock the state folder. The lock ends with the process, even after a kill."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""``/sandbox``: the journal, the faults, the settings, and what a person would do in Census's own pages."""
+"""``/sandbox``: the journal, the faults, the settings, and the actions of a person in Census's own pages."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,18 +16,18 @@ from sandbox.world import World
 
 
 class RequestError(ValueError):
-    """Answered with 400 and the reason."""
+    """A request that is answered with 400 and this reason."""
 
 
 def routes(world: World) -> list[Route]:
-    """What tests and people use; it needs no token."""
+    """The endpoints for tests and people. They need no token."""
 
     def route(path: str, method: str, work: Callable[[Request, Any], Any]) -> Route:
         async def endpoint(request: Request) -> Response:
             try:
                 body = await request.json() if await request.body() else {}
                 if not isinstance(body, dict):
-                    raise RequestError("the body is a JSON object")
+                    raise RequestError("the body must be a JSON object")
                 return JsonAnswer(await asyncio.to_thread(work, request, body))
             except (ValueError, SettingError, FaultError) as error:
                 return JsonAnswer({"error": str(error)}, 400)
@@ -72,15 +72,15 @@ def routes(world: World) -> list[Route]:
 
 
 def _start_run(world: World, body: dict[str, Any]) -> dict[str, int]:
-    """A run that somebody starts in Census's own pages."""
+    """Start a run as a person does in Census's own pages."""
     if unknown := set(body) - {"sync_id", "ui_tag", "full_sync"}:
-        raise RequestError(f"unknown: {', '.join(sorted(unknown))}")
+        raise RequestError(f"unknown parameters: {', '.join(sorted(unknown))}")
     sync = world.syncs.get(int(body.get("sync_id", 0)))
     if sync is None:
         raise RequestError(f"there is no sync {body.get('sync_id')}")
     ui_tag = body.get("ui_tag", UI_TAG_MANUAL)
     if ui_tag not in (UI_TAG_MANUAL, UI_TAG_DRY_RUN):
-        raise RequestError(f"ui_tag is {UI_TAG_MANUAL!r} or {UI_TAG_DRY_RUN!r}")
+        raise RequestError(f"ui_tag must be {UI_TAG_MANUAL!r} or {UI_TAG_DRY_RUN!r}")
     try:
         run_id = world.runs.create(sync["id"], paused=False, force_full_sync=bool(body.get("full_sync", False)), ui_tag=ui_tag)
     except TriggerError as refused:

@@ -1,4 +1,4 @@
-"""Faults that a test sets: which call goes wrong, how, and how often."""
+"""Faults that a test sets: the call that goes wrong, the way it does, and the number of times."""
 
 import json
 import random
@@ -47,11 +47,11 @@ FAULTS: dict[str, frozenset[str]] = {
 
 
 class FaultError(ValueError):
-    """A fault that does not exist, or not for that call, or with parameters it does not know."""
+    """The fault does not exist, does not exist for the call, or has unknown parameters."""
 
 
 class Parameters(BaseModel):
-    """What the faults can be told; each reads what concerns it. README.md says which."""
+    """The parameters of all faults. Each fault reads its own ones. README.md lists them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,9 +59,9 @@ class Parameters(BaseModel):
     code: Annotated[int, Field(ge=400, le=599)] = 503
     retry_after: Annotated[int, Field(ge=0)] | None = None
     after_work: bool | None = None
-    """Whether the work is done before the wrong answer. Default: for ``not_json`` yes, for ``status`` no."""
+    """If True, the work is done before the wrong answer. Default: True for ``not_json``, False for ``status``."""
     contains: str | None = None
-    """``warehouse``: only statements that contain this text, whatever its case."""
+    """``warehouse``: only statements that contain this text, in upper or lower case."""
     sync_id: int | None = None
     """``run``: only runs of this sync."""
     count: Annotated[int, Field(ge=0)] | None = None
@@ -88,7 +88,7 @@ class Fault(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A fault that applies to the call at hand."""
+    """A fault that applies to the current call."""
 
     id: int
     name: str
@@ -96,13 +96,13 @@ class Active:
 
 
 class Faults:
-    """The faults in force. Asking for those of a call counts the call, so ``skip`` and ``times`` hold across a restart."""
+    """The faults in force. `take` counts the call in the state, so ``skip`` and ``times`` hold across a restart."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def set(self, body: Mapping[str, Any]) -> int:
-        """:raises FaultError: says what is allowed."""
+        """:raises FaultError: the message names the allowed values."""
         own = {name: value for name, value in body.items() if name in Fault.model_fields}
         try:
             fault = Fault.model_validate(own)
@@ -111,7 +111,7 @@ class Faults:
             error = invalid.errors(include_url=False)[0]
             raise FaultError(f"{'.'.join(map(str, error['loc']))}: {error['msg']}") from invalid
         if fault.call not in FAULTS:
-            raise FaultError(f"call {fault.call!r} does not exist; there are {', '.join(FAULTS)}")
+            raise FaultError(f"call {fault.call!r} does not exist; the calls are {', '.join(FAULTS)}")
         if fault.fault not in FAULTS[fault.call]:
             raise FaultError(f"call {fault.call!r} has no fault {fault.fault!r}; it has {', '.join(sorted(FAULTS[fault.call]))}")
         with self._state.transaction() as tx:

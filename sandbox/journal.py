@@ -1,4 +1,4 @@
-"""What happened, in order: tests prove the invariants of sending from it."""
+"""The list of all events, in order. Tests use it to prove the invariants of sending."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ class Journal:
     """
     An append-only list. An entry made within a transaction of the state is part of it, so it cannot disagree with the facts.
 
-    It never holds a token: no header and no statement's parameter goes in.
+    It never holds a token: it records no headers and no parameters of statements.
     """
 
     def __init__(self, state: State) -> None:

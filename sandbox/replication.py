@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from feature_sync.fields import load_fields
+from feature_sync.config.fields import load_fields
 from sandbox.faults import Faults
 from sandbox.journal import REPLICATION, Journal
 from sandbox.salesforce.org import Org
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 class Replication:
     """
-    Every so often, copies the records that changed since the pass before; what changes during a pass is the next one's.
+    Each pass copies the records that changed since the pass before. A change during a pass waits for the next one.
 
-    A row of the copy carries the pass's time as ``_fivetran_synced``, which is never before its ``system_modstamp``.
+    A row of the replica has the time of its pass as ``_fivetran_synced``, which is never before its ``system_modstamp``.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Replication:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="replication", daemon=True)
         self.pass_lock = threading.Lock()
-        """Held for a pass; whoever holds it sees no half of one."""
+        """Held for a whole pass. Its holder never sees half a pass."""
 
     def start(self) -> None:
         self._thread.start()
@@ -54,7 +54,7 @@ class Replication:
         self._thread.join()
 
     def copy(self) -> int:
-        """One pass. A pass that is killed before it is remembered is done again; it replaces rows by their id."""
+        """Run one pass. A pass that is killed before it is recorded runs again. It replaces rows by their id."""
         moment, version, rows = self._org.changed_since(int(self._state.fact(COPIED) or 0))
         if rows:
             self._write(rows, moment)
@@ -66,7 +66,7 @@ class Replication:
 
     def _loop(self) -> None:
         last = time.monotonic()
-        # In short steps, so that another lag holds at once.
+        # In short steps, so that a changed lag takes effect at once.
         while not self._stop.wait(STEP):
             if time.monotonic() < last + self._settings.current.replication_seconds:
                 continue
@@ -77,7 +77,7 @@ class Replication:
                 try:
                     self.copy()
                 except Exception:
-                    log.exception("The replication failed; the next pass tries again")
+                    log.exception("The replication failed. The next pass tries again")
 
     def _write(self, rows: Sequence[sqlite3.Row], moment: datetime) -> None:
         changed = pa.table([pa.array([row[name] for row in rows], type_) for name, type_ in _STORED], names=list(_COLUMNS))
@@ -94,7 +94,7 @@ class Replication:
 
 
 def _columns() -> dict[str, tuple[str, str]]:
-    """The copy's columns: the org's field, and the type in the warehouse."""
+    """The replica's columns: the org's field, and the type in the warehouse."""
     kinds = {
         FieldType.ID: "VARCHAR",
         FieldType.STRING: "VARCHAR",

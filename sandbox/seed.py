@@ -1,6 +1,6 @@
-"""The sandbox's data: the incident of 2025-11-21 and everything around it, the same on every machine.
+"""The sandbox's data: the incident of 2025-11-21 and everything around it. It is the same on every machine.
 
-The numbers are those of the incident report. Names of products and columns come from the field table.
+The numbers come from the incident report. The names of products and columns come from the field table.
 """
 
 import datetime as dt
@@ -12,14 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_sync.fields import Field, FieldKind, Product, load_fields
+from feature_sync.config.fields import FeatureField, FieldKind, Product, load_fields
 from sandbox.warehouse.engine import Engine
 
 INCIDENT_DAY = dt.datetime(2025, 11, 21, tzinfo=dt.UTC)
 INCIDENT_RECORDS = 1_296
 INCIDENT_WITHOUT_ROW = 40
 INCIDENT_ENABLED = {
-    "fraud_detection": 1_226,  # each record with any product has this one
+    "fraud_detection": 1_226,  # each record that has a product has this one
     "income_verification": 1_176,
     "id_verification": 7,
     "connected_payroll": 5,
@@ -41,7 +41,7 @@ DELETED_WITHOUT_RECORD = 40
 DELETED_WITH_RECORD = 10
 COMPANIES = 430
 FIRST_DAY, LAST_DAY = dt.datetime(2023, 1, 1, tzinfo=dt.UTC), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-"""Healthy records were created, and products enabled, within these; the last day is not among them."""
+"""Healthy records were created, and products enabled, from the first day to the last. The last day is excluded."""
 
 DAY = 86_400
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -58,7 +58,7 @@ OWNERS = ("Holdings, LLC", "Property Group", "& Sons", "Management Co.", "Realty
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A product of one property. A disabled one has no `enabled_at`."""
+    """A product of one property. `enabled_at` is None if the product is disabled."""
 
     enabled_at: dt.datetime | None
     updated_at: dt.datetime | None
@@ -66,7 +66,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property with what the warehouse knows of it and the Salesforce record it has, if any."""
+    """A property: its data in the warehouse, and its Salesforce record, if it has one."""
 
     id: int
     name: str
@@ -75,7 +75,7 @@ class Property:
     status: str
     updated_at: dt.datetime
     features: Mapping[str, Feature] | None
-    """By product; None is a property without a feature row."""
+    """By product, or None if the property has no feature row."""
     salesforce_id: str | None
     created_at: dt.datetime
     modified_at: dt.datetime
@@ -93,9 +93,9 @@ class Property:
 
 def seed_warehouse(engine: Engine) -> None:
     """
-    Create the schemas and the tables that the project reads, with all their data; `crm.salesforce.product_property_c` is empty.
+    Create the schemas and the tables that the project reads, with all their data. `crm.salesforce.product_property_c` is empty.
 
-    Does nothing when it has been done before.
+    Has no effect if the data is already there.
     """
     with engine.writing() as cursor:
         [[seeded]] = cursor.execute(
@@ -103,7 +103,7 @@ def seed_warehouse(engine: Engine) -> None:
         ).fetchall()
         if seeded:
             return
-        # The copy of Salesforce comes last: it is the sign that nothing is missing.
+        # The replica's table comes last. If it exists, all the others do.
         cursor.execute("CREATE SCHEMA IF NOT EXISTS rds.pg_rds_public")
         properties = _properties_table()
         cursor.execute("CREATE OR REPLACE TABLE rds.pg_rds_public.properties AS FROM properties")
@@ -115,18 +115,18 @@ def seed_warehouse(engine: Engine) -> None:
         copy = _copy_schema().empty_table()
         cursor.execute("CREATE TABLE crm.salesforce.product_property_c AS FROM copy")
         cursor.commit()
-        del properties, features, copy  # DuckDB found them by their names
+        del properties, features, copy  # DuckDB found them by the names of these variables
 
 
 def org_records() -> Iterator[dict[str, Any]]:
-    """Every `Product_Property__c` record as the org holds it before any correction, by API names and ordered by property."""
+    """Every `Product_Property__c` record before any correction, with API names, ordered by property."""
     table = load_fields()
     for each in _properties():
         if each.salesforce_id is None:
             continue
         yield {
             "Id": each.salesforce_id,
-            "Name": each.name.replace("\n", " "),  # a text field of Salesforce has one line
+            "Name": each.name.replace("\n", " "),  # a text field in Salesforce has one line
             "Snappt_Property_ID__c": str(each.id),
             "Reverse_ETL_ID__c": str(each.id),
             **{
@@ -141,7 +141,7 @@ def org_records() -> Iterator[dict[str, Any]]:
 
 
 def _salesforce_value(
-    features: Mapping[str, Feature] | None, product: Product, field: Field
+    features: Mapping[str, Feature] | None, product: Product, field: FeatureField
 ) -> bool | dt.date | dt.datetime | None:
     feature = features[product.name] if features else Feature(None, None)
     if field.kind is FieldKind.CHECKBOX:
@@ -197,7 +197,7 @@ def _copy_schema() -> pa.Schema:
 @cache
 def _properties() -> tuple[Property, ...]:
     """Every property, ordered by id."""
-    # Only `random()` is asked: its sequence, unlike that of the other methods, is the same in every version of Python.
+    # Only `random()` is used. Unlike the other methods, it returns the same sequence in every version of Python.
     random = Random(20251121).random  # noqa: S311 - data for tests
     total = INCIDENT_RECORDS + HEALTHY_RECORDS + DELETED_WITHOUT_RECORD + DELETED_WITH_RECORD
     roles = ["incident"] * INCIDENT_RECORDS + ["healthy"] * HEALTHY_RECORDS
@@ -250,7 +250,7 @@ def _address(random: Any) -> str:
 
 
 def _incident_features(random: Any) -> list[Mapping[str, Feature] | None]:
-    """For each record of the incident, in the order of the ids."""
+    """The features of each record of the incident, in the order of the ids."""
     enabled: list[set[str] | None] = [set() for _ in range(INCIDENT_RECORDS)]
     order = _shuffled(INCIDENT_RECORDS, random)
     most = max(INCIDENT_ENABLED.values())
@@ -258,10 +258,10 @@ def _incident_features(random: Any) -> list[Mapping[str, Feature] | None]:
     for index in order[most : most + INCIDENT_WITHOUT_ROW]:
         enabled[index] = None
     for product, count in INCIDENT_ENABLED.items():
-        # Evenly spread over the ids, so that a batch left out or sent twice shows in every product's number.
+        # Spread evenly over the ids. So a batch that is left out or sent twice changes the number of every product.
         for number in range(count):
             chosen = enabled[having[number * most // count + most // (2 * count)]]
-            assert chosen is not None  # noqa: S101 - `having` and the records without a row are apart
+            assert chosen is not None  # noqa: S101 - `having` has no record without a row
             chosen.add(product)
     return [None if products is None else _features(products, random) for products in enabled]
 
@@ -290,7 +290,7 @@ def _features(enabled: set[str], random: Any) -> Mapping[str, Feature]:
 
 
 def _instant(random: Any) -> dt.datetime:
-    """One in ten lies so close to midnight in UTC that any other time zone makes it another date."""
+    """A random time. One in ten is so close to midnight UTC that it has another date in any other time zone."""
     day = FIRST_DAY + dt.timedelta(days=int(random() * (INCIDENT_DAY - FIRST_DAY).days))
     kind = random()
     if kind < 0.05:
@@ -301,17 +301,17 @@ def _instant(random: Any) -> dt.datetime:
 
 
 def _incident_companies() -> list[int]:
-    """Siblings are rarely neighbours: of 50 records in the order of the ids, 45 or more belong to different companies."""
+    """The company of each record. Siblings are rarely neighbours: 50 records in a row by id have 45 companies or more."""
     return [(7 * (index - (index % 10 == 9))) % COMPANIES for index in range(INCIDENT_RECORDS)]
 
 
 def _seconds_of_incident(random: Any) -> list[int]:
-    """Spread over the whole day, its first and last second included, in no order."""
+    """The second of the day of each record, in random order. They cover the whole day, including its first and last second."""
     return [order * (DAY - 1) // (INCIDENT_RECORDS - 1) for order in _shuffled(INCIDENT_RECORDS, random)]
 
 
 def _creation_of_other(index: int, random: Any) -> dt.datetime:
-    """Never on the day of the incident, but sometimes in the second before it or the one after it."""
+    """Never on the day of the incident, but sometimes in the second before it or in the second after it."""
     if index % 1_000 == 0:
         return INCIDENT_DAY - dt.timedelta(seconds=1)
     if index % 1_000 == 500:
@@ -322,9 +322,9 @@ def _creation_of_other(index: int, random: Any) -> dt.datetime:
 
 def _salesforce_id(serial: int) -> str:
     """
-    An id of 18 characters: object, instance and serial number, and three that tell upper from lower case.
+    An id of 18 characters: object, instance, serial number, and three check characters for upper and lower case.
 
-    These have a bit for each capital letter in five characters: https://help.salesforce.com/s/articleView?id=000385585.
+    A check character has one bit for each capital letter among five characters: https://help.salesforce.com/s/articleView?id=000385585.
     """
     number, digits = 4_000_000 + 7 * serial, ""
     while number:

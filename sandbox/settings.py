@@ -1,4 +1,4 @@
-"""Every setting of the sandbox: one typed place, changed by ``--set`` or over ``/sandbox/settings``."""
+"""Every setting of the sandbox, with its type. ``--set`` and ``/sandbox/settings`` change them."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class SettingError(ValueError):
 
 
 class Settings(BaseModel):
-    """Time runs faster than in production by default, so that a run of 26 batches takes minutes."""
+    """By default time runs faster than in production, so that a run of 26 batches takes minutes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class Settings(BaseModel):
 
 
 class SettingsStore:
-    """The settings in force: the defaults and what was changed, which is kept in the state."""
+    """The settings in force: the defaults and the changes. The state keeps the changes."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -68,7 +68,7 @@ class SettingsStore:
         return self._current
 
     def change(self, values: Mapping[str, Any]) -> Settings:
-        """:raises SettingError: and changes nothing."""
+        """:raises SettingError: a value is not allowed. No setting is changed."""
         changed = {**self._changed(), **values}
         settings = parse_settings(changed)
         with self._state.transaction() as tx:
@@ -86,7 +86,7 @@ class SettingsStore:
 
 
 def parse_settings(values: Mapping[str, Any]) -> Settings:
-    """:raises SettingError: names the setting and what is allowed."""
+    """:raises SettingError: the message names the setting and the allowed values."""
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as invalid:
@@ -98,5 +98,5 @@ def parse_settings(values: Mapping[str, Any]) -> Settings:
 
 
 def _known(stored: str) -> dict[str, Any]:
-    """A state folder may be older than the code: settings that no longer exist are dropped."""
+    """Drop the settings that no longer exist, because a state folder may be older than the code."""
     return {name: value for name, value in json.loads(stored).items() if name in Settings.model_fields}

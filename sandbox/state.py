@@ -1,4 +1,4 @@
-"""The sandbox's memory: one SQLite file, so that everything survives ``kill -9`` at any moment."""
+"""The sandbox's memory: one SQLite file, which survives ``kill -9`` at any moment."""
 
 import sqlite3
 import threading
@@ -44,9 +44,9 @@ CREATE TABLE IF NOT EXISTS census_sent (
 
 class State:
     """
-    One connection behind a lock: whoever holds `transaction` sees and changes everything alone.
+    One connection behind a lock. While a thread holds `transaction`, no other thread reads or writes.
 
-    Processes die without notice, disks do not, so the write-ahead log is not synced for each commit.
+    The state must survive a dead process, not a dead disk. So the write-ahead log is not synced for each commit.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class State:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing. A transaction within a transaction is part of it."""
+        """All or nothing. A transaction within another one is part of it."""
         with self._lock:
             if self._connection.in_transaction:
                 yield self._connection
@@ -88,7 +88,7 @@ class State:
             tx.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
     def forget(self) -> None:
-        """Empty every table. Numbers of runs and journal entries go on, so that nobody takes a new run for an old one."""
+        """Empty every table. The numbers of runs and journal entries go on, so that no new run has the number of an old one."""
         with self.transaction() as tx:
             tables = tx.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall()
             for table in tables:
@@ -104,5 +104,5 @@ def now() -> datetime:
 
 
 def iso(moment: datetime) -> str:
-    """``2026-11-24T15:00:00.123Z``, the form of Census's timestamps and of the journal; as text it sorts by time."""
+    """``2026-11-24T15:00:00.123Z``, the form of Census's timestamps and of the journal. Texts of this form sort by time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,10 +1,10 @@
-"""The tokens that the sandbox demands. They protect nothing: the sandbox listens on the laptop alone and its data is invented."""
+"""The tokens that the sandbox requires. They are no secrets: the sandbox listens on the laptop only, and its data is invented."""
 
 import base64
 import binascii
 
-WAREHOUSE_TOKEN = "dapi-local"  # noqa: S105 - a stand-in's
-CENSUS_PERSONAL_TOKEN = "census-pat-local"  # noqa: S105 - a stand-in's
+WAREHOUSE_TOKEN = "dapi-local"  # noqa: S105 - not a secret
+CENSUS_PERSONAL_TOKEN = "census-pat-local"  # noqa: S105 - not a secret
 CENSUS_WORKSPACE_KEY = "secret-token:local"
 SALESFORCE_SESSION = "00Dlocal0000001.session"
 

@@ -1,4 +1,4 @@
-"""The warehouse's wire behind HTTP: journals each statement and lets the faults for `warehouse` act."""
+"""The warehouse over HTTP. It journals each statement and applies the faults for `warehouse`."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import StatementFault, WarehouseService
 
 _no_answer: ContextVar[list[str] | None] = ContextVar("no_answer", default=None)
-"""Where a statement's fault leaves word for the request that brought the statement: its connection is to be closed."""
+"""A list for each request. If a statement's fault puts its name there, the request's connection is closed."""
 
 
 class WarehouseEndpoint:
@@ -43,7 +43,7 @@ class WarehouseEndpoint:
         return Response(answer.body, answer.status, answer.headers), bool(word)
 
     def _on_statement(self, sql: str) -> None:
-        """Runs in the thread of the request, before the statement does."""
+        """Runs in the thread of the request, before the statement is executed."""
         faults = self._faults.take("warehouse", text=sql)
         fault = next((fault for fault in faults if fault.name != "slow"), None)
         names = [each.name for each in faults]
@@ -57,6 +57,4 @@ class WarehouseEndpoint:
         if fault.name in ("refuse", "lost_response") and word is not None:
             word.append(fault.name)
         if fault.name != "lost_response":
-            raise StatementFault(
-                fault.parameters.message or "[INTERNAL_ERROR] The statement was failed by a fault. SQLSTATE: XX000"
-            )
+            raise StatementFault(fault.parameters.message or "[INTERNAL_ERROR] A fault made the statement fail. SQLSTATE: XX000")

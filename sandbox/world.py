@@ -1,4 +1,4 @@
-"""Everything that the sandbox stands in for, put together over one folder of state."""
+"""All parts of the sandbox, put together over one state folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ SEEDED = "seeded"
 
 
 class World:
-    """The parts, wired. `start` lets time pass in it: runs go on, changes are replicated."""
+    """The parts, wired together. After `start` time passes: runs go on, and changes are replicated."""
 
     def __init__(self, folder: Path) -> None:
         self.state = State(folder / "sandbox.sqlite")
@@ -64,12 +64,12 @@ class World:
         self.state.close()
 
     def replicate(self) -> int:
-        """One pass of the replication, now."""
+        """Run one pass of the replication now."""
         with self.replication.pass_lock:
             return self.replication.copy()
 
     def reset(self) -> None:
-        """Everything as at the first start, except that numbers of runs and journal entries go on. Settings are the defaults."""
+        """Return to the first start, with default settings. Only the numbers of runs and of journal entries go on."""
         with self.run_engine.step_lock, self.replication.pass_lock:
             with self.engine.writing() as cursor:
                 tables = cursor.execute(
@@ -82,7 +82,7 @@ class World:
             self._seed()
 
     def _seed(self) -> None:
-        """Done again from the start when it was killed before its end."""
+        """Fill the sandbox. If a kill interrupts this, the next start does it again from the beginning."""
         if self.state.fact(SEEDED) is not None:
             return
         seed_warehouse(self.engine)

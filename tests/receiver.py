@@ -17,7 +17,7 @@ class Receiver(ThreadingHTTPServer):
         self.messages: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.status = 200
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def address(self) -> str:

@@ -10,19 +10,26 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from feature_sync.fields import load_fields
-from feature_sync.schema import own_tables
-from feature_sync.settings import Settings
-from feature_sync.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
-from feature_sync.warehouse import SQL_FOLDER, Parameters, render_statement
+from feature_sync.config.fields import load_fields
+from feature_sync.config.settings import Settings
+from feature_sync.sending.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
+from feature_sync.storage.tables import column_definitions, own_tables
+from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of
 from sandbox.seed import INCIDENT_DAY, org_records
 from sandbox.warehouse.engine import Engine
 
-STATEMENTS = sorted(path.stem for path in SQL_FOLDER.glob("*.sql"))
+STATEMENTS = sorted(
+    name
+    for path in SQL_FOLDER.rglob("*.sql")
+    if not (name := path.relative_to(SQL_FOLDER).with_suffix("").as_posix()).startswith(
+        ("fragments/", "tables/columns/", "macros")
+    )
+)
+"""As `render_statement` takes them: what is in ``fragments``, ``tables/columns`` and ``macros.sql`` is a part of others."""
 COPY = "crm.salesforce.product_property_c"
 CLOCK_COLUMNS = frozenset({"checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
 """Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
-WRITING = frozenset({"add", "create", "delete", "freeze", "prove", "record", "release", "revoke", "split", "stage"})
+WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
 """Verbs that a file's name begins with, as in ``tests/feature_sync/test_sql.py``."""
 
 RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
@@ -31,6 +38,8 @@ INCIDENT = [key for key, day in _KEYS.items() if day == INCIDENT_DAY.date()]
 ANOTHER = next(key for key, day in _KEYS.items() if day != INCIDENT_DAY.date() and key.endswith("0"))
 SOME = INCIDENT[100:107]
 REFUSED = [key for key in INCIDENT if key.endswith("7")]
+BATCHED = ",".join(["50"] * 60)
+"""The sizes of more batches than any run here has: the last one gets what is left, and the others nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +52,12 @@ class Step:
 
     @property
     def writes(self) -> bool:
-        return self.statement.partition("_")[0] in WRITING
+        return self.statement.rpartition("/")[2].partition("_")[0] in WRITING
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What others do to the copy of Salesforce in the meantime."""
+    """What others do to the replica in the meantime."""
 
     text: str
 
@@ -60,92 +69,110 @@ def script(settings: Settings) -> Script:
     """Every statement."""
     run, probe, full, undo = {"run_id": RUN}, {"run_id": PROBE}, {"run_id": FULL}, {"undo_run_id": RUN}
     named = _scope("property_ids", property_ids=",".join(SOME))
-    batches = {"batch_size": 50, "strategy": "batched"}
+    batches = {"batch_size": 50}
     day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
     return [
         *_tables_of_an_older_version(settings),
-        *(Step("count_scope", each) for each in (_scope("all"), _scope("mismatched", skip_unmatched=True), day)),
-        Step("count_scope", named),
-        Step("select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
+        *(Step("backfill/count_scope", each) for each in (_scope("all"), _scope("mismatched", skip_unmatched=True), day)),
+        Step("backfill/count_scope", named),
+        Step("backfill/select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
         # The payload: frozen, looked at, released.
-        Step("delete_unsent_payload", run),
-        Step("freeze_payload", {**day, **run, **batches}),
-        Step("freeze_payload", {**_scope("all"), **run, **batches}),
-        Step("summarize_payload", run),
-        Step("check_payload", {**run, "earliest_date": "2017-01-01"}),
-        Step("select_batches", run),
-        Step("select_payload", run),
-        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("release_payload", run),
-        Step("revoke_payload", run),
-        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("release_payload", run),
+        Step("backfill/delete_unsent_payload", run),
+        Step("backfill/freeze_payload", {**day, **run, **batches}),
+        Step("backfill/freeze_payload", {**_scope("all"), **run, **batches}),
+        Step("backfill/assign_batches", {**run, "sizes": BATCHED}),
+        Step("backfill/summarize_payload", run),
+        Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
+        Step("backfill/select_batches", run),
+        Step("backfill/select_payload", run),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("backfill/release_payload", run),
+        Step("backfill/revoke_payload", run),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("backfill/release_payload", run),
         # Two batches are sent; some records of the first are rejected, and sent again.
-        Step("record_attempt", _attempt(1, 1, "sending", previous_sync_run_id=9_007_199_254_740_993)),
-        Step("select_batch", {**run, "batch_number": 1}),
-        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("check_staged_batch", {**run, "batch_number": 1}),
-        Step("record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections("UNABLE_TO_LOCK_ROW")}),
-        Step("record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections('gesperrt: "東京", it\'s')}),
-        Step("record_attempt", _attempt(1, 1, "failed", sync_run_id=1_001, records_rejected=5, reason="5 rows — rejected")),
-        Step("find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
-        Step("record_attempt", _attempt(26, 1, "sending", previous_sync_run_id=1_001)),
-        Step("record_attempt", _attempt(26, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
-        Step("find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
+        Step("sending/record_attempt", _attempt(1, 1, "sending", previous_sync_run_id=9_007_199_254_740_993)),
+        Step("backfill/select_batch", {**run, "batch_number": 1}),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/check_staged_batch", {**run, "batch_number": 1}),
+        Step(
+            "sending/record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections("UNABLE_TO_LOCK_ROW")}
+        ),
+        Step(
+            "sending/record_rejections",
+            {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections('gesperrt: "東京", it\'s')},
+        ),
+        Step(
+            "sending/record_attempt", _attempt(1, 1, "failed", sync_run_id=1_001, records_rejected=5, reason="5 rows — rejected")
+        ),
+        Step("sending/find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
+        Step("sending/record_attempt", _attempt(26, 1, "sending", previous_sync_run_id=1_001)),
+        Step("sending/record_attempt", _attempt(26, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
+        Step("sending/find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number IN (1, 26) AND reverse_etl_id_c NOT LIKE '%7'"),
-        Step("select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1}),
-        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": 1}),
-        Step("check_staged_batch", {**run, "batch_number": 2}),
-        Step("record_attempt", _attempt(1, 2, "failed", resends_attempt=1, sync_run_id=1_003, records_rejected=1, series=2)),
-        Step("record_rejections", {**run, "batch_number": 1, "attempt": 2, "rejections": _rejections("still", REFUSED[::2])}),
-        Step("select_last_attempts", {**run, "batch_number": None}),
-        Step("select_last_attempts", {**run, "batch_number": 1}),
-        Step("select_rejections", run),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": 1}),
+        Step("sending/check_staged_batch", {**run, "batch_number": 2}),
+        Step(
+            "sending/record_attempt", _attempt(1, 2, "failed", resends_attempt=1, sync_run_id=1_003, records_rejected=1, series=2)
+        ),
+        Step(
+            "sending/record_rejections",
+            {**run, "batch_number": 1, "attempt": 2, "rejections": _rejections("still", REFUSED[::2])},
+        ),
+        Step("sending/select_last_attempts", {**run, "batch_number": None}),
+        Step("sending/select_last_attempts", {**run, "batch_number": 1}),
+        Step("sending/select_rejections", run),
         # The copy is looked at.
-        Step("check_copy", run),
-        Step("validate_payload", run),
-        Step("select_mismatches", run),
+        Step("replica/check_replica", run),
+        Step("backfill/validate_payload", run),
+        Step("backfill/select_mismatches", run),
         # A probe goes over a limit, and what it left goes into smaller batches.
-        Step("freeze_payload", {**_scope("mismatched", skip_unmatched=True), **probe, "batch_size": 20, "strategy": "probe"}),
-        Step("record_rejections", {**probe, "batch_number": 2, "attempt": 1, "rejections": _rejections("Limit Exceeded")}),
-        Step("split_rest", {**probe, "attempt": 1, "over_limit": 2, "probes": 3, "batch_size": 20}),
-        Step("select_batches", probe),
+        Step("backfill/freeze_payload", {**_scope("mismatched", skip_unmatched=True), **probe, "batch_size": 20}),
+        Step("backfill/assign_batches", {**probe, "sizes": "20,40,2000"}),
+        Step(
+            "sending/record_rejections", {**probe, "batch_number": 2, "attempt": 1, "rejections": _rejections("Limit Exceeded")}
+        ),
+        Step("backfill/assign_rest", {**probe, "attempt": 1, "over_limit": 2, "probes": 3, "sizes": ",".join(["20"] * 100)}),
+        Step("backfill/select_batches", probe),
         # All at once, of records that were named.
-        Step("freeze_payload", {**named, **full, "batch_size": 2, "strategy": "full"}),
-        Step("select_frozen_runs"),
+        Step("backfill/freeze_payload", {**named, **full, "batch_size": 2}),
+        Step("backfill/assign_batches", {**full, "sizes": str(len(SOME))}),
+        Step("backfill/select_frozen_runs"),
         # Undone, where nobody has written since.
         *_undo(settings, undo, batches),
         # The weekly comparison, and the source queries of the regular syncs.
-        Step("check_copy", {"run_id": None}),
+        Step("replica/check_replica", {"run_id": None}),
         *_reconciliation(),
         # What has expired is removed.
-        Step("select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
-        Step("select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
-        Step("delete_rejections", run),
-        Step("delete_unsent_payload", run),
-        Step("delete_unsent_payload", probe),
-        Step("delete_payload", run),
+        Step("backfill/select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
+        Step("backfill/select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
+        Step("backfill/delete_rejections", run),
+        Step("backfill/delete_unsent_payload", run),
+        Step("backfill/delete_unsent_payload", probe),
+        Step("backfill/delete_payload", run),
     ]
 
 
 def short_script(settings: Settings) -> Script:
     """The statements whose text depends on the settings that change more than names, and what they need."""
     run, undo = {"run_id": RUN}, {"undo_run_id": RUN}
-    batches = {"batch_size": 50, "strategy": "batched"}
+    batches = {"batch_size": 50}
     return [
         *_tables_of_an_older_version(settings),
-        Step("count_scope", _scope("mismatched")),
-        Step("freeze_payload", {**_scope("mismatched"), **run, **batches}),
-        Step("summarize_payload", run),
-        Step("check_payload", {**run, "earliest_date": "2017-01-01"}),
-        Step("release_payload", run),
-        Step("select_batches", run),
-        Step("stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
+        Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/freeze_payload", {**_scope("mismatched"), **run, **batches}),
+        Step("backfill/assign_batches", {**run, "sizes": BATCHED}),
+        Step("backfill/summarize_payload", run),
+        Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
+        Step("backfill/release_payload", run),
+        Step("backfill/select_batches", run),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
-        Step("validate_payload", run),
-        Step("select_mismatches", run),
+        Step("backfill/validate_payload", run),
+        Step("backfill/select_mismatches", run),
         *_undo(settings, undo, batches),
         *_reconciliation(),
     ]
@@ -156,8 +183,8 @@ def freezing(settings: Settings) -> Script:
     day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
     return [
         *_tables_of_an_older_version(settings),
-        Step("count_scope", day),
-        Step("freeze_payload", {**day, "run_id": RUN, "batch_size": 50, "strategy": "batched"}),
+        Step("backfill/count_scope", day),
+        Step("backfill/freeze_payload", {**day, "run_id": RUN, "batch_size": 50}),
     ]
 
 
@@ -166,12 +193,12 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
     steps: Script = []
     for table in own_tables(settings):
         names = {"table": table.name}
-        columns, _, last = render_statement(f"fragments/{table.definition}", settings).strip().rpartition(",\n")
+        columns, _, last = column_definitions(columns_of(settings, table.definition)).rpartition(",\n")
         steps += [
-            Step("create_table", names={**names, "columns": columns}),
-            Step("add_columns", names={**names, "columns": last}),
-            Step("describe_table", names=names),
-            Step("prove_write", names=names),
+            Step("tables/create_table", names={**names, "columns": columns}),
+            Step("tables/add_columns", names={**names, "columns": last}),
+            Step("tables/describe_table", names=names),
+            Step("tables/prove_write", names=names),
         ]
     return steps
 
@@ -184,14 +211,14 @@ def _reconciliation() -> Script:
             f"UPDATE {COPY} SET snappt_property_id_c = '1', reverse_etl_id_c = '1' WHERE snappt_property_id_c = '{INCIDENT[21]}'"
         ),
         Change(f"UPDATE {COPY} SET idv_only_enabled_c = TRUE WHERE snappt_property_id_c = '{INCIDENT[22]}'"),
-        Step("compare_systems"),
-        Step("record_drift", run),
-        Step("record_drift", run),
-        Step("select_drift", run),
-        Step("select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
-        Step("select_differences", {"most": 100}),
-        Step("select_property_sync"),
-        Step("select_feature_sync"),
+        Step("reconciliation/compare_systems"),
+        Step("reconciliation/record_drift", run),
+        Step("reconciliation/record_drift", run),
+        Step("reconciliation/select_drift", run),
+        Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
+        Step("reconciliation/select_differences", {"most": 100}),
+        Step("deployment/select_property_sync"),
+        Step("deployment/select_feature_sync"),
     ]
 
 
@@ -200,9 +227,10 @@ def _undo(settings: Settings, undo: Parameters, batches: Parameters) -> Script:
     return [
         Change(f"UPDATE {COPY} SET {date} = CAST('2025-01-01' AS DATE) WHERE {key} IN ('{INCIDENT[0]}', '{INCIDENT[1]}')"),
         Change(f"UPDATE {COPY} SET is_deleted = TRUE WHERE {key} LIKE '%3' AND NOT is_deleted"),
-        Step("count_undone_records", undo),
-        Step("select_records_not_undone", undo),
-        Step("freeze_undo", {**undo, "run_id": UNDO, **batches}),
+        Step("backfill/count_undone_records", undo),
+        Step("backfill/select_records_not_undone", undo),
+        Step("backfill/freeze_undo", {**undo, "run_id": UNDO, **batches}),
+        Step("backfill/assign_batches", {"run_id": UNDO, "sizes": BATCHED}),
     ]
 
 
@@ -252,7 +280,7 @@ def _rejections(reason: str, keys: list[str] = REFUSED) -> str:
 
 
 def _brought_in(settings: Settings, which: str) -> Change:
-    """The payload's records ``which`` reach Salesforce, and from there the copy."""
+    """The payload's records ``which`` reach Salesforce, and from there the replica."""
     values = ", ".join(f"{each.column} = sent.{each.column}" for each in settings.fields.features)
     moment = "CAST('2025-11-24T02:00:00Z' AS TIMESTAMP)"
     return Change(

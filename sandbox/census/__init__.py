@@ -1,1 +1,1 @@
-"""Census (Fivetran Activations): its API, its runs, and the diff against what it sent before."""
+"""Census (Fivetran Activations): its API, its runs, and the diff against the rows that it sent before."""

@@ -26,7 +26,7 @@ LARGEST_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, taken apart."""
+    """One request, parsed."""
 
     version: str
     id: int
@@ -61,7 +61,7 @@ def _problem(error: ApiError) -> Response:
 
 
 class CensusApi:
-    """Routes and answers; what happens is in `Runs`, `RunEngine`, `RowRecords` and `Syncs`."""
+    """Routes and answers. `Runs`, `RunEngine`, `RowRecords` and `Syncs` do the work."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class CensusApi:
         return JsonAnswer({"status": 404}, 404), None
 
     def _trigger(self, call: Call) -> Response:
-        """Census API: trigger sync. The query parameter is documented; whether a body counts is not."""
+        """Census API: trigger sync. The query parameter is documented. The effect of a body is not."""
         sync = self._sync(call.id)
         force = call.query.get("force_full_sync", "").lower() == "true"
         if self._settings.current.census_body_force_full_sync and isinstance(call.body, dict):
@@ -157,17 +157,17 @@ class CensusApi:
         return JsonAnswer({"status": "success", "data": runs.present(run)})
 
     def _list_runs(self, call: Call) -> Response:
-        """Census API: list sync runs; newest first by default."""
+        """Census API: list sync runs. Newest first by default."""
         self._sync(call.id)
         order = call.query.get("order", "desc").lower()
         if order not in ("asc", "desc"):
-            raise ApiError(400, "order is asc or desc")
+            raise ApiError(400, "order must be asc or desc")
         page, size = _page(call)
         total, found = self._runs.page(call.id, descending=order == "desc", offset=(page - 1) * size, limit=size)
         return _paged(call, [runs.present(run) for run in found], total)
 
     def _cancel(self, call: Call) -> Response:
-        """Census API: cancel a sync run that is actively running. What happens to one that has ended is not documented."""
+        """Census API: cancel a sync run that is actively running. The answer for a run that has ended is not documented."""
         if self._runs.get(call.id) is None:
             raise ApiError(404)
         if not self._runs.cancel(call.id):
@@ -180,12 +180,12 @@ class CensusApi:
         return _paged(call, [rows.present(record) for record in found], total)
 
     def _count_records(self, call: Call) -> Response:
-        """Census API: fetch records count; ``data`` is an array."""
+        """Census API: fetch records count. ``data`` is an array."""
         total, _ = self._read_records(call, offset=0, limit=0)
         return JsonAnswer({"status": "success", "data": [{"record_count": total}]})
 
     def _export_records(self, call: Call) -> Response:
-        """Census API: fetch records export. The files are not made: the addresses lead nowhere."""
+        """Census API: fetch records export. The files do not exist: the addresses lead nowhere."""
         run = self._runs.get(call.id)
         if run is None or run["dry_run"]:
             raise ApiError(404)
@@ -194,13 +194,13 @@ class CensusApi:
         return JsonAnswer({"status": "success", "urls": [f"{call.url}/part-00000.parquet"]})
 
     def _read_records(self, call: Call, *, offset: int, limit: int) -> tuple[int, list[Any]]:
-        """Row records become visible a moment after the run's end; how long is not documented. Dry runs have none."""
+        """Row records become visible a moment after the run's end. The delay is not documented. Dry runs have no row records."""
         run = self._runs.get(call.id)
         if run is None or run["dry_run"]:
             raise ApiError(404)
         status = call.query.get("status")
         if status not in (None, "succeeded", "rejected", "invalid"):
-            raise ApiError(400, "status is succeeded, rejected or invalid")
+            raise ApiError(400, "status must be succeeded, rejected or invalid")
         visible = run["phase"] == "ended" and (run["records_due"] or 0) <= time.time()
         if not visible:
             return 0, []
@@ -241,7 +241,7 @@ class CensusApi:
 
     def _change(self, call: Call, change: Callable[[int, Mapping[str, Any]], None]) -> None:
         if not isinstance(call.body, dict):
-            raise ApiError(400, "The body is a JSON object.")
+            raise ApiError(400, "The body must be a JSON object.")
         try:
             change(call.id, call.body)
         except KeyError as missing:
@@ -257,18 +257,18 @@ class CensusApi:
 
 
 def _is_authorized(version: str, authorization: str | None) -> bool:
-    """Census API: authorization. v2 takes a personal access token; v1 the workspace's key, as bearer or basic."""
+    """Census API: authorization. v2 takes a personal access token. v1 takes the workspace's key, as bearer or basic."""
     if version == "v2":
         return bearer(authorization) == CENSUS_PERSONAL_TOKEN
     return version == "v1" and census_token(authorization) == CENSUS_WORKSPACE_KEY
 
 
 def _page(call: Call) -> tuple[int, int]:
-    """Census API: pagination. Page 0 is page 1; pages hold 25, at most 100, and larger ones are cut down."""
+    """Census API: pagination. Page 0 is page 1. A page has 25 entries by default and at most 100; larger sizes are reduced."""
     try:
         page, size = int(call.query.get("page", 1)), int(call.query.get("per_page", DEFAULT_PAGE))
     except ValueError as error:
-        raise ApiError(400, "page and per_page are numbers") from error
+        raise ApiError(400, "page and per_page must be numbers") from error
     return max(page, 1), min(max(size, 1), LARGEST_PAGE)
 
 

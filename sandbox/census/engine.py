@@ -1,4 +1,4 @@
-"""The run engine: takes each run from queued to its end, one small committed step at a time, so that a kill loses none."""
+"""The run engine takes each run from queued to its end. Each small step is committed, so that a kill loses no run."""
 
 import logging
 import sqlite3
@@ -24,7 +24,7 @@ IDLE = 0.5
 MAX_CHUNK = 200
 """Salesforce processes at most 200 records in a transaction (Bulk API: chunks of 200 records)."""
 NOTHING_SENT = frozenset({"canceled", "failed", "process_none"})
-"""Faults of a run that sends nothing, unless ``after_sending`` is set."""
+"""With these faults a run sends no rows, unless ``after_sending`` is set."""
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class RunEngine:
     """
     Drives all runs in one thread. A run's phases: queued, reading, sending, ended.
 
-    Each chunk is one transaction of the state: the org's records, the journal entry, the row records, the map of what was sent.
+    Each chunk is one transaction of the state: the org's records, the journal entry, the row records, the map of sent rows.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class RunEngine:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self.step_lock = threading.Lock()
-        """Held for a step; its holder sees no run in the middle of one."""
+        """Held for a whole step. Its holder never sees a run in the middle of a step."""
         self._thread = threading.Thread(target=self._loop, name="census-runs", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def wake(self) -> None:
-        """A run was made: look at once."""
+        """Look at the runs at once, because a run was made."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -108,7 +108,7 @@ class RunEngine:
         return run["phase"] == ("queued" if fault.parameters.phase == "queued" else "reading")
 
     def _is_as_it_was(self, run: sqlite3.Row) -> bool:
-        """Whether a run was not canceled since it was looked up."""
+        """True unless the run was canceled since it was looked up."""
         present = self._runs.get(run["id"])
         return present is not None and present["phase"] == run["phase"]
 
@@ -118,7 +118,7 @@ class RunEngine:
                 self._runs.update(run["id"], **values)
 
     def _read(self, run: sqlite3.Row) -> None:
-        """Read the source and write down the plan, so that a restart sends the same rows."""
+        """Read the source and store the plan, so that a restart sends the same rows."""
         sync = self._syncs.get(run["sync_id"]) or {}
         problem = _not_supported(sync)
         if problem is None:
@@ -196,7 +196,7 @@ class RunEngine:
         return self._org.transact(changes, upsert=upsert, source="census", sync_run_id=run["id"])
 
     def _held_back(self, run: sqlite3.Row, chunk: Sequence[sqlite3.Row], fault: Active | None) -> dict[int, Outcome]:
-        """Rows that a fault keeps from Salesforce, by position, and what Census says became of them."""
+        """The rows that a fault keeps from Salesforce, by position, with the outcome that Census reports for them."""
         if fault is None or fault.name not in ("reject_rows", "silent_loss", "counters_disagree"):
             return {}
         outcome = Outcome("succeeded")
@@ -216,7 +216,7 @@ class RunEngine:
         counts = self._records.counts(run["id"])
         updated, failed = counts["succeeded"], counts["rejected"]
         if run["dry_run"]:
-            # Observed: a dry run looks like a successful one; only its tag tells them apart.
+            # Observed: a dry run looks like a successful one. Only its tag distinguishes them.
             updated, failed = run["source_record_updates"], 0
         if fault is not None and fault.name == "counters_disagree":
             updated, failed = updated + failed, 0
@@ -231,7 +231,7 @@ class RunEngine:
                 empty: dict[str, Any] = dict.fromkeys([*counters, "source_record_count", "source_record_updates"])
                 self._runs.end(run["id"], "completed", canceled=False, **empty)
             case "failed":
-                # Census API: counters are null in the sample of a failed run.
+                # Census API: the counters are null in the sample of a failed run.
                 parameters = fault.parameters if fault else None
                 self._runs.end(
                     run["id"],
@@ -262,7 +262,7 @@ def _not_supported(sync: dict[str, Any]) -> SourceError | None:
     if not sync:
         return SourceError("SYNC_NOT_FOUND", "The sync was deleted.")
     if sync["operation"] not in SUPPORTED_OPERATIONS:
-        return SourceError("NOT_SUPPORTED", f"The sandbox does not do the operation {sync['operation']!r}.")
+        return SourceError("NOT_SUPPORTED", f"The sandbox does not support the operation {sync['operation']!r}.")
     if sync["destination_attributes"]["object"] != OBJECT:
         return SourceError("NOT_SUPPORTED", f"The org has no object {sync['destination_attributes']['object']!r}.")
     return None

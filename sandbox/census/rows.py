@@ -1,4 +1,4 @@
-"""The rows of a run: which of them are new or changed, what is wrong with a key, and what became of each."""
+"""The rows of a run: the new and changed ones, the problems with keys, and the outcome of each row."""
 
 import json
 import sqlite3
@@ -11,13 +11,13 @@ from sandbox.salesforce.schema import FIELDS, OrgField
 from sandbox.state import State
 
 PENDING = "pending"
-"""Not sent yet. The API does not show such rows."""
+"""Not sent yet. The API does not show these rows."""
 INVALID = ("NULL", "DUPLICATE", "invalid")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the source as it would be sent. ``status`` is ``pending``, or what keeps it from being sent."""
+    """A row of the source as it would be sent. ``status`` is ``pending``, or the problem that keeps it from being sent."""
 
     identifier: str | None
     payload: Mapping[str, Any]
@@ -26,13 +26,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run does with its source."""
+    """A run's plan for the rows of its source."""
 
     source_count: int
     rows: tuple[Row, ...]
-    """The invalid rows, and of the others those that are new or changed; in a full sync all."""
+    """The invalid rows, and the new or changed ones. In a full sync all rows."""
     vanished: tuple[str, ...]
-    """Identifiers that were sent before and are no longer in the source. Under `update` and `upsert` nothing is done to them."""
+    """Identifiers that were sent before and are no longer in the source. `update` and `upsert` ignore them."""
 
     @property
     def invalid(self) -> int:
@@ -45,7 +45,7 @@ class Plan:
 
 def plan(sync: Mapping[str, Any], source: Sequence[Mapping[str, Any]], sent: Mapping[str, str], *, full: bool) -> Plan:
     """
-    Compare a source with what was last sent for each identifier (Census docs: syncs are incremental).
+    Compare a source with the row last sent for each identifier (Census docs: syncs are incremental).
 
     A row is sent whole, with every mapped field. Rows with a NULL or repeated identifier are invalid and never sent.
     """
@@ -75,12 +75,12 @@ def _payload(sync: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_field(sync: Mapping[str, Any]) -> OrgField:
-    """The Salesforce field that rows are matched by."""
+    """The Salesforce field that matches rows with records."""
     return FIELDS[next(mapping for mapping in sync["mappings"] if mapping["is_primary_identifier"])["to"].lower()]
 
 
 class RowRecords:
-    """Row records of runs, and the map of what was last sent."""
+    """The row records of runs, and the map of the rows last sent."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -90,14 +90,14 @@ class RowRecords:
         return {row["identifier"]: row["payload"] for row in rows}
 
     def forget_vanished(self, sync_id: int, identifiers: Sequence[str]) -> None:
-        """A row that comes back later counts as new; undocumented."""
+        """Forget these rows. A row that comes back later counts as new. This is not documented."""
         with self._state.transaction() as tx:
             tx.executemany(
                 "DELETE FROM census_sent WHERE sync_id = ? AND identifier = ?", [(sync_id, one) for one in identifiers]
             )
 
     def add(self, run_id: int, rows: Sequence[Row], operation: str, chunk_size: int) -> int:
-        """Keep the rows of a run; those to be sent in chunks. Returns how many chunks."""
+        """Store the rows of a run. The pending ones are divided into chunks. Return the number of chunks."""
         chunk_of, pending = {}, 0
         for position, row in enumerate(rows):
             if row.status == PENDING:
@@ -124,7 +124,7 @@ class RowRecords:
     def settle(
         self, record: sqlite3.Row, status: str, message: str | None, *, moment: str, sync_id: int, remember: bool = True
     ) -> None:
-        """Write down what became of a row. What succeeded is remembered as sent; what did not is sent again by the next run."""
+        """Store a row's outcome. A row that succeeded is remembered as sent. The next run sends any other row again."""
         with self._state.transaction() as tx:
             tx.execute(
                 "UPDATE census_record SET status = ?, status_message = ?, batch_started_at = ?, batch_completed_at = ?"
@@ -144,7 +144,7 @@ class RowRecords:
     def read(
         self, run_id: int, *, status: str | None, operation: str | None, identifier: str | None, offset: int, limit: int
     ) -> tuple[int, list[sqlite3.Row]]:
-        """Row records as the API filters them: ``invalid`` stands for whatever is wrong with a key."""
+        """Row records, filtered as in the API. ``invalid`` covers every problem with a key."""
         statuses = {None: ("succeeded", "rejected", *INVALID), "invalid": INVALID}.get(status, (status,))
         where = (
             f"FROM census_record WHERE run_id = ? AND status IN ({', '.join('?' * len(statuses))})"

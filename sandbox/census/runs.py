@@ -1,4 +1,4 @@
-"""Sync runs: creating, ending, canceling and presenting them."""
+"""Creates, ends, cancels and presents sync runs."""
 
 import json
 import sqlite3
@@ -45,7 +45,7 @@ class TriggerError(Exception):
 
 
 class Runs:
-    """The table of runs. A run's facts and its journal entry are one transaction."""
+    """The table of runs. A run's facts and its journal entry are written in one transaction."""
 
     def __init__(self, state: State, journal: Journal, faults: Faults, settings: SettingsStore) -> None:
         self._state = state
@@ -55,9 +55,9 @@ class Runs:
 
     def create(self, sync_id: int, *, paused: bool, force_full_sync: bool, ui_tag: str) -> int:
         """
-        Make a run; with status ``skipped`` when another one of the sync is queued or working (Census API: fetch sync run).
+        Make a run. Its status is ``skipped`` if another run of the sync is queued or working (Census API: fetch sync run).
 
-        :raises TriggerError: the sync is paused, or the settings say that a trigger during another run is refused.
+        :raises TriggerError: the sync is paused, or the settings refuse a trigger during another run.
         """
         settings = self._settings.current
         with self._state.transaction() as tx:
@@ -103,7 +103,7 @@ class Runs:
         return self._state.query("SELECT * FROM census_run WHERE phase <> 'ended' ORDER BY id")
 
     def page(self, sync_id: int, *, descending: bool, offset: int, limit: int) -> tuple[int, list[sqlite3.Row]]:
-        """How many runs the sync has, and some of them."""
+        """The number of runs of the sync, and one page of them."""
         rows = self._state.query(
             f"SELECT * FROM census_run WHERE sync_id = ? ORDER BY id {'DESC' if descending else 'ASC'} LIMIT ? OFFSET ?",
             (sync_id, limit, offset),
@@ -119,7 +119,7 @@ class Runs:
             )
 
     def end(self, run_id: int, status: str, *, canceled: bool = False, **values: Any) -> None:
-        """End a run. ``completed_at`` is null unless it completed (Census API: sample of a failed run)."""
+        """End a run. ``completed_at`` is null unless the run completed (Census API: sample of a failed run)."""
         with self._state.transaction():
             moment = now()
             self.update(
@@ -146,7 +146,7 @@ class Runs:
             )
 
     def cancel(self, run_id: int) -> bool:
-        """Cancel a run that is queued or working; what it has sent stays sent. False when it had ended."""
+        """Cancel a queued or working run. Rows that it has sent stay sent. Return False if the run had already ended."""
         with self._state.transaction() as tx:
             run = self.get(run_id)
             if run is None or run["phase"] == "ended":
@@ -156,7 +156,7 @@ class Runs:
         return True
 
     def _is_first(self, sync_id: int) -> bool:
-        """Observed: the first real run of a sync is a full one, asked for or not."""
+        """Observed: the first real run of a sync is always a full one."""
         return (
             self._state.one("SELECT 1 FROM census_run WHERE sync_id = ? AND NOT dry_run AND status = 'completed'", (sync_id,))
             is None
@@ -164,7 +164,7 @@ class Runs:
 
 
 def fault_of(run: sqlite3.Row) -> Active | None:
-    """The fault that a run was born with."""
+    """The fault that a run got when it was made."""
     if run["fault"] is None:
         return None
     stored = json.loads(run["fault"])

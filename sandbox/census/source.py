@@ -1,4 +1,4 @@
-"""What a sync reads: its table or its dataset's SQL, from the warehouse."""
+"""The source of a sync in the warehouse: its table, or the SQL of its dataset."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -14,7 +14,7 @@ from sandbox.warehouse.engine import Engine
 
 
 class SourceError(Exception):
-    """The source cannot be read. Census publishes no catalogue of error codes, so ours are invented."""
+    """The source cannot be read. Census publishes no list of error codes, so ours are invented."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ def read_rows(engine: Engine, from_clause: str, columns: list[str]) -> list[dict
     :raises SourceError: the table or a column is missing, or the SQL fails.
     """
     selected = ", ".join(f"{quoted(column)} AS c{index}" for index, column in enumerate(columns))
-    # Through Arrow, because DuckDB's own rows need a package for time zones that nothing installs.
+    # Through Arrow, because DuckDB's own rows need a time zone package that is not installed.
     rows = _run(engine, f"SELECT {selected} FROM {from_clause}").to_pylist()
     return [{column: json_value(row[f"c{index}"]) for index, column in enumerate(columns)} for row in rows]
 
@@ -45,16 +45,16 @@ def from_table(object_: Mapping[str, Any]) -> str:
 
 def from_query(query: str) -> str:
     """
-    A dataset's SQL, which is Databricks's, as a source in the engine's dialect.
+    The SQL of a dataset, translated from Databricks' dialect to the engine's.
 
-    :raises SourceError: it does not parse, or is something else than one query.
+    :raises SourceError: the SQL does not parse, or is not exactly one query.
     """
     try:
         statements = [statement for statement in sqlglot.parse(query, read="databricks") if statement is not None]
     except SqlglotError as error:
         raise SourceError("SQL_ERROR", f"The query does not parse: {str(error).splitlines()[0]}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise SourceError("SQL_ERROR", "A dataset is one SELECT statement.")
+        raise SourceError("SQL_ERROR", "A dataset must be one SELECT statement.")
     return f"({statements[0].sql(dialect='duckdb', comments=False)}) AS source"
 
 

@@ -1,10 +1,10 @@
-"""Syncs and datasets: the two of each that the sandbox starts with, reading and changing them."""
+"""Syncs and datasets: the two syncs and the dataset that the sandbox starts with, how to read and how to change them."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from feature_sync.fields import load_fields
+from feature_sync.config.fields import load_fields
 from sandbox.census import source
 from sandbox.salesforce.schema import FIELDS, OBJECT
 from sandbox.state import State, iso, now
@@ -46,11 +46,11 @@ CHANGEABLE = frozenset(
 
 
 class ChangeError(ValueError):
-    """A change that Census would answer with 400."""
+    """A change that Census answers with 400."""
 
 
 class Syncs:
-    """Configurations as the API gives them, kept as JSON."""
+    """Configurations as the API returns them, stored as JSON."""
 
     def __init__(self, state: State, engine: Engine) -> None:
         self._state = state
@@ -64,7 +64,7 @@ class Syncs:
             tx.execute("INSERT OR REPLACE INTO census_dataset VALUES (?, ?)", (dataset["id"], json.dumps(dataset)))
 
     def get(self, sync_id: int) -> dict[str, Any] | None:
-        """A sync as it is stored; its source is a table or names a dataset."""
+        """A sync as it is stored. Its source is a table, or the id of a dataset."""
         row = self._state.one("SELECT body FROM census_sync WHERE id = ?", (sync_id,))
         return json.loads(row["body"]) if row else None
 
@@ -75,7 +75,7 @@ class Syncs:
         """
         A sync as the API shows it (Census API: fetch a sync; observed).
 
-        A dataset stands in the source with its live SQL. API v2 names the destination by an activation's id, which is a string.
+        A dataset appears in the source with its live SQL. In API v2 the destination's id is that of an activation, a string.
         """
         sync = self.get(sync_id)
         if sync is None:
@@ -93,9 +93,9 @@ class Syncs:
 
     def change(self, sync_id: int, changes: Mapping[str, Any]) -> None:
         """
-        Top-level attributes are patched, nested ones replaced whole (Census API: update a sync).
+        Change a sync. Top-level attributes are patched, nested ones are replaced as a whole (Census API: update a sync).
 
-        :raises ChangeError: the sync would not be valid, or would need what the sandbox does not do.
+        :raises ChangeError: the changed sync is not valid, or needs something that the sandbox does not support.
         """
         with self._state.transaction() as tx:
             sync = self.get(sync_id)
@@ -112,7 +112,7 @@ class Syncs:
         return json.loads(row["body"]) if row else None
 
     def present_dataset(self, dataset_id: int, version: str) -> dict[str, Any] | None:
-        """A dataset as the API shows it (Census API: update dataset), with the columns that its SQL has now."""
+        """A dataset as the API shows it (Census API: update dataset), with the current columns of its SQL."""
         dataset = self.get_dataset(dataset_id)
         if dataset is None:
             return None
@@ -123,11 +123,11 @@ class Syncs:
         return {**dataset, "columns": columns, **({"group_id": GROUP} if version == "v2" else {})}
 
     def change_dataset(self, dataset_id: int, changes: Mapping[str, Any]) -> None:
-        """:raises ChangeError: an unknown attribute, or SQL that does not parse or run."""
+        """:raises ChangeError: an attribute is unknown, or the SQL does not parse or run."""
         if unknown := set(changes) - {"name", "description", "query"}:
             raise ChangeError(f"Unknown attributes: {', '.join(sorted(unknown))}")
         if not all(isinstance(value, str) for value in changes.values()):
-            raise ChangeError("name, description and query are strings")
+            raise ChangeError("name, description and query must be strings")
         if "query" in changes:
             try:
                 source.read_columns(self._engine, source.from_query(changes["query"]))
@@ -144,7 +144,7 @@ class Syncs:
         """
         The rows of a sync's source, by column.
 
-        :raises SourceError: they cannot be read.
+        :raises SourceError: the rows cannot be read.
         """
         object_ = sync["source_attributes"]["object"]
         columns = [mapping["from"]["data"] for mapping in sync["mappings"] if mapping["from"]["type"] == "column"]
@@ -156,7 +156,7 @@ class Syncs:
         return source.read_rows(self._engine, source.from_query(dataset["query"]), columns)
 
     def _status(self, sync_id: int) -> str:
-        """Census API: status of a sync; never run is ``Ready``."""
+        """Census API: status of a sync. A sync that has never run is ``Ready``."""
         last = self._state.one(
             "SELECT status FROM census_run WHERE sync_id = ? AND NOT dry_run AND status IN ('completed', 'failed')"
             " ORDER BY id DESC LIMIT 1",
@@ -167,22 +167,22 @@ class Syncs:
 
 def _check_sync(sync: Mapping[str, Any]) -> None:
     if not isinstance(sync["paused"], bool) or not isinstance(sync["label"], str):
-        raise ChangeError("paused is a boolean and label a string")
+        raise ChangeError("paused must be a boolean, and label must be a string")
     if sync["operation"] not in OPERATIONS:
-        raise ChangeError(f"operation is one of {', '.join(OPERATIONS)}")
+        raise ChangeError(f"operation must be one of {', '.join(OPERATIONS)}")
     if sync["schedule_frequency"] not in FREQUENCIES:
-        raise ChangeError(f"schedule_frequency is one of {', '.join(FREQUENCIES)}")
+        raise ChangeError(f"schedule_frequency must be one of {', '.join(FREQUENCIES)}")
     batch_size = sync["advanced_configuration"].get("batch_size") if isinstance(sync["advanced_configuration"], dict) else 0
     if batch_size is not None and (not isinstance(batch_size, int) or not 1 <= batch_size <= 200):
-        raise ChangeError("advanced_configuration is an object; its batch_size is 1 to 200, or absent for Automatic")
+        raise ChangeError("advanced_configuration must be an object. Its batch_size must be 1 to 200, or absent for Automatic")
     try:
         _check_source(sync["source_attributes"]["object"])
         _check_mappings(sync["mappings"])
         destination = sync["destination_attributes"]["object"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ChangeError(f"nested attributes must be sent in full; something is missing or misplaced: {error}") from error
+        raise ChangeError(f"nested attributes must be sent in full; one is missing or misplaced: {error}") from error
     if not isinstance(destination, str):
-        raise ChangeError("destination_attributes.object is the API name of a Salesforce object")
+        raise ChangeError("destination_attributes.object must be the API name of a Salesforce object")
 
 
 def _check_source(object_: Mapping[str, Any]) -> None:
@@ -198,10 +198,10 @@ def _check_source(object_: Mapping[str, Any]) -> None:
 
 def _check_mappings(mappings: Any) -> None:
     if not isinstance(mappings, list) or not mappings:
-        raise ChangeError("mappings is a list of at least one mapping")
+        raise ChangeError("mappings must be a list of at least one mapping")
     keys = [mapping for mapping in mappings if mapping.get("is_primary_identifier")]
     if len(keys) != 1 or keys[0]["from"]["type"] != "column":
-        raise ChangeError("exactly one mapping is the primary identifier, and it is a column")
+        raise ChangeError("exactly one mapping must be the primary identifier, and it must map a column")
     for mapping in mappings:
         kind = mapping["from"]["type"]
         if kind not in ("column", "constant_value"):
@@ -209,11 +209,11 @@ def _check_mappings(mappings: Any) -> None:
         if mapping["to"].lower() not in FIELDS:
             raise ChangeError(f"{OBJECT} has no field {mapping['to']}")
         if mapping.get("preserve_values"):
-            raise ChangeError("the sandbox does not do preserve_values")
+            raise ChangeError("the sandbox does not support preserve_values")
 
 
 def _dataset_as_source(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Observed; the key with the equals sign is Census's own slip."""
+    """Observed. The key with the equals sign is a mistake of Census."""
     return {
         "type": "business_object_source",
         "id": dataset["id"],
@@ -298,7 +298,7 @@ def _sync(
 
 
 def _property_dataset() -> dict[str, Any]:
-    """The mistake that caused the incident: the products are not in this table, so each of them goes out as False."""
+    """The mistake that caused the incident: this table does not have the products, so each product is sent as False."""
     table = load_fields()
     features = [
         f"    {'FALSE' if field is product.enabled else 'CAST(NULL AS DATE)'} AS {field.column}"
@@ -312,7 +312,7 @@ def _property_dataset() -> dict[str, Any]:
         "id": PROPERTY_DATASET,
         "name": "Product properties",
         "type": "sql",
-        "description": "One row a property, for the Salesforce object Product_Property__c",
+        "description": "One row per property, for the Salesforce object Product_Property__c",
         "query": f"SELECT\n{lines}\nFROM rds.pg_rds_public.properties rds\nWHERE rds.status <> 'DELETED'",
         "resource_identifier": "dataset:product_properties",
         "created_at": created,

@@ -1,4 +1,4 @@
-"""Salesforce's REST API, as much of it as reads and corrects records: query, describe, one record."""
+"""The part of Salesforce's REST API that reads and corrects records: query, describe, one record."""
 
 import itertools
 import re
@@ -22,7 +22,7 @@ from sandbox.state import State
 from sandbox.tokens import SALESFORCE_SESSION, bearer
 
 PAGE = 2_000
-"""Records a page of a query (Salesforce REST API: query)."""
+"""Records per page of a query (Salesforce REST API: query)."""
 KEPT_QUERIES = 10
 VERSIONS = ("59.0", "62.0", "65.0")
 
@@ -49,7 +49,7 @@ def unauthorized() -> Response:
 
 def failed(code: int, headers: Mapping[str, str]) -> Response:
     codes = {429: "REQUEST_LIMIT_EXCEEDED", 503: "SERVER_UNAVAILABLE"}
-    return _error(RestError(code, codes.get(code, "UNKNOWN_EXCEPTION"), "The request was refused by a fault"), headers)
+    return _error(RestError(code, codes.get(code, "UNKNOWN_EXCEPTION"), "A fault refused the request"), headers)
 
 
 class SalesforceApi:
@@ -148,7 +148,7 @@ class SalesforceApi:
         return _page(version, locator, records, 0)
 
     def _more(self, version: str, locator: str) -> Response:
-        """The next page of a query. As in Salesforce, only the latest ten queries are kept; a restart closes them."""
+        """The next page of a query. As in Salesforce, only the latest ten queries are kept. A restart closes them."""
         name, _, start = locator.partition("-")
         with self._lock:
             records = self._open.get(name)
@@ -166,9 +166,9 @@ class SalesforceApi:
         return _present(version, row, tuple(one for one in chosen if one is not None))
 
     def _update(self, field: OrgField, value: str, body: Any) -> Response:
-        """An admin's change of one record: a transaction of its own, in which the Flow runs as well."""
+        """An admin changes one record. This is a separate transaction, and the Flow runs in it too."""
         if not isinstance(body, dict):
-            raise RestError(400, "JSON_PARSER_ERROR", "The body is a JSON object")
+            raise RestError(400, "JSON_PARSER_ERROR", "The body must be a JSON object")
         if self._org.find(field, value) is None:
             raise _not_found()
         [outcome] = self._org.transact([Change(field, value, body)], source="rest")
@@ -179,7 +179,7 @@ class SalesforceApi:
 
 
 def _key(name: str, value: str | None) -> tuple[OrgField, str]:
-    """A record is named by its Id, or by an external id field and its value."""
+    """A record is identified by its Id, or by an external id field and its value."""
     if value is None:
         return FIELDS["id"], name
     field = FIELDS.get(name.lower())
@@ -207,7 +207,7 @@ def _page(version: str, locator: str, records: list[dict[str, Any]], start: int)
 
 
 def _describe(version: str) -> dict[str, Any]:
-    """Salesforce REST API: sObject Describe, reduced to what tells one field from another."""
+    """Salesforce REST API: sObject Describe, reduced to the attributes that distinguish fields."""
     return {
         "name": OBJECT,
         "label": OBJECT_LABEL,

@@ -1,4 +1,4 @@
-"""The record-triggered rollup Flow as what it costs: governor limits of a transaction and locks on the parents."""
+"""The costs of the record-triggered rollup Flow: governor limits of a transaction, and locks on the parents."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ FLOW = "Product Property | After | Rollup Flow"
 
 
 def _failed(reason: str, number: int) -> str:
-    """Observed in a real org: the text of every rejected row when this Flow fails."""
+    """Observed in a real org: every rejected row has this text when this Flow fails."""
     return (
         f'CANNOT_EXECUTE_FLOW_TRIGGER: We can\'t save this record because the "{FLOW}" process failed.\n\n'
         f"{reason}\nError ID: {1_000_000_000 + number}-{number:05d}"
@@ -30,12 +30,12 @@ def unable_to_lock(number: int, record_id: str) -> str:
 
 def breaks_a_limit(records: int, parents: Sequence[str | None], settings: Settings) -> bool:
     """
-    Whether a transaction of so many records goes over a limit; then all of its records fail and Salesforce does not try again.
+    True if a transaction of this many records exceeds a limit. Then all of its records fail and Salesforce does not try again.
 
-    Salesforce help: Flow limits per transaction; "Maximum number of duplicate updates in one batch (12 allowed)". What a record
-    costs here is invented, but such that 50 records pass and 51 fail, as observed.
+    Salesforce help: Flow limits per transaction; "Maximum number of duplicate updates in one batch (12 allowed)". The costs of a
+    record are invented: with them 50 records pass and 51 fail, as observed.
 
-    :param parents: the company of each record; only needed when `flow_duplicate_parents_limit` is on.
+    :param parents: the company of each record. Only needed if `flow_duplicate_parents_limit` is on.
     """
     duplicates = sum(count - 1 for parent, count in Counter(parents).items() if parent is not None)
     return (

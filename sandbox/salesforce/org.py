@@ -22,7 +22,7 @@ STORED = tuple(field.name for field in FIELDS.values())
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a transaction does to one record: found by a key, these values set. An empty string changes nothing."""
+    """The change of one record: the key that finds it, and the values to set. An empty string leaves a field as it is."""
 
     key_field: OrgField
     key: str
@@ -31,14 +31,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``ignored``: an update-only row without a record, when the setting says that Census drops it silently."""
+    """``ignored``: an update-only row without a record, if the setting says that Census drops it silently."""
 
     status: Literal["succeeded", "rejected", "ignored"]
     message: str | None = None
 
 
 class Org:
-    """``Product_Property__c`` in SQLite. `transact` is the only way in, for Census as for an admin."""
+    """``Product_Property__c`` in SQLite. `transact` is the only way to change it, for Census and for an admin."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Org:
         settings: SettingsStore,
         companies: Callable[[Sequence[str]], Mapping[str, str]],
     ) -> None:
-        """:param companies: the company of each of these properties; asked only when the limit on parents is on."""
+        """:param companies: returns the company of each given property. Only called if the limit on parents is on."""
         self._state = state
         self._journal = journal
         self._faults = faults
@@ -59,7 +59,7 @@ class Org:
                 tx.execute(statement)
 
     def load(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Fill the org with its first records, without a transaction of the Flow."""
+        """Fill the org with its first records. The Flow does not run."""
         with self._state.transaction() as tx:
             tx.execute("DELETE FROM org_record")
             version = self._next_version()
@@ -74,9 +74,9 @@ class Org:
         self, changes: Sequence[Change], *, upsert: bool = False, source: str, sync_run_id: int | None = None
     ) -> list[Outcome]:
         """
-        One transaction, at most 200 records: each row is checked on its own, then the Flow runs for all that are left, together.
+        Run one transaction of at most 200 records. Each row is checked on its own. Then the Flow runs once for all valid rows.
 
-        :param upsert: create the records that do not exist; otherwise they are rejected or ignored, as the setting says.
+        :param upsert: create the records that do not exist. Otherwise they are rejected or ignored, as the setting says.
         """
         with self._state.transaction() as tx:
             outcomes: list[Outcome | None] = [None] * len(changes)
@@ -113,7 +113,7 @@ class Org:
         return done
 
     def changed_since(self, version: int) -> tuple[datetime, int, list[sqlite3.Row]]:
-        """The records changed after a version, the newest version, and a moment that is not before any of these changes."""
+        """The records changed after a version, the newest version, and a time that is not before any of these changes."""
         with self._state.transaction() as tx:
             rows = tx.execute("SELECT * FROM org_record WHERE version > ?", (version,)).fetchall()
             return now(), int(self._state.fact(VERSION) or 0), rows
@@ -135,7 +135,7 @@ class Org:
             field = FIELDS.get(name.lower())
             if field is None or not field.updateable:
                 return Outcome("rejected", f"INVALID_FIELD_FOR_INSERT_UPDATE: Unable to create/update fields: {name}")
-            # Census destination Salesforce: an empty string changes nothing, NULL clears.
+            # Census destination Salesforce: an empty string leaves the field as it is, NULL clears it.
             if value == "":
                 continue
             try:
@@ -145,7 +145,7 @@ class Org:
         return (found["Id"] if found else None), values
 
     def _run_flow(self, tx: sqlite3.Connection, writes: Mapping[int, tuple[str | None, dict[str, Any]]]) -> dict[int, str]:
-        """What the Flow refuses, by position; empty when it accepts the transaction."""
+        """The rows that the Flow refuses, by position. Empty if it accepts the transaction."""
         if not writes:
             return {}
         everything = list(writes)
@@ -156,7 +156,7 @@ class Org:
         if not settings.flow_enabled:
             return {}
         started, seconds = json.loads(self._state.fact(ROLLUP) or "[0, 0]")
-        # A shorter rollup holds at once, a longer one from the next transaction on.
+        # A shorter rollup time takes effect at once, a longer one from the next transaction on.
         if time.time() < started + min(seconds, settings.rollup_seconds):
             return self._refuse(writes, everything, locked=True)
         parents = self._parents(tx, writes) if settings.flow_duplicate_parents_limit else []
@@ -218,7 +218,7 @@ def _stored(value: Any) -> Any:
 
 
 def presented(row: sqlite3.Row, field: OrgField) -> Any:
-    """A stored value as Salesforce's REST API gives it: ``2026-11-24T15:00:00.000+0000`` for datetimes."""
+    """A stored value as Salesforce's REST API returns it: ``2026-11-24T15:00:00.000+0000`` for datetimes."""
     value = row[field.name]
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""The object ``Product_Property__c``: its fields and how Salesforce checks a value for one."""
+"""The object ``Product_Property__c``: its fields, and Salesforce's checks of their values."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from feature_sync.fields import FieldKind, load_fields
+from feature_sync.config.fields import FieldKind, load_fields
 
 OBJECT = "Product_Property__c"
 OBJECT_LABEL = "Product Property"
@@ -16,7 +16,7 @@ _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}
 
 
 class FieldType(StrEnum):
-    """Types as describe names them (Salesforce REST API: sObject Describe)."""
+    """The types, by their names in describe (Salesforce REST API: sObject Describe)."""
 
     ID = "id"
     STRING = "string"
@@ -26,7 +26,7 @@ class FieldType(StrEnum):
 
 
 class InvalidValueError(ValueError):
-    """A value that Salesforce does not take for a field; the message is Salesforce's, code first."""
+    """Salesforce does not accept a value for a field. The message is Salesforce's own, code first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _load() -> dict[str, OrgField]:
         for product in table.products
         for field, what in zip(product.fields, ("Enabled", "Start Date", "Updated Date"), strict=True)
     }
-    # The two keys carry capitals that the rule x_c -> x__c cannot know; Salesforce compares names without regard to case.
+    # The two keys have capitals that the rule x_c -> x__c cannot know. Salesforce ignores case when it compares names.
     spelled = {"snappt_property_id__c": "Snappt_Property_ID__c", "reverse_etl_id__c": "Reverse_ETL_ID__c"}
     fields = [
         OrgField("Id", "Record ID", FieldType.ID, updateable=False),
@@ -80,13 +80,13 @@ def _load() -> dict[str, OrgField]:
 
 
 FIELDS = _load()
-"""By name in lower case."""
+"""By the name in lower case."""
 UPSERT_KEY = next(field for field in FIELDS.values() if field.is_key)
 FEATURES = tuple(FIELDS[field.salesforce_name.lower()] for field in load_fields().features)
 
 
 def create_table() -> str:
-    """The SQLite table of the records. Text compares without regard to case, as in SOQL."""
+    """The SQL that creates the table of the records. Comparisons of text ignore case, as in SOQL."""
     types = {FieldType.BOOLEAN: "INTEGER NOT NULL", FieldType.STRING: "TEXT COLLATE NOCASE"}
     columns = ", ".join(f"{field.name} {types.get(field.type, 'TEXT')}" for field in FIELDS.values())
     return (
@@ -98,9 +98,9 @@ def create_table() -> str:
 
 def check_value(field: OrgField, value: Any, *, null_is_false: bool) -> Any:
     """
-    The value as the org stores it: checkboxes as 0 and 1, dates as ``YYYY-MM-DD``.
+    Return the value as the org stores it: checkboxes as 0 and 1, dates as ``YYYY-MM-DD``.
 
-    A date takes no time and no offset (Bulk API: valid date formats).
+    A date must not have a time or an offset (Bulk API: valid date formats).
 
     :raises InvalidValueError: Salesforce would reject the row.
     """

@@ -1,4 +1,4 @@
-"""SOQL: read by sqlglot, checked against the object's fields, and written as SQL for SQLite."""
+"""SOQL: parsed by sqlglot, checked against the object's fields, and translated to SQL for SQLite."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ ALLOWED = (
     exp.Paren, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Like, exp.Is, exp.Null, exp.Boolean, exp.Literal,
     exp.Neg, exp.Order, exp.Ordered, exp.Limit, exp.Offset, exp.Group, exp.Having, exp.Distinct,
 )  # fmt: skip
-"""Whatever else SQL has, SOQL does not, or the sandbox does not do it."""
+"""SOQL does not have the rest of SQL, or the sandbox does not support it."""
 
 _MARK = "\x02"
 _PIECES = re.compile(
@@ -31,7 +31,7 @@ _DISTINCT = re.compile(r"\bCOUNT_DISTINCT\s*\(", re.IGNORECASE)
 
 
 class SoqlError(ValueError):
-    """Salesforce would refuse the query with this code."""
+    """Salesforce refuses the query with this code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class Query:
     """
     A query for SQLite.
 
-    ``fields``: what a record shows, in order; ``columns``: the same for an aggregate; ``count``: it was ``SELECT COUNT()``.
+    ``fields``: the fields of a record, in order. ``columns``: the same for an aggregate. ``count``: it was ``SELECT COUNT()``.
     """
 
     sql: str
@@ -56,10 +56,10 @@ def parse(soql: str, *, include_deleted: bool) -> Query:
     """
     Translate a query of ``Product_Property__c`` (Salesforce: SOQL and SOSL reference).
 
-    :raises SoqlError: it is not SOQL, names an unknown object or field, or compares a date with a quoted text.
+    :raises SoqlError: the query is not SOQL, names an unknown object or field, or compares a date with a quoted text.
     """
     try:
-        # Of sqlglot's dialects MySQL reads strings as SOQL writes them, with backslashes.
+        # Of sqlglot's dialects, MySQL has the strings of SOQL, with backslashes.
         tree = sqlglot.parse_one(_quote_dates(_DISTINCT.sub("COUNT(DISTINCT ", soql)), read="mysql")
     except SqlglotError as error:
         raise SoqlError("MALFORMED_QUERY", str(error).splitlines()[0]) from error
@@ -89,7 +89,7 @@ def parse(soql: str, *, include_deleted: bool) -> Query:
 
 
 def _quote_dates(soql: str) -> str:
-    """SOQL writes dates without quotes. They become marked strings; strings stay."""
+    """Turn dates, which SOQL writes without quotes, into marked strings. Strings stay as they are."""
 
     def quote(match: re.Match[str]) -> str:
         return match.group() if match.group("text") else f"'{_MARK}{match.group()}'"
@@ -120,7 +120,7 @@ def _compare_with_null(tree: exp.Select) -> None:
 
 
 def _read_dates(tree: exp.Select) -> None:
-    """Give marked dates the form they are stored in, and refuse dates that the query quotes."""
+    """Convert marked dates to their stored form, and refuse dates that the query quotes."""
     for literal in list(tree.find_all(exp.Literal)):
         value = literal.this
         parent = literal.parent
@@ -129,7 +129,7 @@ def _read_dates(tree: exp.Select) -> None:
         timed = field is not None and field.type in (FieldType.DATE, FieldType.DATETIME)
         if literal.is_string and value.startswith(_MARK):
             if field is None or not timed or ("T" in value) != (field.type is FieldType.DATETIME):
-                raise SoqlError("INVALID_FIELD", f"filter criterion {value[1:]} is not of the type of its field")
+                raise SoqlError("INVALID_FIELD", f"filter criterion {value[1:]} does not have the type of its field")
             literal.replace(exp.Literal.string(_stored(value[1:])))
         elif field is not None and timed:
             raise SoqlError(
@@ -164,7 +164,7 @@ def _name_aggregates(tree: exp.Select) -> tuple[str, ...]:
 
 
 def aggregate_value(columns: Mapping[str, object], name: str) -> object:
-    """Checkboxes are stored as numbers; a group's are shown as what they are."""
+    """A value of an aggregate. Checkboxes are stored as numbers and shown as booleans."""
     field = FIELDS.get(name.lower())
     value = columns[name]
     return bool(value) if field is not None and field.type is FieldType.BOOLEAN and value is not None else value

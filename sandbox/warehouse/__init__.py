@@ -1,1 +1,1 @@
-"""Stands in for a Databricks SQL warehouse: its wire protocol over DuckDB."""
+"""Stands in for a Databricks SQL warehouse: its wire protocol on top of DuckDB."""

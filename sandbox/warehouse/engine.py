@@ -14,9 +14,9 @@ THREADS = 2
 
 class Engine:
     """
-    One DuckDB instance. The catalogs `rds` and `crm` are files in a folder, attached, so that three-level names resolve.
+    One DuckDB instance. The catalogs `rds` and `crm` are files in a folder. They are attached, so that three-level names resolve.
 
-    What is committed survives ``kill -9``: DuckDB replays its write-ahead log when the file is opened again. Two processes cannot
+    Committed data survives ``kill -9``: DuckDB replays its write-ahead log when it opens the file again. Two processes cannot
     open the same folder.
     """
 
@@ -32,10 +32,10 @@ class Engine:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """
-        A connection of its own to the shared instance, in UTC and DuckDB's own dialect. The caller closes it.
+        A separate connection to the shared instance, in UTC and DuckDB's own dialect. The caller closes it.
 
-        Fit for reading; write through `writing`. Ask for times as Arrow (`to_arrow_table`): to give them as Python objects
-        itself, DuckDB wants the package pytz, which nothing installs.
+        Use it for reading, and `writing` for writing. Fetch times as Arrow (`to_arrow_table`): to return them as Python objects,
+        DuckDB needs the package pytz, which is not installed.
         """
         return self._root.cursor()
 
@@ -44,12 +44,12 @@ class Engine:
         """
         A cursor whose holder is the only writer until the block ends.
 
-        Delta queues statements that DuckDB would fail with "Conflict" or "write-write conflict". Hold it for the shortest time,
-        and write to one catalog in a transaction: DuckDB refuses a second one.
+        Delta queues statements that would fail in DuckDB with "Conflict" or "write-write conflict". Hold the cursor for the
+        shortest time. Write to one catalog per transaction: DuckDB refuses a second one.
         """
         with self._write_lock, self.cursor() as cursor:
             yield cursor
 
     def close(self) -> None:
-        """Write everything to the catalogs' files and let go of them."""
+        """Write everything to the catalogs' files and release them."""
         self._root.close()

@@ -1,9 +1,9 @@
 """The wire of a Databricks SQL warehouse: Thrift messages of TCLIService over HTTP POST, results as Arrow.
 
-The messages' definitions ship with databricks-sql-connector (``databricks.sql.thrift_api``); what is answered when was measured
-with its version 4.9.
+The definitions of the messages ship with databricks-sql-connector (``databricks.sql.thrift_api``). The answers were measured with
+its version 4.9.
 """
-# ruff: noqa: N802 - the methods' names are the protocol's
+# ruff: noqa: N802 - the protocol defines the names of the methods
 
 import hmac
 import logging
@@ -24,13 +24,13 @@ from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.statements import Namespace, Parameter, Result, Statement, StatementCanceled, StatementError
 
 MAX_PARAMETERS = 256
-"""https://github.com/databricks/databricks-sql-python/issues/300; the message: https://github.com/airbytehq/airbyte/issues/46931."""
+"""https://github.com/databricks/databricks-sql-python/issues/300. Message: https://github.com/airbytehq/airbyte/issues/46931."""
 
 ANSWER_WITHIN = 5.0
-"""Seconds until a running statement's request is answered without its result; the client asks for the status from then on."""
+"""After this many seconds a running statement's request is answered without a result. The client then asks for the status."""
 
 HOLD_STATUS = 1.0
-"""Seconds for which a question for the status waits for the end: the connector asks again at once."""
+"""A request for the status waits this many seconds for the statement's end, because the connector asks again at once."""
 
 SESSION_IDLE_SECONDS = 3_600.0
 STATEMENTS_AT_ONCE = 16
@@ -40,13 +40,13 @@ OK = thrift.TStatus(thrift.TStatusCode.SUCCESS_STATUS)
 logger = logging.getLogger(__name__)
 
 
-class StatementFault(Exception):  # noqa: N818 - not an error of the sandbox but one that was asked for
-    """Raised by `on_statement`: the statement is not executed and fails with this message."""
+class StatementFault(Exception):  # noqa: N818 - the test asked for it, so it is no error of the sandbox
+    """Raised by `on_statement`. The statement is not executed and fails with this message."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What to answer an HTTP request with."""
+    """The answer to an HTTP request."""
 
     status: int
     headers: dict[str, str]
@@ -55,12 +55,12 @@ class HttpAnswer:
 
 class WarehouseService:
     """
-    Answers what databricks-sql-connector asks of one SQL warehouse.
+    Answers the requests of databricks-sql-connector to one SQL warehouse.
 
-    :param token: the bearer token, or a function that gives it.
-    :param on_statement: called with each statement's text, exactly as it came, in the thread that called `handle` and before the
-        statement is executed. It may raise `StatementFault`.
-    :param session_idle_seconds: a session that nothing was heard of for so long is dropped.
+    :param token: the bearer token, or a function that returns it.
+    :param on_statement: called with the exact text of each statement, in the thread that called `handle`, before the statement is
+        executed. It may raise `StatementFault`.
+    :param session_idle_seconds: a session without a request for this long is dropped.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class WarehouseService:
 
     def handle(self, body: bytes, authorization: str | None) -> HttpAnswer:
         """
-        Answer one POST. Safe to call from many threads; may take seconds, because a statement is waited for.
+        Answer one POST. Many threads may call this. It may take seconds, because it waits for a statement.
 
         :param authorization: the value of the header.
         """
@@ -94,17 +94,17 @@ class WarehouseService:
         except _BadRequest as error:
             return _refusal(400, "x-thriftserver-error-message", f"BAD_REQUEST: {error.message}")
         except Exception as error:  # the message could not be read
-            logger.warning("The warehouse got a message that is not Thrift: %r", error)
+            logger.warning("The warehouse received a message that is not Thrift: %r", error)
             return _refusal(400, "x-thriftserver-error-message", "BAD_REQUEST: not a Thrift message.")
         return HttpAnswer(200, {"Content-Type": "application/x-thrift"}, answer.getvalue())
 
     def close(self) -> None:
-        """Stop what runs and drop every session. The engine stays open."""
+        """Stop every running statement and drop every session. The engine stays open."""
         self._protocol.close()
 
 
 class _BadRequest(TTransportException):
-    """Answered as HTTP 400. Of all errors, the generated processor lets only this type pass."""
+    """Answered as HTTP 400. The generated processor lets only this type of error through."""
 
 
 class _InvalidHandle(Exception):  # noqa: N818
@@ -113,7 +113,7 @@ class _InvalidHandle(Exception):  # noqa: N818
 
 @dataclass(slots=True)
 class _Operation:
-    """A statement that was sent, and how far its rows were read."""
+    """A statement that was sent, and the number of its rows that were read."""
 
     statement: Statement
     future: "Future[Result]"
@@ -122,7 +122,7 @@ class _Operation:
     ahead: pa.RecordBatch | None = None
 
     def status(self) -> thrift.TGetOperationStatusResp:
-        """Fields as the connector reads them; `numModifiedRows` is the cursor's `rowcount`."""
+        """The fields that the connector reads. `numModifiedRows` is the cursor's `rowcount`."""
         states = thrift.TOperationState
         if not self.future.done():
             return thrift.TGetOperationStatusResp(status=OK, operationState=states.RUNNING_STATE)
@@ -155,7 +155,7 @@ class _Operation:
         )
 
     def fetch(self, max_rows: int, max_bytes: int | None) -> thrift.TFetchResultsResp:
-        """The next rows, as Arrow batches without a schema: at most `max_rows`, and no batch after `max_bytes` are reached."""
+        """The next rows, as Arrow batches without a schema: at most `max_rows`, and no further batch after `max_bytes`."""
         batches: list[thrift.TSparkArrowBatch] = []
         first, rows, size = self.rows_sent, 0, 0
         try:
@@ -203,7 +203,7 @@ class _Session:
 
 
 class _Protocol(TCLIService.Iface):
-    """The methods of TCLIService that the connector calls, one by one."""
+    """The methods of TCLIService that the connector calls."""
 
     def __init__(self, engine: Engine, on_statement: Callable[[str], None], session_idle_seconds: float) -> None:
         self._engine = engine
@@ -227,7 +227,7 @@ class _Protocol(TCLIService.Iface):
         if wanted := req.initialNamespace:
             namespace.catalog = wanted.catalogName or namespace.catalog
             namespace.schema = wanted.schemaName or namespace.schema
-        # Names of settings are compared without regard to case; those we do not know have no effect here.
+        # The names of settings are compared without regard to case. Unknown settings have no effect.
         configuration = {name.upper(): value for name, value in (req.configuration or {}).items()}
         for name in ("SPARK.SQL.SESSION.TIMEZONE", "TIMEZONE"):
             namespace.time_zone = configuration.get(name, namespace.time_zone)
@@ -283,7 +283,7 @@ class _Protocol(TCLIService.Iface):
         if answer.operationStatus.operationState == thrift.TOperationState.FINISHED_STATE:
             answer.resultSetMetadata = operation.metadata()
             answer.resultSet = operation.fetch(direct.maxRows, direct.maxBytes)
-        # Everything was said: the operation is closed, and the client, told so, does not close it again.
+        # The answer is complete, so the operation is closed. The answer says so, and the client does not close it again.
         ended = answer.operationStatus.operationState != thrift.TOperationState.RUNNING_STATE
         if ended and not (answer.resultSet and answer.resultSet.hasMoreRows):
             self._forget(guid)
@@ -359,7 +359,7 @@ class _Protocol(TCLIService.Iface):
             operation.close()
 
     def _drop_idle(self) -> None:
-        """Clients that vanished never say goodbye. A session whose statement still runs is not idle."""
+        """Drop sessions whose clients vanished without closing them. A session with a running statement is not idle."""
         before = time.monotonic() - self._session_idle_seconds
         with self._lock:
             idle = {
@@ -417,5 +417,5 @@ def _error(message: str, sql_state: str = "HY000") -> thrift.TStatus:
 
 
 def _no_session(handle: thrift.TSessionHandle) -> thrift.TStatus:
-    """The connector looks for these first words; the rest: https://github.com/databricks/databricks-sql-python/issues/400."""
+    """The connector looks for these first words. The rest: https://github.com/databricks/databricks-sql-python/issues/400."""
     return _error(f"Invalid SessionHandle: SessionHandle [{uuid.UUID(bytes=handle.sessionId.guid)}]")

@@ -1,4 +1,4 @@
-"""Runs one statement in the Databricks dialect on DuckDB and answers in the form of a Databricks SQL warehouse."""
+"""Runs a statement in the Databricks dialect on DuckDB and answers in the form of a Databricks SQL warehouse."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,14 +15,14 @@ from sqlglot.tokens import TokenType
 from sandbox.warehouse.engine import Engine
 
 BATCH_ROWS = 10_000
-"""Rows DuckDB computes ahead of the client."""
+"""Rows that DuckDB computes ahead of the client."""
 
 DEFAULT_TIME_ZONE = "Etc/UTC"
-"""Of a session that asks for none. Not spelled UTC, so that a client which forgot to ask can be told from one that did."""
+"""For a session that asks for none. It is not spelled UTC, so that a test notices a client that forgot to ask for UTC."""
 
 
 class StatementError(Exception):
-    """A statement failed; the message is in the words of Databricks: ``[ERROR_CLASS] ... SQLSTATE: xxxxx``."""
+    """A statement failed. The message is in the words of Databricks: ``[ERROR_CLASS] ... SQLSTATE: xxxxx``."""
 
     @property
     def sql_state(self) -> str:
@@ -30,13 +30,13 @@ class StatementError(Exception):
         return found[1] if found else "XX000"
 
 
-class StatementCanceled(StatementError):  # noqa: N818 - it did nothing wrong
-    """Its client did not want it any more."""
+class StatementCanceled(StatementError):  # noqa: N818 - a cancellation is no error
+    """The client canceled the statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value as the wire brings it: text and the name of a Databricks type. Positional ones have no name."""
+    """A value in its wire form: text and the name of a Databricks type. Positional parameters have no name."""
 
     name: str | None
     type: str
@@ -45,7 +45,7 @@ class Parameter:
 
 @dataclass(slots=True)
 class Namespace:
-    """What a session knows: where unqualified names are looked up, and its time zone."""
+    """A session's catalog and schema for unqualified names, and its time zone."""
 
     catalog: str = "crm"
     schema: str = "default"
@@ -55,7 +55,7 @@ class Namespace:
         """
         Put a cursor into this namespace.
 
-        :raises StatementError: it does not exist, or there is no such time zone.
+        :raises StatementError: the namespace or the time zone does not exist.
         """
         try:
             cursor.execute(f"USE {_quoted(self.catalog)}.{_quoted(self.schema)}")
@@ -74,7 +74,7 @@ class Namespace:
 
 @dataclass(slots=True)
 class Result:
-    """The rows of a statement, computed while they are read, and how many rows it changed."""
+    """The rows of a statement, computed while they are read, and the number of rows that it changed."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -83,7 +83,7 @@ class Result:
 
 @dataclass(slots=True)
 class Statement:
-    """One statement on its way. `run` is called once, `cancel` and `close` from any thread."""
+    """One statement. `run` is called once. Any thread may call `cancel` and `close`."""
 
     engine: Engine
     namespace: Namespace
@@ -94,9 +94,9 @@ class Statement:
 
     def run(self) -> Result:
         """
-        Execute it. Statements that write wait for each other; those that read do not.
+        Execute the statement. Statements that write wait for each other. Statements that read do not wait.
 
-        :raises StatementError: it is wrong, or was canceled.
+        :raises StatementError: the statement is wrong, or was canceled.
         """
         tree = parse(self.text, self.parameters, self.namespace)
         try:
@@ -117,14 +117,14 @@ class Statement:
             raise databricks_error(error, tree) from error
 
     def cancel(self) -> None:
-        """Make it stop soon, wherever it is."""
+        """Make the statement stop soon, at any point."""
         self._canceled = True
         with suppress(duckdb.Error):
             if self._cursor is not None:
                 self._cursor.interrupt()
 
     def close(self) -> None:
-        """Let go of the rows that were not read."""
+        """Release the rows that were not read."""
         if self._cursor is not None:
             self._cursor.close()
 
@@ -148,9 +148,9 @@ class Statement:
 
 def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> exp.Expression:
     """
-    The statement with its parameters filled in, each as a value of the type it was sent with.
+    Parse the statement and fill in its parameters. Each one becomes a value of the type that the client sent.
 
-    :raises StatementError: the text is not one statement, or a parameter is missing.
+    :raises StatementError: the text is not exactly one statement, or a parameter is missing.
     """
     if positional := [parameter for parameter in parameters if parameter.name is None]:
         text = _name_question_marks(text)
@@ -180,19 +180,19 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
             node.set("expression", _never_zero(node.expression))
         return node
 
-    # A pass of its own, because transform does not look into what it has just put in.
+    # Separate passes, because transform does not visit a node that it has just inserted.
     return trees[0].transform(fill_in).transform(_count_no_rows).transform(_show_no_offset)
 
 
 def _count_no_rows(node: exp.Expression) -> exp.Expression:
-    """Over no rows DuckDB's count_if is NULL, Databricks's is 0."""
+    """DuckDB's count_if over no rows is NULL, Databricks' is 0."""
     if isinstance(node, exp.CountIf):
         return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
     return node
 
 
 def _show_no_offset(node: exp.Expression) -> exp.Expression:
-    """DuckDB appends the offset to a point in time that is cast to text, Databricks does not."""
+    """DuckDB appends the offset to a point in time that is cast to text. Databricks does not."""
     if isinstance(node, exp.Cast) and node.is_type("text"):
         kind = exp.func("typeof", node.this.copy())
         without_offset = exp.func("regexp_replace", node.copy(), exp.Literal.string("[+-][0-9:]+$"), exp.Literal.string(""))
@@ -201,7 +201,7 @@ def _show_no_offset(node: exp.Expression) -> exp.Expression:
 
 
 def databricks_error(error: duckdb.Error, tree: exp.Expression) -> StatementError:
-    """DuckDB's error in the words Databricks has for it; one without a counterpart keeps DuckDB's, marked as such."""
+    """DuckDB's error in Databricks' words. An error without a counterpart keeps DuckDB's words, marked as such."""
     text = str(error)
     for pattern, template in _ERRORS:
         if found := re.search(pattern, text):
@@ -211,14 +211,14 @@ def databricks_error(error: duckdb.Error, tree: exp.Expression) -> StatementErro
 
 
 def _as_written(name: str, tree: exp.Expression) -> str:
-    """DuckDB names a table by its last part or two, Databricks as the statement does."""
+    """DuckDB names a table by its last one or two parts. Databricks names it as the statement does."""
     last = name.rpartition(".")[2]
     tables = [table for table in tree.find_all(exp.Table) if table.name == last]
     parts = [part.name for part in tables[0].parts] if tables else name.split(".")
     return ".".join(f"`{part}`" for part in parts)
 
 
-# The classes and texts: https://docs.databricks.com/aws/en/error-messages/error-classes
+# Error classes and texts: https://docs.databricks.com/aws/en/error-messages/error-classes
 _ERRORS = (
     (
         r"Table with name (\S+) does not exist",
@@ -272,7 +272,7 @@ def _syntax_error(error: ParseError | TokenError) -> StatementError:
 
 
 def _name_question_marks(text: str) -> str:
-    """`?` becomes `:_0`, `:_1`, ... in the order of the text, which a tree does not keep."""
+    """Replace `?` by `:_0`, `:_1`, ... in the order of the text. A parsed tree does not keep that order."""
     marks = [token for token in sqlglot.tokenize(text, read="databricks") if token.token_type is TokenType.PLACEHOLDER]
     for number, token in reversed(list(enumerate(marks))):
         text = f"{text[: token.start]}:_{number}{text[token.end + 1 :]}"
@@ -287,7 +287,7 @@ def _value(parameter: Parameter) -> exp.Expression:
 
 
 def _never_zero(divisor: exp.Expression) -> exp.Expression:
-    """Dividing by zero fails, as ANSI mode does; DuckDB would silently give infinity or NULL."""
+    """Make a division by zero fail, as in ANSI mode. DuckDB would silently return infinity or NULL."""
     if divisor.is_number and float(divisor.name or 0) != 0:
         return divisor
     is_zero = exp.EQ(this=exp.paren(divisor.copy()), expression=exp.Literal.number(0))
@@ -312,7 +312,7 @@ def _select(cursor: duckdb.DuckDBPyConnection, sql: str) -> Result:
 
 
 def _first_at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Computes the first rows now, so that a query that fails while it runs fails here and not when its rows are fetched."""
+    """Compute the first rows now. A query that fails while it runs then fails here, not when its rows are fetched."""
     first = next(batches, None)
 
     def all_of_them() -> Iterator[pa.RecordBatch]:
@@ -324,8 +324,8 @@ def _first_at_once(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 
 
 def _databricks_type(kind: pa.DataType) -> pa.DataType:
-    """Databricks has no 128-bit or unsigned integers, no UUIDs, and times of microseconds only."""
-    is_huge = pa.types.is_decimal(kind) and kind.precision == 38 and kind.scale == 0  # HUGEINT: what SUM of BIGINT gives
+    """Databricks has no 128-bit or unsigned integers and no UUIDs. Its times have microseconds."""
+    is_huge = pa.types.is_decimal(kind) and kind.precision == 38 and kind.scale == 0  # HUGEINT: the type of SUM over BIGINT
     if is_huge or pa.types.is_unsigned_integer(kind):
         return pa.int64()
     if pa.types.is_timestamp(kind):
@@ -370,7 +370,7 @@ def _insert(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     if not tree.args.get("overwrite"):
         inserted = _changed(cursor, tree)
         return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
-    # DuckDB has no INSERT OVERWRITE. The new rows may come from the table itself, so they are computed before it is emptied.
+    # DuckDB has no INSERT OVERWRITE. The new rows may come from the table itself, so they are computed first.
     cursor.execute(f"CREATE TEMP TABLE new_rows AS {_to_duckdb(tree.expression)}")
     tree.set("overwrite", False)
     tree.set("expression", exp.select("*").from_("temp.main.new_rows"))
@@ -397,7 +397,7 @@ def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
 
 
 def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    """Only ADD COLUMNS, of which DuckDB takes one at a time."""
+    """Supports ADD COLUMNS only. DuckDB adds one column at a time."""
     added = [
         node for action in tree.args["actions"] for node in (action.expressions if isinstance(action, exp.Schema) else [action])
     ]
@@ -443,7 +443,7 @@ def _nothing() -> Result:
 
 def _unsupported(tree: exp.Expression) -> StatementError:
     return StatementError(
-        f"[SANDBOX_UNSUPPORTED] The sandbox's warehouse does not know this statement: {tree.sql('databricks')[:200]}"
+        f"[SANDBOX_UNSUPPORTED] The sandbox's warehouse does not support this statement: {tree.sql('databricks')[:200]}"
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from airflow.configuration import retrieve_configuration_description
 
-from feature_sync.settings import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID, Settings
+from feature_sync.config.names import CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID
+from feature_sync.config.settings import Settings
 from laptop.compose_env import DEPLOYMENT_FILE, SETTINGS, SETTINGS_FILE, completed, new_values
 from tests.compose.real_run import PLAN, Container, trigger_command
 

@@ -8,7 +8,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
-from feature_sync.alerts import notify_failure
+from feature_sync.task_defaults.alerts import notify_failure
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "census_dataset_deploy"
@@ -34,7 +34,7 @@ def test_nothing_is_changed_before_a_person_has_approved(dag: Any) -> None:
     assert {dag.get_task(task_id).trigger_rule for task_id in chain} == {"all_success"}
 
 
-def test_a_failure_is_told() -> None:
+def test_a_failure_is_alerted() -> None:
     tasks = DagBag(str(FOLDER)).dags[DAG_ID].tasks
 
     assert [list(task.on_failure_callback) for task in tasks] == [[notify_failure]] * 4

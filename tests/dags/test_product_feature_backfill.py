@@ -11,9 +11,9 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
-from feature_sync.alerts import notify_failure
-from feature_sync.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
-from feature_sync.settings import CENSUS_POOL
+from feature_sync.config.names import CENSUS_POOL
+from feature_sync.config.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
+from feature_sync.task_defaults.alerts import notify_failure
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAG_FOLDER, PLUGINS = PROJECT / "dags", PROJECT / "plugins"
@@ -22,7 +22,7 @@ PRODUCTION = sorted([*DAG_FOLDER.rglob("*.py"), *PLUGINS.rglob("*.py")])
 DAG_ID = "product_feature_backfill"
 SENDS = ["probe.send", "batch.send"]
 DAG_IDS = {DAG_ID, "product_feature_reconciliation", "census_dataset_deploy"}
-"""Exactly these; who adds a DAG adds it here and gives it a file like this one."""
+"""Whoever adds a DAG adds it here and writes a file like this one for it."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def imports_of(path: Path) -> frozenset[str]:
 
 
 class TestParsing:
-    def test_every_file_is_parsed_and_gives_the_known_dags(self, dag_bag: DagBag) -> None:
+    def test_every_file_is_parsed_and_the_dags_are_the_known_ones(self, dag_bag: DagBag) -> None:
         assert dag_bag.import_errors == {}
         assert set(dag_bag.dags) == DAG_IDS
 
@@ -78,9 +78,9 @@ class TestParsing:
             "What it does",
             "Strategies",
             "A batch failed",
-            "Look first",
+            "Preview",
             "A guard refused",
-            "Take it back",
+            "Undo",
             "Is a rerun safe",
             "Stopping",
         ):
@@ -129,7 +129,7 @@ class TestEdges:
             pytest.param("validate", {"wait_for_copy", "plan_batches", "batch.send", "probe.send"}, id="validate-at-the-end"),
         ],
     )
-    def test_what_goes_before_a_task(self, dag: Any, task_id: str, upstream: set[str]) -> None:
+    def test_the_tasks_before_a_task(self, dag: Any, task_id: str, upstream: set[str]) -> None:
         assert dag.get_task(task_id).upstream_task_ids == upstream
 
     def test_the_verdict_and_the_reminder_are_the_only_leaves(self, dag: Any) -> None:
@@ -140,11 +140,11 @@ class TestEdges:
         assert [task_id for task_id in dag.task_ids if not dag.get_task(task_id).upstream_task_ids] == ["check_preconditions"]
 
     @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate", "confirm_flow_on", "probes_done"])
-    def test_what_has_to_be_done_whatever_became_of_the_batches(self, dag: Any, task_id: str) -> None:
+    def test_these_tasks_run_after_any_outcome_of_the_batches(self, dag: Any, task_id: str) -> None:
         assert dag.get_task(task_id).trigger_rule == "all_done"
 
     @pytest.mark.parametrize("task_id", ["export_csv", "plan_batches", "probe.wait_for_turn", "batch.wait_for_turn"])
-    def test_what_comes_after_a_question_that_may_be_skipped_but_not_failed(self, dag: Any, task_id: str) -> None:
+    def test_a_task_after_a_question_runs_if_it_was_skipped_but_not_if_it_failed(self, dag: Any, task_id: str) -> None:
         assert dag.get_task(task_id).trigger_rule == "none_failed"
 
     @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ class TestRetries:
         assert {task_id: dag.get_task(task_id).retries for task_id in dag.task_ids} == dict.fromkeys(dag.task_ids, 3)
 
     def test_every_task_has_the_policy_that_knows_what_is_worth_another_try(self, dag_bag: DagBag) -> None:
-        from feature_sync.retry_policy import RETRY_POLICY  # noqa: PLC0415 - beside what it is compared with
+        from feature_sync.task_defaults.retry_policy import RETRY_POLICY  # noqa: PLC0415 - beside what it is compared with
 
         policies = {task.task_id: task.retry_policy for task in dag_bag.dags[DAG_ID].tasks}
 
@@ -209,13 +209,13 @@ class TestRetries:
 
 
 class TestAlerts:
-    def test_every_failure_is_told_but_one_that_is_not_the_last_word(self, dag_bag: DagBag) -> None:
+    def test_every_failure_is_alerted_except_that_of_the_sensor_before_the_verdict(self, dag_bag: DagBag) -> None:
         told = {task.task_id: list(task.on_failure_callback) for task in dag_bag.dags[DAG_ID].tasks}
 
         assert told.pop("wait_for_copy") == []
         assert {name for name, callbacks in told.items() if callbacks != [notify_failure]} == set()
 
-    def test_a_task_whose_failure_is_not_told_is_followed_by_the_verdict(self, dag: Any) -> None:
+    def test_a_task_whose_failure_is_not_alerted_is_followed_by_the_verdict(self, dag: Any) -> None:
         assert dag.get_task("wait_for_copy").downstream_task_ids == {"validate"}
         assert dag.get_task("validate").trigger_rule == "all_done"
 
@@ -240,7 +240,7 @@ class TestForm:
 
     @pytest.mark.parametrize("name", ["strategy", "scope", "unmatched"])
     def test_a_choice_offers_what_the_run_config_knows(self, schema: dict[str, Any], name: str) -> None:
-        from feature_sync.run_config import Scope, Strategy, Unmatched  # noqa: PLC0415
+        from feature_sync.config.run_config import Scope, Strategy, Unmatched  # noqa: PLC0415
 
         choices = {"strategy": Strategy, "scope": Scope, "unmatched": Unmatched}[name]
         assert list(schema[name]["enum"]) == [choice.value for choice in choices]
@@ -264,6 +264,24 @@ class TestForm:
             params.validate()
 
 
+@pytest.fixture(scope="module")
+def loaded_plugins() -> str:
+    """What a process prints that loads the plugins as Airflow does. In this one the package is imported already."""
+    code = (
+        "import sys\n"
+        "from airflow import plugins_manager\n"
+        "plugins_manager.ensure_plugins_loaded()\n"
+        "errors = plugins_manager.get_import_errors()\n"
+        f"stems = {sorted({path.stem for path in (PLUGINS / 'feature_sync').rglob('*.py')} - {'__init__'})!r}\n"
+        "ours = [n for n in sys.modules if n.partition('.')[0] == 'feature_sync']\n"
+        "as_top = [n for n in stems if n in sys.modules and 'feature_sync' in str(getattr(sys.modules[n], '__file__', ''))]\n"
+        "print('LOADED', ours, as_top, [k for k in errors if 'feature_sync' in k])\n"
+        "apps, _ = plugins_manager.get_fastapi_plugins()\n"
+        "print('APPS', [app['url_prefix'] for app in apps if app['url_prefix'] == '/feature-sync'])\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 class TestIndependence:
     @pytest.mark.parametrize("path", PRODUCTION, ids=lambda path: str(path.relative_to(PROJECT)))
     def test_production_code_knows_no_sandbox(self, path: Path) -> None:
@@ -279,33 +297,11 @@ class TestIndependence:
     def test_no_module_has_the_name_of_a_standard_one(self) -> None:
         assert {path.stem for path in PLUGINS.rglob("*.py")}.isdisjoint(sys.stdlib_module_names)
 
-    def test_the_plugin_loader_executes_none_of_the_packages_modules(self) -> None:
-        # In a process of its own: here the package is imported already.
-        code = (
-            "import sys\n"
-            "from airflow import plugins_manager\n"
-            "plugins_manager.ensure_plugins_loaded()\n"
-            "errors = plugins_manager.get_import_errors()\n"
-            f"stems = {sorted({path.stem for path in (PLUGINS / 'feature_sync').rglob('*.py')} - {'__init__'})!r}\n"
-            "ours = [n for n in sys.modules if n.partition('.')[0] == 'feature_sync']\n"
-            "as_top = [n for n in stems if n in sys.modules and 'feature_sync' in str(getattr(sys.modules[n], '__file__', ''))]\n"
-            "print('LOADED', ours, as_top, [k for k in errors if 'feature_sync' in k])\n"
-        )
+    def test_the_plugin_loader_executes_none_of_the_packages_modules(self, loaded_plugins: str) -> None:
+        assert "LOADED [] [] []" in loaded_plugins
 
-        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-        assert "LOADED [] [] []" in printed
-
-    def test_the_plugin_gives_the_api_server_its_routes(self) -> None:
-        code = (
-            "from airflow import plugins_manager\n"
-            "apps, _ = plugins_manager.get_fastapi_plugins()\n"
-            "print('APPS', [app['url_prefix'] for app in apps if app['url_prefix'] == '/feature-sync'])\n"
-        )
-
-        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-        assert "APPS ['/feature-sync']" in printed
+    def test_the_plugin_gives_the_api_server_its_routes(self, loaded_plugins: str) -> None:
+        assert "APPS ['/feature-sync']" in loaded_plugins
 
     def test_importing_every_module_raises_no_deprecation_warning_of_ours(self) -> None:
         modules = sorted(

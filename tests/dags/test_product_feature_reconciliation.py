@@ -9,8 +9,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
-from feature_sync.alerts import notify_failure
-from feature_sync.assets import VALIDATED_FEATURES
+from feature_sync.orchestration.assets import VALIDATED_FEATURES
+from feature_sync.task_defaults.alerts import notify_failure
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
 DAG_ID = "product_feature_reconciliation"
@@ -54,7 +54,7 @@ def test_it_needs_no_run_config(dag: Any) -> None:
     assert dag.params.dump() == {}
 
 
-def test_it_compares_a_fresh_copy_then_asks_then_heals_and_says_how_it_is(dag: Any) -> None:
+def test_it_compares_a_fresh_replica_then_asks_then_heals_then_concludes(dag: Any) -> None:
     chain = ["wait_for_copy", "compare", "approve_healing", "heal", "conclude"]
 
     assert set(dag.task_ids) == {*chain, "check_source_query", "remove_old_payloads"}
@@ -62,13 +62,13 @@ def test_it_compares_a_fresh_copy_then_asks_then_heals_and_says_how_it_is(dag: A
         assert after in dag.get_task(before).downstream_task_ids
 
 
-def test_what_stands_alone_cannot_keep_the_comparison_from_running(dag: Any) -> None:
+def test_the_tasks_beside_the_comparison_cannot_keep_it_from_running(dag: Any) -> None:
     for task_id in ("check_source_query", "remove_old_payloads"):
         task = dag.get_task(task_id)
         assert (task.upstream_task_ids, task.downstream_task_ids) == (set(), set())
 
 
-def test_the_end_is_said_whatever_became_of_the_healing(dag: Any) -> None:
+def test_it_concludes_after_any_outcome_of_the_healing(dag: Any) -> None:
     assert dag.get_task("conclude").trigger_rule == "all_done"
     assert dag.get_task("conclude").downstream_task_ids == set(), "a leaf, so that it decides how the run ends"
     assert dag.get_task("heal").trigger_rule == "none_failed", "not when the approval was refused"
@@ -80,5 +80,5 @@ def test_only_a_run_that_found_no_difference_tells_others_that_the_data_is_right
     assert outlets == {"conclude": [VALIDATED_FEATURES.name]}
 
 
-def test_a_failure_is_told() -> None:
+def test_a_failure_is_alerted() -> None:
     assert [list(task.on_failure_callback) for task in load().tasks] == [[notify_failure]] * 7

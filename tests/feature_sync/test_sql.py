@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,25 @@ import sqlglot
 from jinja2 import Environment, meta, nodes
 from sqlglot import exp
 
-from feature_sync.schema import own_tables, source_columns
-from feature_sync.settings import Settings, SourceQuery, load_settings
-from feature_sync.warehouse import SQL_FOLDER, render_statement
+from feature_sync.config.settings import Settings, SourceQuery, load_settings
+from feature_sync.storage.tables import own_tables, source_columns
+from feature_sync.storage.warehouse import SQL_FOLDER, render_statement
 
-STATEMENTS = sorted(path.stem for path in SQL_FOLDER.glob("*.sql"))
 FILES = sorted(SQL_FOLDER.rglob("*.sql"))
+
+
+def name_of(path: Path) -> str:
+    """As `render_statement` takes it."""
+    return path.relative_to(SQL_FOLDER).with_suffix("").as_posix()
+
+
+PARTS = ("fragments/", "tables/columns/", "macros")
+"""How the names of files begin that are no statements but parts of them."""
+STATEMENTS = [name for path in FILES if not (name := name_of(path)).startswith(PARTS)]
 READING = {"check", "compare", "count", "describe", "find", "list", "measure", "select", "summarize", "validate"}
 WRITING = {
     "add": (exp.Alter,),
+    "assign": (exp.Merge,),
     "create": (exp.Create,),
     "delete": (exp.Delete,),
     "freeze": (exp.Merge,),
@@ -25,25 +36,24 @@ WRITING = {
     "record": (exp.Merge,),
     "release": (exp.Update,),
     "revoke": (exp.Update,),
-    "split": (exp.Merge,),
     "stage": (exp.Create,),
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
 WRITES: tuple[type[exp.Expr], ...] = (exp.Alter, exp.Create, exp.Delete, exp.Merge, exp.Insert, exp.Update, exp.Drop)
 NAMES = {
-    "add_columns": {"table", "columns"},
-    "create_table": {"table", "columns"},
-    "describe_table": {"table"},
-    "prove_write": {"table"},
+    "tables/add_columns": {"table", "columns"},
+    "tables/create_table": {"table", "columns"},
+    "tables/describe_table": {"table"},
+    "tables/prove_write": {"table"},
 }
-"""The statements that are for any of our tables, and the names that `schema.py` gives them."""
-COLUMN_LISTS = {"batch_columns", "drift_columns", "payload_columns", "rejection_columns", "sync_log_columns"}
-"""Fragments that define the columns of our tables: `schema.py` renders them."""
+"""The statements that are for any of our tables, and the names that `tables.py` gives them."""
+COLUMN_LISTS = {"batch", "drift", "payload", "rejection", "sync_log"}
+"""Files of ``tables/columns`` that define the columns of our tables."""
 
-PLACING = SQL_FOLDER / "fragments" / "placed_records.sql"
-"""The only file that includes another by a name, `records`."""
-FREEZING = SQL_FOLDER / "fragments" / "freeze_records.sql"
-"""Includes `PLACING`. The statement that includes it sets the name."""
+TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_records": {"records", "batch_number"}}
+"""The only files that include another by a name, `records`, and the names that others set for them."""
+CHOOSING = {"fragments/freeze_records.sql": {"records"}, "fragments/assign_records.sql": {"records", "batch_number"}}
+"""Fragments that lead to those. The statement that includes one of them sets these names."""
 SETTINGS = {"fragments/compared_records": {"parent_column"}, "fragments/placed_records": {"parent_column"}}
 """What else than table names is taken from the settings: the name of a column, which they validate."""
 
@@ -52,6 +62,7 @@ every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.re
 
 
 def rendered(name: str) -> str:
+    """With the settings as they are now."""
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT"}
     return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
@@ -68,7 +79,7 @@ def template(path: Path) -> nodes.Template:
 
 
 def verb_of(name: str) -> str:
-    return name.partition("_")[0]
+    return name.rpartition("/")[2].partition("_")[0]
 
 
 def table_settings() -> list[str]:
@@ -93,7 +104,7 @@ def test_it_is_one_statement_in_databricks_sql(name: str) -> None:
 
 @every_statement
 def test_it_is_named_by_what_it_does_and_to_what(name: str) -> None:
-    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
+    assert re.fullmatch(r"[a-z]+/[a-z]+(_[a-z]+)+", name)
     assert verb_of(name) in READING | set(WRITING)
 
 
@@ -117,7 +128,7 @@ def test_it_inserts_nothing_but_by_merge(name: str) -> None:
 
 
 def test_the_proof_that_we_may_write_changes_nothing() -> None:
-    where = parsed("prove_write").args["where"]
+    where = parsed("tables/prove_write").args["where"]
 
     assert where.this == exp.false()
 
@@ -162,10 +173,10 @@ def test_nothing_is_put_into_it_but_table_names_and_the_field_table(path: Path) 
         if isinstance(name, nodes.Name) and name.name == "settings"
     }
 
-    assert meta.find_undeclared_variables(parsed_template) - {"settings", "fields"} == (
-        {"records"} if path == PLACING else NAMES.get(path.stem, set())
+    assert meta.find_undeclared_variables(parsed_template) - {"settings", "fields", "columns_of"} == (
+        TEMPLATE_NAMES.get(name_of(path), NAMES.get(name_of(path), set()))
     )
-    assert used <= set(table_settings()) | SETTINGS.get(str(path.relative_to(SQL_FOLDER).with_suffix("")), set())
+    assert used <= set(table_settings()) | SETTINGS.get(name_of(path), set())
     assert bare == set()
 
 
@@ -174,21 +185,24 @@ def test_it_includes_fragments_of_this_folder_and_none_that_is_chosen_at_run_tim
     parsed_template = template(path)
     included = set(meta.find_referenced_templates(parsed_template))
 
-    if path == PLACING:
+    if name_of(path) in TEMPLATE_NAMES:
         chosen_by = [include.template for include in parsed_template.find_all(nodes.Include)]
         assert {template.name for template in chosen_by if isinstance(template, nodes.Name)} == {"records"}
         assert included == {None}
         included = set()
 
     assert None not in included
-    # Whoever includes the freezing says by a constant which records are frozen.
-    chosen = {
-        assignment.node.value
+    # Whoever includes the freezing or the assigning says by constants of which records, and nothing else.
+    constants = {
+        assignment.target.name: assignment.node.value
         for assignment in parsed_template.find_all(nodes.Assign)
-        if isinstance(assignment.target, nodes.Name) and assignment.target.name == "records"
+        if isinstance(assignment.target, nodes.Name)
         if isinstance(assignment.node, nodes.Const)
     }
-    assert len(chosen) == (f"fragments/{FREEZING.name}" in included)
+    wanted = set().union(*(names for fragment, names in CHOOSING.items() if fragment in included))
+    assert wanted <= set(constants)
+    assert ("records" in constants) == ("records" in wanted)
+    chosen = {constants["records"]} if wanted else set()
     assert all((SQL_FOLDER / str(fragment)).is_file() for fragment in chosen | included)
 
 
@@ -206,7 +220,7 @@ def test_only_the_schema_renders_names_and_they_are_those_of_the_settings() -> N
         if len(call.args) > 2 or any(keyword.arg in (None, "names") for keyword in call.keywords)
     }
 
-    assert renders == {"schema.py"}
+    assert renders == {"tables.py"}
     assert {table.name for table in own_tables(settings)} | set(source_columns(settings)) == known
     assert {table.definition for table in own_tables(settings)} == COLUMN_LISTS
 
@@ -224,51 +238,50 @@ def test_it_ends_with_a_line_break_and_has_no_tab_or_trailing_space(path: Path) 
 def test_it_is_used(name: str) -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (SQL_FOLDER.parents[1] / "plugins").rglob("*.py"))
 
-    by_setting = {f"select_{query}" for query in SourceQuery}
+    by_setting = {query.statement for query in SourceQuery}
     assert f'"{name}"' in code or name in by_setting
 
 
-@pytest.mark.parametrize("fragment", sorted({path.stem for path in (SQL_FOLDER / "fragments").glob("*.sql")} - COLUMN_LISTS))
+@pytest.mark.parametrize("fragment", sorted(path.stem for path in (SQL_FOLDER / "fragments").glob("*.sql")))
 def test_a_fragment_is_included_somewhere(fragment: str) -> None:
     assert any(f'"fragments/{fragment}.sql"' in path.read_text(encoding="utf-8") for path in FILES)
 
 
-def defined_columns(fragment: str) -> list[str]:
-    text = f"CREATE TABLE t (\n{render_statement(f'fragments/{fragment}', load_settings())}\n)"
+def defined_columns(table: str) -> list[str]:
+    text = f"CREATE TABLE t (\n{render_statement(f'tables/columns/{table}', load_settings())}\n)"
     created = sqlglot.parse_one(text, dialect="databricks")
     assert all(re.fullmatch(r"[a-z][a-z0-9_]* [A-Z]+,?", line) for line in text.splitlines()[1:-1]), "one column a line"
     return [column.name for column in created.find_all(exp.ColumnDef)]
 
 
 @pytest.mark.parametrize(
-    ("fragment", "statement"),
+    ("table", "statement", "filled_later"),
     [
-        ("payload_columns", "freeze_payload"),
-        ("payload_columns", "freeze_undo"),
-        ("sync_log_columns", "record_attempt"),
-        ("rejection_columns", "record_rejections"),
-        ("drift_columns", "record_drift"),
+        ("payload", "backfill/freeze_payload", {"batch_number", "released_at"}),
+        ("payload", "backfill/freeze_undo", {"batch_number", "released_at"}),
+        ("sync_log", "sending/record_attempt", set()),
+        ("rejection", "sending/record_rejections", set()),
+        ("drift", "reconciliation/record_drift", set()),
     ],
 )
-def test_a_table_has_the_columns_that_its_statement_writes(fragment: str, statement: str) -> None:
+def test_a_table_has_the_columns_that_its_statement_writes(table: str, statement: str, filled_later: set[str]) -> None:
     [insert] = [found for found in parsed(statement).find_all(exp.Insert) if found.find_ancestor(exp.Merge)]
 
     written = [column.name for column in insert.this.expressions]
 
-    filled_later = {"released_at"}
-    assert sorted(set(defined_columns(fragment)) - filled_later) == sorted(written)
-    assert len(written) == len(insert.expression.expressions)
+    assert sorted(set(defined_columns(table)) - filled_later) == sorted(written)
+    assert [column.name for column in insert.expression.expressions] == written
 
 
 def test_the_batch_table_is_made_as_it_is_staged() -> None:
-    staged = parsed("stage_batch").expression
+    staged = parsed("sending/stage_batch").expression
 
-    assert defined_columns("batch_columns") == [column.alias_or_name for column in staged.expressions]
+    assert defined_columns("batch") == [column.alias_or_name for column in staged.expressions]
 
 
 def test_the_join_whose_absence_was_the_incident_is_there() -> None:
     settings = load_settings()
-    joins = list(parsed("freeze_payload").find_all(exp.Join))
+    joins = list(parsed("backfill/freeze_payload").find_all(exp.Join))
 
     features = [join for join in joins if ".".join(part.name for part in join.this.parts) == settings.features_table]
 
@@ -279,6 +292,108 @@ def test_the_join_whose_absence_was_the_incident_is_there() -> None:
 
 
 def test_the_staged_batch_has_the_mapped_columns_and_the_two_that_are_not_mapped() -> None:
-    query = parsed("stage_batch").expression
+    query = parsed("sending/stage_batch").expression
 
     assert [column.alias_or_name for column in query.expressions] == [*load_settings().fields.columns, "run_id", "batch_number"]
+
+
+def test_what_the_log_keeps_of_an_attempt_is_a_parameter_except_for_the_clock() -> None:
+    parameters = {placeholder.this for placeholder in parsed("sending/record_attempt").find_all(exp.Placeholder)}
+    updated = {
+        column.this.name for column in parsed("sending/record_attempt").find_all(exp.EQ) if column.find_ancestor(exp.Update)
+    }
+    read = [column.alias_or_name for column in parsed("sending/select_last_attempts").selects]
+
+    columns = defined_columns("sync_log")
+
+    assert parameters == set(columns) - {"opened_at", "closed_at"}
+    assert set(columns) - updated == {
+        *("run_id", "batch_number", "attempt"),
+        *("opened_at", "records", "resends_attempt", "previous_sync_run_id"),
+    }
+    assert read == ["seen_at", *columns]
+
+
+# --- the rendered text is read by people ----------------------------------------------------------------------------------------
+
+WIDTH = 160
+STEP = 4
+
+
+@pytest.fixture(params=["as shipped", "no parent", "a date is a point in time"])
+def text_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Renders a statement with settings by which the text changes in more than names."""
+    changes = {"no parent": ("PARENT_COLUMN", ""), "a date is a point in time": ("DATETIME_FIELDS", '["vor_start_date_c"]')}
+    if request.param in changes:
+        setting, value = changes[request.param]
+        monkeypatch.setenv(f"FEATURE_SYNC_{setting}", value)
+    return rendered
+
+
+def code_of(line: str) -> str:
+    """Without its comment and what is in quotes, so that each bracket left is one of SQL."""
+    return re.sub(r"'[^']*'", "''", line).partition("--")[0]
+
+
+def indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+@every_statement
+def test_no_rendered_line_is_wider_than_a_screen(name: str, text_of: Callable[[str], str]) -> None:
+    assert [line for line in text_of(name).splitlines() if len(line) > WIDTH] == []
+
+
+@every_statement
+def test_rendering_leaves_no_rubble(name: str, text_of: Callable[[str], str]) -> None:
+    lines = text_of(name).split("\n")
+
+    assert lines[0].strip()
+    assert lines[-1].strip()
+    assert [line for line in lines if "\t" in line or line != line.rstrip()] == []
+    assert [line for line in lines if re.search(r"(^|\s),", code_of(line))] == [], "a comma follows its value"
+    empty = [number for number, line in enumerate(lines) if not line]
+    beside_another = [number for number in empty if not lines[number + 1]]
+    at_an_edge = [number for number in empty if lines[number - 1].endswith("(") or lines[number + 1].lstrip().startswith(")")]
+    assert beside_another == []
+    assert at_an_edge == []
+
+
+@every_statement
+def test_what_is_in_brackets_is_indented_deeper_than_they_are(name: str, text_of: Callable[[str], str]) -> None:
+    opened: list[int] = []
+    wrong = []
+    for line in text_of(name).splitlines():
+        if not line:
+            continue
+        code, indent = code_of(line).strip(), indent_of(line)
+        closing = len(code) - len(code.lstrip(")"))
+        in_place = indent == opened[-closing] if closing else indent > (opened[-1] if opened else -1)
+        if indent % STEP or not in_place:
+            wrong.append(line)
+        for character in code:
+            if character == "(":
+                opened.append(indent)
+            elif character == ")":
+                opened.pop()
+
+    assert wrong == []
+    assert opened == []
+
+
+@every_statement
+def test_no_query_has_the_name_of_one_around_it(name: str) -> None:
+    # Spark 3 refuses that (spark.sql.legacy.ctePrecedencePolicy), and nobody could read it.
+    shadowing = []
+    for query in parsed(name).find_all(exp.CTE):
+        around = query.parent
+        while around is not None:
+            clause = around.args.get("with_")
+            names = (
+                [each.alias for each in clause.expressions if each is not query] if clause and clause is not query.parent else []
+            )
+            if query.alias in names:
+                shadowing.append(query.alias)
+            around = around.parent
+
+    assert shadowing == []

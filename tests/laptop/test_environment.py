@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_sync.settings import CENSUS_POOL
+from feature_sync.config.names import CENSUS_POOL
 from laptop.environment import Secrets, airflow_environment, clean_environment
 from laptop.stack import POOL
 

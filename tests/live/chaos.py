@@ -25,7 +25,7 @@ from urllib.parse import quote
 import psutil
 import requests
 
-from feature_sync.fields import FieldKind, load_fields
+from feature_sync.config.fields import FieldKind, load_fields
 from laptop.processes import Session
 from laptop.stack import Stack
 from sandbox.tokens import SALESFORCE_SESSION

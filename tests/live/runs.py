@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_sync.run_files import folder_name
+from feature_sync.storage.run_files import folder_name
 from laptop.airflow_client import DagRun, TaskInstance
 from laptop.stack import Stack
 from sandbox.seed import org_records

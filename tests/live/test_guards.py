@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from feature_sync.settings import CENSUS_POOL
+from feature_sync.config.names import CENSUS_POOL
 from laptop.environment import Secrets
 from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_SESSION, WAREHOUSE_TOKEN
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
@@ -77,7 +77,7 @@ def test_a_run_is_looked_at_first_then_sent_then_taken_back(live: LiveAirflow) -
     assert fraud["to_enable"] == fraud["enabled_after"] > len(IDS) // 2
     assert f"| Fraud Detection      |          0 | {fraud['to_enable']:>10} |" in look.log("check_payload")
     assert {look.task(task_id).state for task_id in ("wait_for_copy", "validate", APPROVAL)} == {"skipped"}
-    assert "Dry run: none of them is sent" in look.log("plan_probes")
+    assert "Dry run: no batch is sent" in look.log("plan_probes")
     assert writes(look) == []
 
     run = live.trigger_ids(IDS, batch_size=10, wait_seconds=1)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from feature_sync.run_files import folder_name
-from feature_sync.settings import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.config.names import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.storage.run_files import folder_name
 from laptop.airflow_client import DagRun, TaskInstance
 from sandbox.census.syncs import PROPERTY_SYNC
 from sandbox.tokens import SALESFORCE_SESSION

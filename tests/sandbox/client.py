@@ -17,6 +17,8 @@ WORKSPACE_KEY = "secret-token:local"
 SALESFORCE_SESSION = "00Dlocal0000001.session"
 BACKFILL, PROPERTIES, DATASET = 4711, 4712, 815
 BATCH_TABLE = "crm.sfdc_dbx.product_property_feature_batch"
+PATIENCE = 120
+"""Seconds after which a request counts as lost. Nothing is measured with it; a busy machine may be slow."""
 FAST = {
     "census_queue_seconds": 0.05,
     "census_work_seconds": 0.1,
@@ -26,8 +28,8 @@ FAST = {
 }
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """What the condition gives, as soon as it is true."""
+def eventually(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """What the condition returns, as soon as it is true.."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "it did not happen in time"
@@ -80,14 +82,14 @@ class Sandbox:
         self.wait()
 
     def wait(self) -> int:
-        code = self.process.wait(timeout=10)
+        code = self.process.wait(timeout=PATIENCE)
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
         return code
 
     def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        response = self.session.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=10)
+        response = self.session.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=PATIENCE)
         assert response.ok, response.text
         return response.json()
 
@@ -108,11 +110,11 @@ class Sandbox:
     ) -> requests.Response:
         """A request on a connection of its own, so that a closed one shows."""
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.request(method, f"{self.url}/api/{version}/{path}", headers=headers, timeout=10, **options)
+        return requests.request(method, f"{self.url}/api/{version}/{path}", headers=headers, timeout=PATIENCE, **options)
 
     def salesforce(self, method: str, path: str, **options: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {SALESFORCE_SESSION}"}
-        return requests.request(method, f"{self.url}/services/data/v59.0/{path}", headers=headers, timeout=10, **options)
+        return requests.request(method, f"{self.url}/services/data/v59.0/{path}", headers=headers, timeout=PATIENCE, **options)
 
     def soql(self, query: str) -> Any:
         return self.salesforce("GET", "query/", params={"q": query}).json()
@@ -159,7 +161,7 @@ class Sandbox:
         self, rows: int, *, offset: int = 0, flag: str = "TRUE", key: str = "reverse_etl_id_c", day: str = "DATE'2025-06-01'"
     ) -> list[str]:
         """Fill the batch table with records of the incident, all flags alike; returns their keys."""
-        from feature_sync.fields import FieldKind, load_fields  # noqa: PLC0415
+        from feature_sync.config.fields import FieldKind, load_fields  # noqa: PLC0415
 
         values = ", ".join(
             f"{flag if each.kind is FieldKind.CHECKBOX else day} AS {each.column}" for each in load_fields().features

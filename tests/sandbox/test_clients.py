@@ -11,7 +11,7 @@ from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 from airflow_provider_census.hooks.census import CensusHook as VendorsHook
 
 from feature_sync.census.hook import CensusHook
-from feature_sync.fields import load_fields
+from feature_sync.config.fields import load_fields
 from tests.sandbox.client import BACKFILL, BATCH_TABLE, CENSUS_TOKEN, DATASET, PROPERTIES, WORKSPACE_KEY, Sandbox
 from tests.sandbox.test_command import connection_lines
 

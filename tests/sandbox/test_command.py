@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,14 +93,11 @@ def test_a_reset_gives_the_first_day_back(own: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_at_once(own: Sandbox, sign: signal.Signals) -> None:
-    started = time.monotonic()
-
+def test_a_signal_ends_it_properly(own: Sandbox, sign: signal.Signals) -> None:
     own.process.send_signal(sign)
     code = own.wait()
 
     assert code == 0
-    assert time.monotonic() - started < 3
     restart(own)
 
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from feature_sync.fields import FieldKind, load_fields
+from feature_sync.config.fields import FieldKind, load_fields
 from sandbox.seed import org_records, seed_warehouse
 from sandbox.warehouse.engine import Engine
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import sqlglot
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 
-from feature_sync.schema import own_tables, parse_description
-from feature_sync.settings import DATABRICKS_CONN_ID
-from feature_sync.warehouse import Row, Warehouse, render_statement
+from feature_sync.config.names import DATABRICKS_CONN_ID
+from feature_sync.storage.tables import own_tables, parse_description
+from feature_sync.storage.warehouse import Row, Warehouse, render_statement
 from sandbox.warehouse.engine import Engine
 from tests.sql_script import CLOCK_COLUMNS, COPY, Change, Script, Step
 
@@ -48,7 +48,7 @@ class Comparison:
             return ["Spark takes for ever. See the comment in include/sql/fragments/records_in_scope.sql for the likely reason."]
         if step.writes:  # the warehouse answers with counts, which come from Delta: Spark alone has none
             return self._tables(table.name for table in own_tables(self._warehouse.settings))
-        if step.statement.startswith("describe_"):
+        if step.statement == "tables/describe_table":
             expected, rows = [dict(parse_description(expected))], [dict(parse_description(found.to_pylist()))]
             return differences(expected, rows, in_order=True)
         tree = sqlglot.parse_one(text, dialect="databricks")

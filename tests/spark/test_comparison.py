@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from feature_sync.settings import load_settings
-from feature_sync.warehouse import Row, render_statement
+from feature_sync.config.settings import load_settings
+from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
 from tests.spark.variants import change_settings, variants
 from tests.sql_script import STATEMENTS, Step, script, short_script

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from feature_sync.settings import load_settings
-from feature_sync.warehouse import Warehouse
+from feature_sync.config.settings import load_settings
+from feature_sync.storage.warehouse import Warehouse
 from sandbox.seed import seed_warehouse
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import WarehouseService

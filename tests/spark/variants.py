@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_sync.settings import Settings, load_settings
+from feature_sync.config.settings import Settings, load_settings
 
 DATETIME = "fraud_detection_start_date_c"
 VARIANTS = {

@@ -1,5 +1,5 @@
--- The records of a batch that an attempt sends: all of them, or, after an attempt that rejected some, those it rejected.
--- None before the payload is released, so that nothing can be staged that was not checked.
+-- The records of a batch that an attempt sends: all of them, or those that the attempt :resends_attempt left rejected.
+-- Before the payload is released there are none, so that nothing unchecked can be staged.
 SELECT payload.*
 FROM {{ settings.payload_table }} AS payload
 WHERE

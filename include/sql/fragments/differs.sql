@@ -1,7 +1,8 @@
-{# Whether a record of compared_records.sql holds something else than the warehouse says. One whose property the warehouse does not
-   know, or whose keys name two, is no such record: nothing says what it should hold. #}
-compared.has_property AND NOT compared.key_mismatch AND (
-    {% for field in fields.features %}
-    {{ "OR " if not loop.first }}compared.{{ field.column }} IS DISTINCT FROM compared.before_{{ field.column }}
-    {% endfor %}
+{% from "macros.sql" import any_of %}
+{# Whether a record of compared_records.sql holds other values than the warehouse. If the warehouse does not know the property, or the
+   two keys name different ones, it cannot be said what the record should hold. #}
+compared.has_property
+AND NOT compared.key_mismatch
+AND (
+    {{ any_of(fields.features, "compared.{} IS DISTINCT FROM compared.salesforce_{}") | indent(4) }}
 )

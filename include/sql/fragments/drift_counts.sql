@@ -1,57 +1,68 @@
--- One row a product: what both systems hold, and what differs. The last columns count properties, and are the same in each row.
-SELECT
-    counted.name AS product,
-    COUNT_IF(counted.is_compared) AS properties_checked,
-    COUNT_IF(counted.is_compared AND counted.enabled_before) AS enabled_in_salesforce,
-    COUNT_IF(counted.is_compared AND counted.enabled) AS enabled_in_warehouse,
-    COUNT_IF(counted.flag_differs OR counted.date_differs) AS mismatched,
-    COUNT_IF(counted.flag_differs AND NOT counted.enabled_before) AS wrongly_false,
-    COUNT_IF(counted.flag_differs AND counted.enabled_before) AS wrongly_true,
-    COUNT_IF(counted.date_differs) AS date_differs,
-    COUNT_IF(counted.any_differs) AS properties_mismatched,
-    COUNT_IF(counted.any_differs AND NOT counted.has_feature_row) AS properties_unmatched,
-    COUNT_IF(counted.missing_in_salesforce) AS missing_in_salesforce,
-    COUNT_IF(counted.missing_in_warehouse) AS missing_in_warehouse,
-    COUNT_IF(counted.key_mismatch) AS key_mismatch
-FROM (
+{% from "macros.sql" import any_of %}
+-- One row for each product: what both systems hold, and what differs.
+-- The columns from properties_mismatched on count records of any product. They are the same in every row.
+WITH classified AS (
+{% filter indent(4, first=true) %}{% include "fragments/classified_records.sql" %}{% endfilter +%}
+),
+
+missing AS (
+{% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
+),
+
+judged AS (
     SELECT
-        product.name,
-        classified.is_compared,
-        classified.has_feature_row,
-        classified.missing_in_salesforce,
-        classified.missing_in_warehouse,
-        classified.key_mismatch,
-        CASE product.name
-            {% for each in fields.products %}
-            WHEN '{{ each.name }}' THEN classified.{{ each.enabled.column }}
-            {% endfor %}
-        END AS enabled,
-        CASE product.name
-            {% for each in fields.products %}
-            WHEN '{{ each.name }}' THEN COALESCE(classified.before_{{ each.enabled.column }}, FALSE)
-            {% endfor %}
-        END AS enabled_before,
-        CASE product.name
-            {% for each in fields.products %}
-            WHEN '{{ each.name }}' THEN classified.differs_{{ each.enabled.column }}
-            {% endfor %}
-        END AS flag_differs,
-        CASE product.name
-            {% for each in fields.products %}
-            WHEN '{{ each.name }}' THEN classified.differs_{{ each.start.column }} OR classified.differs_{{ each.updated.column }}
-            {% endfor %}
-        END AS date_differs,
-        {% for field in fields.features %}
-        {{ "OR " if not loop.first }}classified.differs_{{ field.column }}
-        {% endfor %}
+        classified.*,
+        {{ any_of(fields.features, "differs_{}") | indent(8) }}
         AS any_differs
-    FROM (
-        {% include "fragments/classified_records.sql" %}
-    ) AS classified
-    CROSS JOIN (
-        {% for each in fields.products %}
-        {{ "UNION ALL " if not loop.first }}SELECT '{{ each.name }}' AS name
-        {% endfor %}
-    ) AS product
-) AS counted
-GROUP BY counted.name
+    FROM classified
+),
+
+-- All products are counted in one pass. Without any record this is still one row, so there is a row for each product.
+counted AS (
+    SELECT
+        COUNT_IF(is_compared) AS properties_checked,
+        COUNT_IF(any_differs) AS properties_mismatched,
+        COUNT_IF(any_differs AND NOT has_feature_row) AS properties_unmatched,
+        COUNT_IF(missing_in_warehouse) AS missing_in_warehouse,
+        COUNT_IF(key_mismatch) AS key_mismatch,
+        array(
+{% for product in fields.products %}
+{% set flag, start, updated = product.enabled.column, product.start.column, product.updated.column %}
+            struct(
+                '{{ product.name }}' AS name,
+                COUNT_IF(is_compared AND salesforce_{{ flag }}) AS enabled_in_salesforce,
+                COUNT_IF(is_compared AND {{ flag }}) AS enabled_in_warehouse,
+                COUNT_IF(
+                    {{ any_of(product.fields, "differs_{}") | indent(20) }}
+                ) AS mismatched,
+                COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false,
+                COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true,
+                COUNT_IF(differs_{{ start }} OR differs_{{ updated }}) AS date_differs
+            ){{ "," if not loop.last }}
+{% endfor %}
+        ) AS products
+    FROM judged
+),
+
+product_counts AS (
+    SELECT
+        counted.*,
+        explode(counted.products) AS counts
+    FROM counted
+)
+
+SELECT
+    counts.name AS product,
+    properties_checked,
+    counts.enabled_in_salesforce,
+    counts.enabled_in_warehouse,
+    counts.mismatched,
+    counts.wrongly_false,
+    counts.wrongly_true,
+    counts.date_differs,
+    properties_mismatched,
+    properties_unmatched,
+    (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
+    missing_in_warehouse,
+    key_mismatch
+FROM product_counts

@@ -1,2 +1,2 @@
-{# Which properties belong into Salesforce. #}
-    properties.status <> 'DELETED'
+{# Which properties belong in Salesforce. #}
+properties.status <> 'DELETED'

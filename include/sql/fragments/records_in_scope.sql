@@ -1,15 +1,15 @@
--- The records of a run. A property without a feature row counts only when unmatched properties are to be sent.
--- A query of its own, which gives nothing but ids, chooses them: from a filter on columns that are selected beside it under other
--- names, Spark's optimizer derives a constraint for every combination of the names (SPARK-33152), and 42 columns are too many.
+-- The records of a run. A property without a feature row counts only if unmatched properties are sent too.
+-- The filter runs in a sub-query that returns ids only. Beside 42 renamed columns, Spark's optimizer would derive
+-- a constraint for every combination of names and run out of memory (SPARK-33152).
+WITH compared AS (
+{% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
+)
+
 SELECT in_scope.*
-FROM (
-    {% include "fragments/compared_records.sql" %}
-) AS in_scope
+FROM compared AS in_scope
 WHERE in_scope.salesforce_id IN (
     SELECT compared.salesforce_id
-    FROM (
-        {% include "fragments/compared_records.sql" %}
-    ) AS compared
+    FROM compared
     WHERE
         (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
         AND CASE :scope
@@ -19,7 +19,7 @@ WHERE in_scope.salesforce_id IN (
             WHEN 'property_ids' THEN
                 array_contains(split(:property_ids, ','), compared.{{ fields.property_id.column }})
             WHEN 'mismatched' THEN
-                {% include "fragments/differs.sql" %}
+{% filter indent(16, first=true) %}{% include "fragments/differs.sql" %}{% endfilter +%}
             ELSE FALSE
         END
 )

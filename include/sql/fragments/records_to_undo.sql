@@ -1,12 +1,13 @@
--- Chosen by a query of their own for the reason told in records_in_scope.sql.
+-- The records of the run to undo that may be undone.
+-- The filter runs in a sub-query that returns ids only (SPARK-33152, see fragments/records_in_scope.sql).
+WITH undone AS (
+{% filter indent(4, first=true) %}{% include "fragments/undone_records.sql" %}{% endfilter +%}
+)
+
 SELECT to_undo.*
-FROM (
-    {% include "fragments/undone_records.sql" %}
-) AS to_undo
+FROM undone AS to_undo
 WHERE to_undo.salesforce_id IN (
     SELECT undone.salesforce_id
-    FROM (
-        {% include "fragments/undone_records.sql" %}
-    ) AS undone
+    FROM undone
     WHERE undone.undo_state = 'to_undo'
 )

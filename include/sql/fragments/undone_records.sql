@@ -1,49 +1,54 @@
--- Every record of the run to undo: column x_c is the value that stood in Salesforce before it, before_x_c the one there now.
--- Only where that is still what the run brought in may it be taken back; a value that somebody has written since stays, and so does
--- that of another run which this one only would have sent.
-SELECT
-    former.salesforce_id,
-    former.parent_id,
-    former.has_feature_row,
-    former.{{ fields.property_id.column }},
-    former.{{ fields.upsert_key.column }},
-    {% for field in fields.features %}
-    {% if field.kind == "checkbox" %}
-    COALESCE(former.before_{{ field.column }}, FALSE) AS {{ field.column }},
-    {% else %}
-    former.before_{{ field.column }} AS {{ field.column }},
-    {% endif %}
-    copy.{{ field.column }} AS before_{{ field.column }},
-    {% endfor %}
-    concat_ws(
-        ', '
-        {%- for field in [fields.upsert_key] + (fields.features | list) %},
-        CASE WHEN copy.{{ field.column }} IS DISTINCT FROM former.{{ field.column }} THEN '{{ field.column }}' END
-        {%- endfor %}
+{% from "macros.sql" import all_of %}
+-- Every record of the run to undo, and whether it may be undone (undo_state).
+-- x_c is the value to send back, the one from before this run. salesforce_x_c is the value that Salesforce holds now.
+-- A record may be undone only if Salesforce still holds exactly what this run wrote. Later edits stay, and so do records that
+-- this run planned but never sent.
+WITH written AS (
+{% filter indent(4, first=true) %}{% include "fragments/written_records.sql" %}{% endfilter +%}
+),
 
-    ) AS changed_fields,
+facts AS (
+    SELECT
+        payload.salesforce_id,
+        payload.parent_id,
+        payload.has_feature_row,
+        payload.{{ fields.property_id.column }},
+        payload.{{ fields.upsert_key.column }}
+{%- for field in fields.features %}
+{% set before = "payload.before_" ~ field.column %},
+        {{ "COALESCE(" ~ before ~ ", FALSE)" if field.kind == "checkbox" else before }} AS {{ field.column }}
+{%- endfor %}
+{%- for field in fields.features %},
+        salesforce.{{ field.column }} AS salesforce_{{ field.column }}
+{%- endfor %},
+        salesforce.id IS NULL AS is_gone,
+        written.{{ fields.upsert_key.column }} IS NOT NULL AS was_written,
+        {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM payload.before_{}") | indent(8) }}
+        AS is_as_before,
+        concat_ws(
+            ', '
+{%- for field in [fields.upsert_key] + (fields.features | list) %},
+            CASE
+                WHEN salesforce.{{ field.column }} IS DISTINCT FROM payload.{{ field.column }}
+                    THEN '{{ field.column }}'
+            END
+{%- endfor +%}
+        ) AS changed_fields
+    FROM {{ settings.payload_table }} AS payload
+    LEFT JOIN {{ settings.salesforce_table }} AS salesforce
+        ON salesforce.id = payload.salesforce_id AND NOT salesforce.is_deleted
+    LEFT JOIN written
+        ON written.{{ fields.upsert_key.column }} = payload.{{ fields.upsert_key.column }}
+    WHERE payload.run_id = :undo_run_id
+)
+
+SELECT
+    facts.*,
     CASE
-        WHEN copy.id IS NULL THEN 'gone'
-        WHEN
-            {% for field in fields.features %}
-            {{ "AND " if not loop.first }}copy.{{ field.column }} IS NOT DISTINCT FROM former.before_{{ field.column }}
-            {% endfor %}
-            THEN 'as_before'
-        WHEN NOT COALESCE(former.{{ fields.upsert_key.column }} IN (
-            SELECT brought_in.{{ fields.upsert_key.column }}
-            FROM (
-                {% include "fragments/brought_in_records.sql" %}
-            ) AS brought_in
-        ), FALSE) THEN 'not_sent'
-        WHEN
-            copy.{{ fields.upsert_key.column }} IS NOT DISTINCT FROM former.{{ fields.upsert_key.column }}
-            {% for field in fields.features %}
-            AND copy.{{ field.column }} IS NOT DISTINCT FROM former.{{ field.column }}
-            {% endfor %}
-            THEN 'to_undo'
+        WHEN is_gone THEN 'gone'
+        WHEN is_as_before THEN 'as_before'
+        WHEN NOT was_written THEN 'not_sent'
+        WHEN changed_fields = '' THEN 'to_undo'
         ELSE 'changed_since'
     END AS undo_state
-FROM {{ settings.payload_table }} AS former
-LEFT JOIN {{ settings.salesforce_table }} AS copy
-    ON copy.id = former.salesforce_id AND NOT copy.is_deleted
-WHERE former.run_id = :undo_run_id
+FROM facts

@@ -1,1 +1,1 @@
-"""Census (Fivetran Activations): the hook speaks HTTP, the operator, sensor and triggers speak Airflow."""
+"""Census over HTTP, and how its syncs must be configured. No operator lives here."""

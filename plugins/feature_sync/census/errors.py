@@ -1,28 +1,28 @@
 """What can go wrong between us and Census.
 
 CensusError
-├── CensusUnavailableError        no connection, 429 or 5xx after all retries: may pass
-├── CensusTriggerUnansweredError  the trigger was sent but its answer is lost: a run may exist and must be looked up
-├── CensusBusyError               a run is active for longer than the limit, ours or another's
-├── CensusAuthError          401 or 403: the connection's token is wrong
+├── CensusUnavailableError        no connection, 429 or 5xx after all retries: may be temporary
+├── CensusTriggerUnansweredError  the trigger was sent but its answer was lost: a run may exist and must be looked up
+├── CensusBusyError               a run, ours or another's, has been active for longer than the limit
+├── CensusAuthError               401 or 403: the connection's token is wrong
 ├── CensusRefusedError            any other 4xx, or an answer with status "error": the request itself is wrong
-└── CensusProtocolError      an answer that is not what the API documents
+└── CensusProtocolError           an answer that the API does not document
 """
 
 
 class CensusError(Exception):
-    """Base of all errors of the Census API. The message never holds a token."""
+    """Base of all errors of the Census API. A message never contains a token."""
 
 
 class CensusUnavailableError(CensusError):
-    """Census did not answer, or asked to come back later, as often as the hook tries."""
+    """Census did not answer, or asked us to come back later, in each of the hook's attempts."""
 
 
 class CensusTriggerUnansweredError(CensusError):
     """
-    A trigger was sent and its answer was lost or not understood.
+    A trigger was sent, and its answer was lost or not understood.
 
-    Census documents no idempotency key, so the run it may have started has to be looked up before another trigger.
+    Census documents no idempotency key, so the run that it may have started has to be looked up before another trigger.
 
     :param may_arrive: nobody answered in time, so the request itself may still be on its way and start a run later.
     """
@@ -33,7 +33,7 @@ class CensusTriggerUnansweredError(CensusError):
 
 
 class CensusBusyError(CensusError):
-    """A run of the sync does not end, so no other may start."""
+    """A run of the sync does not end, so no other run may start."""
 
 
 class CensusAuthError(CensusError):
@@ -45,4 +45,4 @@ class CensusRefusedError(CensusError):
 
 
 class CensusProtocolError(CensusError):
-    """The answer is not JSON, or lacks what the API documents."""
+    """The answer is not JSON, or lacks a field that the API documents."""

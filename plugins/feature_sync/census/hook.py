@@ -23,15 +23,20 @@ from feature_sync.census.errors import (
     CensusUnavailableError,
 )
 from feature_sync.census.models import Dataset, RowRecord, Sync, SyncRun, SyncRunPage
-from feature_sync.settings import CENSUS_CONN_ID
+from feature_sync.config.names import CENSUS_CONN_ID
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 ATTEMPTS = 5
+"""How often a call is sent that is safe to repeat."""
+BACKOFF_SECONDS = 0.5
+"""Pause before the first repetition; it doubles each time, up to 20 s, plus up to 1 s at random."""
+OWN_EXTRAS = ("api_version", "attempts", "backoff_seconds")
+"""Extras of the connection that are ours. HttpHook would send them as headers."""
 MAX_RETRY_WAIT = 60.0
-"""Seconds. A longer Retry-After is not waited for inside a call: the task's own retry comes later anyway."""
+"""Seconds. A call does not wait for a longer Retry-After, because the task's own retry comes later anyway."""
 PAGE_SIZE = 100
-"""The API's largest page; it clamps larger ones."""
+"""The API's largest page. It reduces larger values to this one."""
 
 Model = TypeVar("Model", bound=BaseModel)
 ApiVersion = Literal["v1", "v2"]
@@ -43,10 +48,10 @@ class CensusHook(HttpHook):
 
     The connection has type ``http``: ``host`` with scheme (https://app.getcensus.com, or the EU's), the token as password, and
     as extra ``{"api_version": "v2"}``. v2 takes a personal access token; v1, until its retirement on 2027-01-15, a workspace
-    API key.
+    API key. Further extras: ``timeout`` (seconds), ``attempts`` and ``backoff_seconds`` for calls that are safe to repeat.
 
     Calls that are safe to repeat are repeated on lost connections, 429 (waiting as Retry-After says) and 5xx, with backoff and
-    jitter. The trigger is sent exactly once: Census documents no idempotency key, so a second one would be a second run.
+    jitter. The trigger is sent exactly once: Census documents no idempotency key, so a second trigger would start a second run.
 
     :raises CensusError: see `feature_sync.census.errors` for what each kind means.
     """
@@ -58,7 +63,7 @@ class CensusHook(HttpHook):
         super().__init__(http_conn_id=census_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one sync, as Airflow's "Test" button does."""
+        """Airflow's "Test" button: ask for one sync."""
         try:
             self._get("syncs", {"per_page": 1})
         except CensusError as error:
@@ -67,12 +72,12 @@ class CensusHook(HttpHook):
 
     def trigger_sync(self, sync_id: int) -> int:
         """
-        Start a full run of a sync; all rows of the source are sent, whatever Census sent before.
+        Start a full run of a sync. It sends all rows of the source, whatever Census sent before.
 
         :returns: the id of the run.
         :raises CensusTriggerUnansweredError: a run may have been started; look it up before triggering again.
         """
-        # The query parameter is documented; the JSON form that some clients send is not.
+        # The query parameter is documented. The JSON form that some clients send is not.
         path = f"syncs/{sync_id}/trigger"
         try:
             body = self._send("POST", path, params={"force_full_sync": "true"})
@@ -88,27 +93,27 @@ class CensusHook(HttpHook):
         return _parse(SyncRun, body.get("data"), f"sync run {sync_run_id}")
 
     def list_runs(self, sync_id: int) -> SyncRunPage:
-        """The newest 100 runs of a sync, newest first, dry runs and skipped runs included."""
+        """The newest 100 runs of a sync, newest first, including dry runs and skipped runs."""
         response = self._repeat("GET", f"syncs/{sync_id}/sync_runs", params={"per_page": PAGE_SIZE, "order": "desc"})
         runs = [_parse(SyncRun, item, f"a run of sync {sync_id}") for item in _data(response, list)]
         return SyncRunPage(runs=tuple(sorted(runs, key=lambda run: run.id, reverse=True)), now=_server_time(response))
 
     def cancel_run(self, sync_run_id: int) -> None:
         """
-        Ask Census to cancel a run; what became of it must be read afterwards.
+        Ask Census to cancel a run. Its outcome must be read afterwards.
 
-        :raises CensusRefusedError: Census does not cancel it, although it is active.
+        :raises CensusRefusedError: Census does not cancel the run, although it is active.
         """
         try:
             self._repeat("POST", f"sync_runs/{sync_run_id}/cancel")
         except CensusRefusedError:
-            # It has ended meanwhile, perhaps because a first request, whose answer was lost, has canceled it.
+            # The run has ended meanwhile, perhaps because an earlier request, whose answer was lost, canceled it.
             if self.get_run(sync_run_id).is_active:
                 raise
 
     def list_records(self, sync_run_id: int, status: str | None = None) -> Iterator[RowRecord]:
         """
-        Row by row, what became of a run's rows; all pages. Available for 14 days, and not for dry runs.
+        The outcome of each row of a run, from all pages. Census keeps it for 14 days, and not for dry runs.
 
         :param status: only ``succeeded``, ``rejected`` or ``invalid`` rows.
         """
@@ -132,7 +137,7 @@ class CensusHook(HttpHook):
         return _parse(Dataset, self._get(f"datasets/{dataset_id}").get("data"), f"dataset {dataset_id}")
 
     def patch_dataset(self, dataset_id: int, changes: Mapping[str, Any]) -> Dataset:
-        """Change a dataset's ``name``, ``description`` or ``query``; Census validates the SQL and refuses it when wrong."""
+        """Change a dataset's ``name``, ``description`` or ``query``. Census validates the SQL and refuses it if it is wrong."""
         body = self._repeat("PATCH", f"datasets/{dataset_id}", json=changes)
         return _parse(Dataset, _data(body, dict), f"dataset {dataset_id}")
 
@@ -157,12 +162,15 @@ class CensusHook(HttpHook):
         if not token:
             raise CensusAuthError(f"Connection {self.http_conn_id} has no password; it must hold the Census token.")
         if not (token.isascii() and token.isprintable()) or token != token.strip():
-            raise CensusAuthError(f"The password of connection {self.http_conn_id} has a line break or other stray characters.")
+            raise CensusAuthError(
+                f"The password of connection {self.http_conn_id} has a line break or other invisible characters."
+            )
         try:
             session = self.get_conn()
         except ValueError as error:
-            raise CensusRefusedError(f"The host of connection {self.http_conn_id} is no address: {error}.") from error
-        session.headers.pop("api_version", None)  # HttpHook sends every extra it does not know as a header
+            raise CensusRefusedError(f"The host of connection {self.http_conn_id} is not an address: {error}.") from error
+        for name in OWN_EXTRAS:
+            session.headers.pop(name, None)
         session.auth = _BearerAuth(token)
         return session
 
@@ -173,10 +181,14 @@ class CensusHook(HttpHook):
         return _json(self._request(method, path, **request))
 
     def _repeat(self, method: str, path: str, **request: Any) -> requests.Response:
+        extras = self._connection.extra_dejson
+        first_pause = float(extras.get("backoff_seconds", BACKOFF_SECONDS))
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(CensusUnavailableError),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=_wait_before_retry,
+            stop=tenacity.stop_after_attempt(int(extras.get("attempts", ATTEMPTS))),
+            wait=_WaitBeforeRetry(
+                tenacity.wait_exponential_jitter(multiplier=first_pause, max=20, jitter=min(1.0, first_pause * 2))
+            ),
             before_sleep=lambda state: self.log.warning(
                 "%s; trying again in %.1f s", state.outcome and state.outcome.exception(), state.upcoming_sleep
             ),
@@ -185,7 +197,7 @@ class CensusHook(HttpHook):
         return retrying(self._request, method, path, **request)
 
     def _request(self, method: str, path: str, **request: Any) -> requests.Response:
-        """Send one request once. Any answer that is not a 2xx is an error."""
+        """Send one request, once. Any answer other than a 2xx is an error."""
         what = f"{method} {path}"
         session = self._session
         timeout = self.merged_extra.get("timeout") or (CONNECT_TIMEOUT, READ_TIMEOUT)
@@ -194,9 +206,9 @@ class CensusHook(HttpHook):
             response = session.request(method, url, timeout=timeout, allow_redirects=False, **request)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise CensusUnavailableError(f"Census did not answer {what}: {type(error).__name__}") from error
-        except requests.RequestException as error:  # its text may repeat a header, and so the token
+        except requests.RequestException as error:  # its text may repeat a header, and thereby the token
             raise CensusRefusedError(
-                f"{what} could not be sent: {type(error).__name__}. Look at the host of connection {self.http_conn_id}."
+                f"{what} could not be sent: {type(error).__name__}. Check the host of connection {self.http_conn_id}."
             ) from None
         _refuse_errors(what, response)
         return response
@@ -221,14 +233,17 @@ class _RetryLaterError(CensusUnavailableError):
         self.seconds = seconds
 
 
-_backoff = tenacity.wait_exponential_jitter(multiplier=0.5, max=20, jitter=1)
+class _WaitBeforeRetry:
+    """Wait as Retry-After says, otherwise as ``backoff`` says."""
 
+    def __init__(self, backoff: tenacity.wait_exponential_jitter) -> None:
+        self._backoff = backoff
 
-def _wait_before_retry(state: tenacity.RetryCallState) -> float:
-    error = state.outcome and state.outcome.exception()
-    if isinstance(error, _RetryLaterError):
-        return min(error.seconds, MAX_RETRY_WAIT) + _backoff(state) / 10
-    return _backoff(state)
+    def __call__(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        if isinstance(error, _RetryLaterError):
+            return min(error.seconds, MAX_RETRY_WAIT) + self._backoff(state) / 10
+        return self._backoff(state)
 
 
 def _refuse_errors(what: str, response: requests.Response) -> None:
@@ -268,7 +283,7 @@ def _json(response: requests.Response) -> dict[str, Any]:
         body = response.json()
     except ValueError as error:
         raise CensusProtocolError(
-            f"Census answered {response.request.method} {response.request.path_url} with something else than JSON"
+            f"Census answered {response.request.method} {response.request.path_url} with something other than JSON"
         ) from error
     if not isinstance(body, dict):
         raise CensusProtocolError(f"Census answered {response.request.path_url} with {type(body).__name__}, not an object")

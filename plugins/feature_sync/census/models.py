@@ -1,7 +1,7 @@
-"""What Census answers, parsed once at the edge.
+"""Census's answers, parsed once, where they arrive.
 
-Field names are the API's. Sources: the API reference's "fetch a sync run", "list sync runs", "fetch records", "fetch a sync" and
-"datasets" pages; where several forms of a fact are documented or were observed, the property that reads it says so.
+Field names are the API's. Sources: the API reference's pages "fetch a sync run", "list sync runs", "fetch records", "fetch a
+sync" and "datasets". Where a fact has several documented or observed forms, the property that reads it says so.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ UI_TAG_DRY_RUN = "Dry Run"
 
 
 class RunStatus(StrEnum):
-    """Statuses of a sync run. ``UNKNOWN`` stands for any word that the API does not document."""
+    """Statuses of a sync run. ``UNKNOWN`` is any word that the API does not document."""
 
     QUEUED = "queued"
     WORKING = "working"
@@ -27,11 +27,11 @@ class RunStatus(StrEnum):
 
 
 _FORMER_NAMES = {
-    # Deprecated in the API reference of 2023; runs of old workspaces may still carry them.
+    # Deprecated in the API reference of 2023. Runs of old workspaces may still have them.
     "preparing": RunStatus.QUEUED,
     "new": RunStatus.QUEUED,
     "retrying": RunStatus.WORKING,
-    # Not in the documented enum, but Census's UI and Prefect's client know it, in either spelling.
+    # Not in the documented enum, but Census's UI and Prefect's client know it, in both spellings.
     "canceled": RunStatus.CANCELLED,
 }
 
@@ -50,7 +50,7 @@ class _Answer(BaseModel):
 
 class SyncRun(_Answer):
     """
-    One run of a sync. Counters are ``None`` until Census sets them, and stay so in failed runs.
+    One run of a sync. Counters are None until Census sets them, and stay None in failed runs.
 
     ``source_record_count``: rows in the source; ``records_processed``: sent; ``records_updated``: accepted;
     ``records_failed``: rejected by Salesforce; ``records_invalid``: never sent, for a null or repeated key.
@@ -77,27 +77,29 @@ class SyncRun(_Answer):
 
     @property
     def is_active(self) -> bool:
-        """Whether Census is at it."""
+        """Whether Census is working on it."""
         return self.status in (RunStatus.QUEUED, RunStatus.WORKING) and not self.canceled
 
     @property
     def may_be_active(self) -> bool:
-        """Whether another run must not be started: a status we do not know may mean anything until it has an end."""
+        """Whether no other run may start. A run with an unknown status may be active until it has an end."""
         return self.is_active or (self.status is RunStatus.UNKNOWN and self.completed_at is None and not self.canceled)
 
     @property
     def was_canceled(self) -> bool:
-        """The API marks a canceled run by a flag, whatever its status is; the vendor's own sample shows ``completed`` with it."""
+        """
+        The API marks a canceled run by a flag, whatever its status is. The vendor's own sample is ``completed`` and canceled.
+        """
         return bool(self.canceled) or self.status is RunStatus.CANCELLED
 
     @property
     def is_dry_run(self) -> bool:
-        """Dry runs stand in the list of runs and look successful; only this tag tells them apart (observed)."""
+        """Dry runs are in the list of runs and look successful. Only this tag tells them apart (observed)."""
         return self.ui_tag == UI_TAG_DRY_RUN
 
     @property
     def ended_at(self) -> datetime | None:
-        """When it ended, by Census's clock; runs that did not complete have no ``completed_at``, then the last change counts."""
+        """When it ended, by Census's clock. Runs that did not complete have no ``completed_at``, so their last change counts."""
         if self.may_be_active:
             return None
         return self.completed_at or self.updated_at or self.created_at
@@ -108,14 +110,14 @@ class SyncRun(_Answer):
 
 
 class SyncRunPage(_Answer):
-    """The newest runs of a sync, newest first, and Census's own time of day, so that no two clocks are compared."""
+    """The newest runs of a sync, newest first, and Census's own time, so that two clocks are never compared."""
 
     runs: tuple[SyncRun, ...]
     now: datetime
 
 
 class RecordStatus(StrEnum):
-    """Outcome of one row. ``NULL`` and ``DUPLICATE`` name what is wrong with its key."""
+    """Outcome of one row. ``NULL`` and ``DUPLICATE`` say that its key is empty or repeated."""
 
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
@@ -125,7 +127,7 @@ class RecordStatus(StrEnum):
 
 
 class RowRecord(_Answer):
-    """What became of one row of a sync run."""
+    """The outcome of one row of a sync run."""
 
     identifier: str | None = None
     status: str
@@ -141,11 +143,11 @@ class RowRecord(_Answer):
         return " ".join((self.status_message or self.status).split())
 
 
-class Mapping(_Answer):
+class FieldMapping(_Answer):
     """
-    One mapping of a sync. ``column`` is empty when something else than a column is mapped (a constant, a template).
+    One mapping of a sync. ``column`` is None if something other than a column is mapped, such as a constant or a template.
 
-    ``attributes``: all of it as Census gave it, because mappings can only be changed by sending them whole.
+    ``attributes``: everything that Census returned for it, because a mapping can only be changed by sending all of it.
     """
 
     column: str | None = Field(default=None, validation_alias=AliasPath("from", "data"))
@@ -157,7 +159,7 @@ class Mapping(_Answer):
 
 
 class SyncSource(_Answer):
-    """Where a sync reads: a table, or a dataset with its SQL."""
+    """The source of a sync: a table, or a dataset with its SQL."""
 
     type: str | None = None
     table_catalog: str | None = None
@@ -174,7 +176,7 @@ class SyncSource(_Answer):
 
 
 def _as_mapping(mapping: Any) -> Any:
-    """``from.data`` is a column's name only for type ``column``; a constant has an object there."""
+    """``from.data`` is a column's name only for type ``column``. A constant has an object there."""
     match mapping:
         case {"from": {"type": kind, "data": data}} if not isinstance(data, str) or kind != "column":
             return {**mapping, "attributes": mapping, "from": {"type": kind, "data": None}}
@@ -193,11 +195,11 @@ class Sync(_Answer):
     schedule_frequency: str
     source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
     destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
-    mappings: tuple[Annotated[Mapping, BeforeValidator(_as_mapping)], ...]
+    mappings: tuple[Annotated[FieldMapping, BeforeValidator(_as_mapping)], ...]
 
 
 class Dataset(_Answer):
-    """A dataset: SQL that syncs read from."""
+    """A dataset: SQL that is the source of syncs."""
 
     id: int
     name: str

@@ -1,0 +1,56 @@
+{% from "macros.sql" import any_of %}
+{% set flags = fields.products | map(attribute="enabled") | list %}
+-- What the guards look at. Beside each count of bad records is the key of one of them.
+WITH known AS (
+    SELECT {{ fields.upsert_key.column }}, COUNT(*) AS records
+    FROM {{ settings.salesforce_table }}
+    WHERE NOT is_deleted
+    GROUP BY {{ fields.upsert_key.column }}
+),
+
+frozen AS (
+    SELECT
+        payload.*,
+        NULLIF(trim(payload.{{ fields.upsert_key.column }}), '') AS key,
+        COUNT(*) OVER (PARTITION BY payload.{{ fields.upsert_key.column }}) AS records
+    FROM {{ settings.payload_table }} AS payload
+    WHERE payload.run_id = :run_id
+),
+
+checked AS (
+    SELECT
+        frozen.has_feature_row,
+        frozen.{{ fields.property_id.column }},
+        frozen.key,
+        frozen.key IS NOT NULL AND known.records IS NULL AS lacks_record,
+        frozen.key IS NOT NULL AND (frozen.records > 1 OR COALESCE(known.records, 0) > 1) AS repeats_key,
+        {{ any_of(flags, "COALESCE(frozen.{}, FALSE)") | indent(8) }}
+        AS has_flag,
+        {{ any_of(flags, "frozen.{} IS NULL") | indent(8) }}
+        AS has_empty_flag,
+        {{ any_of(fields.dates, "COALESCE(CAST(frozen.{} AS DATE) > CAST(current_timestamp() AS DATE), FALSE)") | indent(8) }}
+        AS has_future_date,
+        {{ any_of(fields.dates, "COALESCE(CAST(frozen.{} AS DATE) < CAST(:earliest_date AS DATE), FALSE)") | indent(8) }}
+        AS has_early_date
+    FROM frozen
+    LEFT JOIN known
+        ON known.{{ fields.upsert_key.column }} = frozen.{{ fields.upsert_key.column }}
+)
+
+SELECT
+    COUNT(*) AS records,
+    COUNT_IF(NOT has_feature_row) AS records_unmatched,
+    COUNT_IF(has_flag) AS records_enabled,
+    COUNT_IF(key IS NULL) AS empty_keys,
+    MIN(CASE WHEN key IS NULL THEN {{ fields.property_id.column }} END) AS empty_keys_example,
+    COUNT_IF(repeats_key) AS repeated_keys,
+    MIN(CASE WHEN repeats_key THEN key END) AS repeated_keys_example,
+    COUNT_IF(lacks_record) AS missing_keys,
+    MIN(CASE WHEN lacks_record THEN key END) AS missing_keys_example,
+    COUNT_IF(has_empty_flag) AS empty_flags,
+    MIN(CASE WHEN has_empty_flag THEN key END) AS empty_flags_example,
+    COUNT_IF(has_future_date) AS future_dates,
+    MIN(CASE WHEN has_future_date THEN key END) AS future_dates_example,
+    COUNT_IF(has_early_date) AS early_dates,
+    MIN(CASE WHEN has_early_date THEN key END) AS early_dates_example
+FROM checked

@@ -1,0 +1,12 @@
+-- One row: how many records have each product in Salesforce before the run, and how many should have it afterwards.
+SELECT
+    COUNT(*) AS records
+{%- for product in fields.products %}
+{% set flag = product.enabled.column %},
+    COUNT_IF(before_{{ flag }}) AS {{ product.name }}_now,
+    COUNT_IF({{ flag }}) AS {{ product.name }}_after,
+    COUNT_IF({{ flag }} AND NOT COALESCE(before_{{ flag }}, FALSE)) AS {{ product.name }}_to_enable,
+    COUNT_IF(before_{{ flag }} AND NOT {{ flag }}) AS {{ product.name }}_to_disable
+{%- endfor +%}
+FROM {{ settings.payload_table }}
+WHERE run_id = :run_id

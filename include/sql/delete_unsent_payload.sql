@@ -1,5 +1,0 @@
--- A payload may be frozen anew until its first batch is sent; from then on it never changes.
-DELETE FROM {{ settings.payload_table }}
-WHERE
-    run_id = :run_id
-    AND NOT EXISTS (SELECT 1 FROM {{ settings.sync_log_table }} AS sync_log WHERE sync_log.run_id = :run_id)

@@ -1,0 +1,15 @@
+-- Source query of a separate feature sync, Option B of the incident plan: only the records whose feature data is wrong in Salesforce.
+-- Deployed to Census by census_dataset_deploy. A record leaves it once it is corrected and the replica shows that.
+WITH compared AS (
+{% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
+)
+
+SELECT
+    compared.{{ fields.property_id.column }},
+    compared.{{ fields.upsert_key.column }}
+{%- for field in fields.features %},
+    compared.{{ field.column }}
+{%- endfor +%}
+FROM compared
+WHERE
+{% filter indent(4, first=true) %}{% include "fragments/differs.sql" %}{% endfilter +%}

@@ -1,0 +1,29 @@
+{# What several statements need. In a condition, {} is the name of a field's column. #}
+
+{% macro any_of(fields, condition) -%}
+{% for field in fields %}
+{{ "\nOR " if not loop.first }}{{ condition | replace("{}", field.column) }}
+{%- endfor %}
+{% endmacro %}
+
+{% macro all_of(fields, condition) -%}
+{% for field in fields %}
+{{ "\nAND " if not loop.first }}{{ condition | replace("{}", field.column) }}
+{%- endfor %}
+{% endmacro %}
+
+{# For a MERGE. The columns are names; the source has a column of each name. #}
+
+{% macro assign(columns, source) -%}
+{% for column in columns %}
+{{ ",\n" if not loop.first }}{{ column }} = {{ source }}.{{ column }}
+{%- endfor %}
+{% endmacro %}
+
+{% macro insert_missing(columns, source) -%}
+WHEN NOT MATCHED THEN INSERT (
+    {{ columns | join(",\n    ") }}
+) VALUES (
+    {{ source }}.{{ columns | join(",\n    " ~ source ~ ".") }}
+)
+{%- endmacro %}

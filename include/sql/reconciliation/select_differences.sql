@@ -1,0 +1,96 @@
+{% set no_text = "CAST(NULL AS STRING)" %}
+{% macro candidate(class, condition, product=no_text, field=no_text, number=0, in_salesforce=no_text, in_warehouse=no_text) -%}
+struct(
+    {{ class }} AS class,
+    {{ condition }} AS is_found,
+    {{ product }} AS product,
+    {{ field }} AS field,
+    {{ number }} AS field_number,
+    {{ in_salesforce }} AS in_salesforce,
+    {{ in_warehouse }} AS in_warehouse
+)
+{%- endmacro %}
+-- Every difference between the systems, at most :most of each class. NULL on one side becomes an empty cell.
+WITH classified AS (
+{% filter indent(4, first=true) %}{% include "fragments/classified_records.sql" %}{% endfilter +%}
+),
+
+missing AS (
+{% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
+),
+
+-- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
+differences AS (
+    SELECT
+        {{ fields.property_id.column }},
+        {{ fields.upsert_key.column }},
+        explode(filter(
+            array(
+                {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
+                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }}
+{%- for product in fields.products %}
+{% set fields_before = 3 * loop.index0 %}
+{% for field in product.fields %}
+{% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
+                {{ candidate(
+                    wrong_flag if field.kind == "checkbox" else "'date_differs'",
+                    "differs_" ~ field.column,
+                    "'" ~ product.name ~ "'",
+                    "'" ~ field.column ~ "'",
+                    fields_before + loop.index,
+                    "CAST(salesforce_" ~ field.column ~ " AS STRING)",
+                    "CAST(" ~ field.column ~ " AS STRING)",
+                ) | indent(16) }}
+{%- endfor %}
+{% endfor +%}
+            ),
+            candidate -> candidate.is_found
+        )) AS difference
+    FROM classified
+),
+
+found AS (
+    SELECT
+        difference.class AS class,
+        {{ fields.property_id.column }},
+        {{ fields.upsert_key.column }},
+        difference.product AS product,
+        difference.field AS field,
+        difference.field_number AS field_number,
+        difference.in_salesforce AS in_salesforce_value,
+        difference.in_warehouse AS in_warehouse_value
+    FROM differences
+    UNION ALL
+    SELECT
+        'missing_in_salesforce' AS class,
+        {{ fields.property_id.column }},
+        {{ no_text }} AS {{ fields.upsert_key.column }},
+        {{ no_text }} AS product,
+        {{ no_text }} AS field,
+        0 AS field_number,
+        {{ no_text }} AS in_salesforce_value,
+        {{ no_text }} AS in_warehouse_value
+    FROM missing
+),
+
+numbered AS (
+    SELECT
+        found.*,
+        row_number() OVER (
+            PARTITION BY class
+            ORDER BY {{ fields.property_id.column }}, {{ fields.upsert_key.column }}, field_number
+        ) AS number_in_class
+    FROM found
+)
+
+SELECT
+    class,
+    {{ fields.property_id.column }},
+    {{ fields.upsert_key.column }},
+    product,
+    field,
+    in_salesforce_value,
+    in_warehouse_value
+FROM numbered
+WHERE number_in_class <= :most
+ORDER BY class, number_in_class

@@ -1,8 +1,0 @@
-SELECT
-{%- for field in fields %}
-    {{ ", " if not loop.first }}{{ field.column }}
-{%- endfor %}
-
-FROM {{ settings.payload_table }}
-WHERE run_id = :run_id
-ORDER BY record_number

@@ -1,0 +1,15 @@
+-- The batch in flight and nothing else: this table is what Census reads. run_id and batch_number are not mapped.
+CREATE OR REPLACE TABLE {{ settings.batch_table }} AS
+WITH batch AS (
+{% filter indent(4, first=true) %}{% include "fragments/batch_records.sql" %}{% endfilter +%}
+)
+
+SELECT
+    {{ fields.property_id.column }},
+    {{ fields.upsert_key.column }}
+{%- for field in fields.features %},
+    {{ field.column }}
+{%- endfor %},
+    run_id,
+    batch_number
+FROM batch

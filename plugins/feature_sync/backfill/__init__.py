@@ -1,0 +1,1 @@
+"""DAG product_feature_backfill: from the form to the verdict."""

@@ -1,0 +1,64 @@
+"""The task that gives a run its verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from feature_sync.backfill.validation import NothingToValidateError, validate
+from feature_sync.config.settings import load_settings
+from feature_sync.orchestration.assets import describe_outlets
+from feature_sync.orchestration.dag_runs import has_succeeded, skip_dry_run
+from feature_sync.replica.state import ReplicaStalledError, check_run_replica
+from feature_sync.replica.triggers import run_replica_trigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ValidationOperator(BaseOperator):
+    """
+    Compares Salesforce with what the run should have written.
+
+    It checks itself whether the replica is fresh, and waits if it is not, because a person may clear batches and this task
+    without the sensor. Its trigger rule lets it run after any outcome of the tasks before it, so it also checks itself
+    whether the run came to its batches.
+
+    :param planned_by: the task that must have succeeded, otherwise there is nothing to validate.
+    :param is_dry_run: whether the run sends nothing (templated).
+    :raises NothingToValidateError: the run did not come to its batches.
+    :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked.
+    :raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``.
+    """
+
+    template_fields: Sequence[str] = ("is_dry_run",)
+
+    def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.planned_by = planned_by
+        self.is_dry_run = is_dry_run
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """
+        :returns: `Validation.as_xcom`.
+        :raises AirflowSkipException: nothing was to be sent.
+        """
+        ti = context["ti"]
+        if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
+            raise NothingToValidateError(
+                f"There is nothing to validate, because {self.planned_by} did not succeed. Look at the first red task."
+            )
+        skip_dry_run(self.is_dry_run)
+        settings = load_settings()
+        run_id = ti.run_id
+        if not check_run_replica(run_id, settings).is_fresh:
+            self.defer(trigger=run_replica_trigger(run_id, settings, ends_task=False), method_name="resume")
+        result = validate(run_id)
+        describe_outlets(context, result.properties_checked)
+        return result.as_xcom()
+
+    def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:
+        """Continue after the wait."""
+        if error := event.get("error"):
+            raise ReplicaStalledError(error)
+        return self.execute(context)

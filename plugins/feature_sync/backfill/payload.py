@@ -1,0 +1,150 @@
+"""The payload of a run: frozen in the warehouse, checked, exported. No row passes through Airflow."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
+from feature_sync.backfill.plan import assign_batches, count_batches, estimate_seconds
+from feature_sync.backfill.preview import Preview, approval_body, product_changes
+from feature_sync.backfill.scope import scope_parameters
+from feature_sync.config.problems import GuardError
+from feature_sync.config.run_config import Strategy, parse_run_config
+from feature_sync.config.settings import Settings, load_settings
+from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.csv_files import CsvError, write_csv
+from feature_sync.storage.run_files import run_files, write_json
+from feature_sync.storage.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPayload:
+    """
+    A payload that passed the guards.
+
+    ``approval``: what a person has to approve before anything is sent, in Markdown, or None.
+    """
+
+    records: int
+    records_unmatched: int
+    approval: str | None
+
+    def as_xcom(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """
+    Write the values that this run sends, and those that Salesforce holds before it, to the payload table, cut into batches.
+
+    Until the first batch was tried, doing it again makes a new payload. After that it changes nothing. A run that undoes another
+    one also writes ``records_not_undone.csv``: the records of that run that it leaves as they are, with the reason.
+
+    :param conf: the params of the DAG run.
+    :returns: how many records the payload has.
+    """
+    config = parse_run_config(conf)
+    settings = load_settings()
+    with Warehouse(settings) as warehouse:
+        warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
+        if config.undo_run_id is None:
+            warehouse.execute(
+                "backfill/freeze_payload", {**scope_parameters(config), "run_id": run_id, "batch_size": config.batch_size}
+            )
+        else:
+            if not SyncLog(warehouse).last_attempts(run_id):  # later it would also list the records that this run has undone
+                rows = warehouse.stream("backfill/select_records_not_undone", {"undo_run_id": config.undo_run_id})
+                write_csv(run_files(settings, run_id).records_not_undone, rows)
+            warehouse.execute(
+                "backfill/freeze_undo",
+                {"undo_run_id": config.undo_run_id, "run_id": run_id, "batch_size": config.batch_size},
+            )
+        records = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})["records"]
+        assign_batches(warehouse, run_id, config, records)
+    log.info("Frozen: %s records", f"{records:,}")
+    return {"records": records}
+
+
+def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
+    """
+    Write the preview and check the frozen payload with the guards. Release it, unless a person has to approve it first.
+
+    Only a released payload can be staged. A payload that is refused is removed.
+
+    :raises GuardError: the payload must not be sent; the message names each guard that it fails.
+    """
+    config = parse_run_config(conf)
+    settings = load_settings()
+    files = run_files(settings, run_id)
+    with Warehouse(settings) as warehouse:
+        facts = warehouse.fetch_one(
+            "backfill/check_payload", {"run_id": run_id, "earliest_date": settings.guard_earliest_date.isoformat()}
+        )
+        summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})
+        not_undone = 0
+        if config.undo_run_id is not None:
+            counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
+            not_undone = counts["records"] - facts["records"]
+        batches = 1 if config.strategy is Strategy.FULL else count_batches(facts["records"], config.batch_size)
+        preview = Preview(
+            run_id=run_id,
+            records=facts["records"],
+            records_unmatched=facts["records_unmatched"],
+            records_not_undone=not_undone,
+            batches=batches,
+            estimated_seconds=estimate_seconds(batches, config.wait_seconds),
+            products=product_changes(summary, settings.fields),
+        )
+        write_json(files.preview, preview.as_json())
+        log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_table())
+        problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
+        mass_disable = mass_disable_problems(preview.products, preview.records, _thresholds(settings)) if preview.records else []
+        if problems or (mass_disable and not config.allow_mass_disable):
+            warehouse.execute("backfill/revoke_payload", {"run_id": run_id})
+            warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
+            cure = "If that is intended, start a run with allow_mass_disable; a person then approves the numbers."
+            refused = [] if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
+            raise GuardError([*problems, *refused])
+        question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        if question is None and not config.dry_run:
+            warehouse.execute("backfill/release_payload", {"run_id": run_id})
+    return CheckedPayload(preview.records, preview.records_unmatched, question)
+
+
+def release_payload(run_id: str) -> None:
+    """Allow the payload of a run to be sent, after a person has approved it."""
+    with Warehouse(load_settings()) as warehouse:
+        warehouse.execute("backfill/release_payload", {"run_id": run_id})
+
+
+def export_csv(run_id: str, day: date) -> dict[str, Any]:
+    """
+    Write the frozen payload to the full CSV of the run.
+
+    :param day: the UTC day in the file's name.
+    :returns: the run's folder, the file and its number of records.
+    :raises CsvError: the file and the payload have different numbers of records.
+    """
+    settings = load_settings()
+    files = run_files(settings, run_id)
+    full_csv = files.full_csv(day)
+    with Warehouse(settings) as warehouse:
+        expected = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})["records"]
+        records = write_csv(full_csv, warehouse.stream("backfill/select_payload", {"run_id": run_id}))
+    if records != expected:
+        raise CsvError(f"{full_csv.name} has {records:,} records, the payload {expected:,}. Clear this task to write it again.")
+    log.info("Written: %s records to %s", f"{records:,}", full_csv)
+    return {"folder": str(files.folder), "full_csv": str(full_csv), "records": records}
+
+
+def _thresholds(settings: Settings) -> Thresholds:
+    return Thresholds(
+        feature_row_share=settings.guard_feature_row_share,
+        disable_share=settings.guard_disable_share,
+        enabled_records=settings.guard_enabled_records,
+        earliest_date=settings.guard_earliest_date,
+    )

@@ -1,0 +1,229 @@
+"""How the records of a run are cut into batches, and the files of these batches.
+
+The sizes of batches are computed here and nowhere else; the warehouse puts records into batches of these sizes.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import IO, Any
+
+from feature_sync.backfill.probing import find_fallback, probe_report
+from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
+from feature_sync.config.settings import load_settings
+from feature_sync.sending.batches import Batch
+from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.csv_files import CsvError, write_csv
+from feature_sync.storage.run_files import StoragePath, replacing, run_files, write_json
+from feature_sync.storage.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+MAX_SIBLINGS = 12
+"""
+Records of one transaction that are not the first one of their parent.
+
+A rollup Flow updates the parent once for each of them. Salesforce's help, "Flow limits": "Maximum number of duplicate updates
+in one batch (12 allowed)".
+"""
+SECONDS_PER_BATCH = 45
+"""How long a Census run of 50 records from Databricks to Salesforce takes; 36 and 50 seconds were seen."""
+
+
+class PlanError(RuntimeError):
+    """The frozen payload is not cut as planned."""
+
+
+def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
+    """
+    How many records each batch has, in the order in which the batches are sent.
+
+    - ``batched``: ``batch_size`` records each, the last batch has the remaining ones;
+    - ``full``: one batch with all records;
+    - ``probe``: ``batch_size`` records, twice as many, all the rest. Each shows whether a larger batch works.
+    """
+    match strategy:
+        case Strategy.FULL:
+            wanted = [records]
+        case Strategy.PROBE:
+            wanted = [batch_size, 2 * batch_size, records]
+        case Strategy.BATCHED:
+            wanted = [batch_size] * count_batches(records, batch_size)
+    sizes: list[int] = []
+    for size in wanted:
+        sizes.append(min(size, records - sum(sizes)))
+    return [size for size in sizes if size > 0]
+
+
+def count_batches(records: int, batch_size: int) -> int:
+    """How many batches of at most ``batch_size`` hold ``records``."""
+    return math.ceil(records / batch_size)
+
+
+def estimate_seconds(batches: int, wait_seconds: int, seconds_per_batch: int = SECONDS_PER_BATCH) -> int:
+    """How long sending takes, in seconds. No pause follows the last batch."""
+    return batches * seconds_per_batch + max(0, batches - 1) * wait_seconds
+
+
+def check_plan(batches: Sequence[Batch], sizes: Sequence[int]) -> None:
+    """
+    Read back what the warehouse made of the sizes: the batches must follow each other without gap or overlap.
+
+    :param sizes: as `batch_sizes` returns them.
+    :raises PlanError: naming the first batch that is different.
+    """
+    first = 1
+    for number, size in enumerate(sizes, start=1):
+        expected = (number, first, first + size - 1, size)
+        found = batches[number - 1] if number <= len(batches) else None
+        if found is None or (found.number, found.first, found.last, found.records) != expected:
+            raise PlanError(
+                f"Batch {number:03d} should be records {first}-{first + size - 1}, but is {found.label if found else 'missing'}."
+            )
+        first += size
+    if len(batches) > len(sizes):
+        raise PlanError(f"{batches[len(sizes)].label} is one batch too many; {first - 1:,} records are planned.")
+
+
+def assign_batches(warehouse: Warehouse, run_id: str, config: RunConfig, records: int) -> None:
+    """
+    Put the records of a frozen payload into batches. Records that are in a batch stay there.
+
+    :param records: how many records the payload has.
+    """
+    sizes = batch_sizes(config.strategy, records, config.batch_size)
+    if sizes:
+        warehouse.execute("backfill/assign_batches", {"run_id": run_id, "sizes": _as_text(sizes)})
+
+
+def read_batches(warehouse: Warehouse, run_id: str) -> list[Batch]:
+    """The batches of a run, in the order in which they are sent."""
+    return [Batch(**row) for row in warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})]
+
+
+def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:
+    """
+    Cut the full CSV into the files of the planned batches.
+
+    :returns: the probes to send, as `Batch.as_xcom` returns them. Empty unless the strategy is ``probe``, and in a dry run.
+    :raises PlanError: the payload is not cut as planned.
+    """
+    config = parse_run_config(conf)
+    settings = load_settings()
+    files = run_files(settings, run_id)
+    with Warehouse(settings) as warehouse:
+        batches = read_batches(warehouse, run_id)
+    check_plan(batches, batch_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
+    split_csv(files.full_csv(day), files.batch_folder, batches)
+    log.info("Strategy %s: %s batches, their files are in %s", config.strategy, len(batches), files.batch_folder)
+    if config.dry_run:
+        log.info("Dry run: no batch is sent. The log of `check_payload` and %s show what would change", files.preview)
+    if config.strategy is not Strategy.PROBE or config.dry_run:
+        return []
+    return [batch.as_xcom() for batch in batches]
+
+
+def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
+    """
+    Say which batches remain to be sent. After probes, write ``probe.json``.
+
+    :returns: the batches, as `Batch.as_xcom` returns them. Empty in a dry run, and if the probes have sent everything.
+    :raises ProbeError: even the smallest probe exceeded a limit.
+    """
+    config = parse_run_config(conf)
+    settings = load_settings()
+    if config.dry_run:
+        log.info("Dry run: no batch is sent")
+        return []
+    with Warehouse(settings) as warehouse:
+        if config.strategy is Strategy.PROBE:
+            batches = _assign_rest(warehouse, run_id, config.batch_size)
+        else:
+            batches = read_batches(warehouse, run_id)
+    crowded = [batch for batch in batches if batch.siblings > MAX_SIBLINGS]
+    if crowded and config.strategy is not Strategy.FULL:
+        log.warning(
+            "In %s batches more than %s records are not the first one of their parent, up to %s. These parents have too many "
+            "records in this run to spread them further: %s",
+            len(crowded),
+            MAX_SIBLINGS,
+            max(batch.siblings for batch in crowded),
+            ", ".join(f"{batch.number:03d}" for batch in crowded),
+        )
+    log.info("%s batches to send", len(batches))
+    return [batch.as_xcom() for batch in batches]
+
+
+def split_csv(full: StoragePath, folder: StoragePath, batches: Iterable[Batch]) -> list[str]:
+    """
+    Cut the full CSV into one file per batch: the same header, then the batch's records byte for byte.
+
+    :returns: the names of the files, in the order of the batches.
+    :raises CsvError: the full CSV has more or fewer records than the batches together.
+    """
+    names = []
+    with full.open("rb") as file:
+        lines = _csv_records(file)
+        header = next(lines, b"")
+        for batch in batches:
+            with replacing(folder / batch.file_name) as part:
+                part.write(header)
+                for number in range(batch.first, batch.last + 1):
+                    record = next(lines, None)
+                    if record is None:
+                        raise CsvError(f"{full.name} ends before record {number:,}, which {batch.label} needs.")
+                    part.write(record)
+            names.append(batch.file_name)
+        if next(lines, None) is not None:
+            raise CsvError(f"{full.name} has more records than its {len(names)} batches.")
+    return names
+
+
+def _csv_records(file: IO[bytes]) -> Iterator[bytes]:
+    """Records as bytes with their line end. A line break inside quotes does not end a record."""
+    record = b""
+    for line in file:
+        record += line
+        if record.count(b'"') % 2 == 0:
+            yield record
+            record = b""
+    if record:
+        yield record
+
+
+def _assign_rest(warehouse: Warehouse, run_id: str, batch_size: int) -> list[Batch]:
+    """The batches for the records that the probes left. Empty if no probe exceeded a limit."""
+    files = run_files(warehouse.settings, run_id)
+    records = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})["records"]
+    sizes = batch_sizes(Strategy.PROBE, records, batch_size)
+    attempts = SyncLog(warehouse).last_attempts(run_id)
+    fallback = find_fallback(sizes, attempts)
+    batches: list[Batch] = []
+    if fallback:
+        most_left = sum(sizes[fallback.over_limit - 1 :])
+        warehouse.execute(
+            "backfill/assign_rest",
+            {
+                "run_id": run_id,
+                "over_limit": fallback.over_limit,
+                "attempt": fallback.attempt,
+                "probes": len(sizes),
+                "sizes": _as_text(batch_sizes(Strategy.BATCHED, most_left, fallback.batch_size)),
+            },
+        )
+        batches = [batch for batch in read_batches(warehouse, run_id) if batch.number > len(sizes)]
+        for batch in batches:
+            rows = warehouse.stream("backfill/select_batch", {"run_id": run_id, "batch_number": batch.number})
+            write_csv(files.batch_folder / batch.file_name, rows)
+    report = probe_report(sizes, attempts, fallback, len(batches))
+    write_json(files.probe, report)
+    for probe in report["tried"]:
+        log.info("Probe of %s records: %s. %s", f"{probe['records']:,}", probe["outcome"], probe["reason"] or "")
+    if fallback:
+        log.warning("Falls back to batches of %s, because of %s", fallback.batch_size, report["why"])
+    return batches
+
+
+def _as_text(sizes: Iterable[int]) -> str:
+    return ",".join(str(size) for size in sizes)

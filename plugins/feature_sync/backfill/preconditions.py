@@ -1,0 +1,144 @@
+"""The first step of a run: find everything that is wrong before anything is written, and say all of it at once."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feature_sync.backfill.scope import count_scope
+from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.sync_checks import batch_sync_problems
+from feature_sync.config.names import CENSUS_CONN_ID, DATABRICKS_CONN_ID
+from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
+from feature_sync.config.run_config import RunConfig, parse_run_config
+from feature_sync.config.settings import Settings, load_settings
+from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
+from feature_sync.storage.run_files import prove_output_writable
+from feature_sync.storage.tables import column_problems, describe, prepare_tables, source_columns
+from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. ``is_temporary``: trying again later may help."""
+
+    text: str
+    is_temporary: bool = False
+
+
+def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, Any]:
+    """
+    Check the run config, the connections, the pool, the tables, the Census sync, the output path and the scope.
+
+    A problem does not end the checks, so one look at the log is enough. If the run config can be used and the source tables
+    are as they must be, our own tables are created too, empty.
+
+    :param conf: the params of the DAG run.
+    :param max_batches: Airflow's ``[core] max_map_length``.
+    :returns: how many records are in scope, and the scope in words.
+    :raises RunConfigError: a parameter, or the scope it describes, cannot be used, and nothing else is wrong.
+    :raises GuardError: something else is wrong; the message has all of it.
+    :raises NotReadyError: every problem may be temporary.
+    """
+    settings = load_settings()
+    config, config_problems = _parse(conf)
+    problems = [*_pool_problems(settings), *_census_problems(settings)]
+    if config:
+        problems += _output_problems(settings)
+    with Warehouse(settings) as warehouse:
+        found = _source_problems(warehouse)
+        problems += found
+        records = None
+        if config and not found:
+            tables = _table_problems(warehouse)
+            problems += tables
+            try:
+                if config.undo_run_id is None or not tables:
+                    records = count_scope(warehouse, config, max_batches)
+            except RunConfigError as error:
+                config_problems += error.problems
+            except NotReadyError as error:
+                problems += [Problem(text, is_temporary=True) for text in error.problems]
+            except StatementError as error:
+                problems.append(Problem(str(error), is_temporary=isinstance(error, ConnectError)))
+    _refuse(config_problems, problems)
+    assert config is not None  # noqa: S101 - its problems were refused; for the type checker
+    log.info("In scope: %s, which are %s", f"{records:,}", config.description)
+    return {"records": records, "scope": config.description}
+
+
+def _refuse(config_problems: list[str], problems: list[Problem]) -> None:
+    texts = [*config_problems, *(problem.text for problem in problems)]
+    if config_problems and not problems:
+        raise RunConfigError(config_problems)
+    if config_problems or not all(problem.is_temporary for problem in problems):
+        raise GuardError(texts)
+    if problems:
+        raise NotReadyError(texts)
+
+
+def _parse(conf: Mapping[str, Any]) -> tuple[RunConfig | None, list[str]]:
+    try:
+        return parse_run_config(conf), []
+    except RunConfigError as error:
+        return None, error.problems
+
+
+def _pool_problems(settings: Settings) -> list[Problem]:
+    try:
+        return [Problem(text) for text in pool_problems(fetch_pool(settings))]
+    except PoolUnknownError as error:
+        return [
+            Problem(
+                f"Airflow's pools cannot be read: {error}. The API server must have this package in its plugins folder. If tasks "
+                "reach it at another address than the execution API's, set AIRFLOW_API_URL.",
+                is_temporary=True,
+            )
+        ]
+
+
+def _census_problems(settings: Settings) -> list[Problem]:
+    try:
+        sync = CensusHook().get_sync(settings.census_sync_id)
+    except CensusError as error:
+        is_temporary = isinstance(error, CensusUnavailableError | CensusProtocolError)
+        return [Problem(f"Census sync {settings.census_sync_id} cannot be read ({CENSUS_CONN_ID}): {error}", is_temporary)]
+    return [
+        Problem(text) for text in batch_sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object)
+    ]
+
+
+def _output_problems(settings: Settings) -> list[Problem]:
+    try:
+        prove_output_writable(settings)
+    except Exception as error:
+        return [Problem(f"OUTPUT_PATH {settings.output_url} cannot be written to: {type(error).__name__}: {error}")]
+    return []
+
+
+def _source_problems(warehouse: Warehouse) -> list[Problem]:
+    settings = warehouse.settings
+    problems = []
+    for table, needed in source_columns(settings).items():
+        try:
+            found = describe(warehouse, table)
+        except ConnectError as error:
+            return [Problem(f"The warehouse cannot be reached ({DATABRICKS_CONN_ID}): {error}", is_temporary=True)]
+        except StatementError as error:
+            problems.append(Problem(f"{table} cannot be read: {error}"))
+            continue
+        problems += [Problem(text) for text in column_problems(table, needed, found, settings.fields)]
+    return problems
+
+
+def _table_problems(warehouse: Warehouse) -> list[Problem]:
+    try:
+        prepare_tables(warehouse)
+    except OwnTableError as error:
+        return [Problem(problem) for problem in error.problems]
+    except ConnectError as error:
+        return [Problem(str(error), is_temporary=True)]
+    return []

@@ -1,0 +1,109 @@
+"""Which records a run covers: counted, and checked before anything is written."""
+
+from feature_sync.backfill.plan import count_batches, estimate_seconds
+from feature_sync.config.problems import NotReadyError, RunConfigError
+from feature_sync.config.run_config import RunConfig, Strategy
+from feature_sync.replica.state import read_replica_state
+from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.warehouse import Parameters, Warehouse
+
+
+def scope_parameters(config: RunConfig) -> Parameters:
+    """The values that ``fragments/records_in_scope.sql`` binds."""
+    return {
+        "scope": config.scope.value,
+        "created_from": config.created_from.isoformat() if config.created_from else None,
+        "created_to": config.created_to.isoformat() if config.created_to else None,
+        "property_ids": ",".join(config.property_ids),
+        "skip_unmatched": config.skips_unmatched,
+    }
+
+
+def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> int:
+    """
+    Count the records of a run.
+
+    :param max_batches: Airflow's ``[core] max_map_length``.
+    :raises RunConfigError: the scope is empty, too large, or names unknown ids or an unknown run.
+    :raises NotReadyError: the run to undo has not finished yet.
+    """
+    if config.undo_run_id is not None:
+        _wait_for_run_to_undo(warehouse, config.undo_run_id)
+        records = _count_undo(warehouse, config.undo_run_id)
+    else:
+        if config.property_ids:
+            _refuse_unknown_ids(warehouse, config)
+        records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
+    check_size(config, records, max_batches)
+    return records
+
+
+def check_size(config: RunConfig, records: int, max_batches: int) -> None:
+    """
+    Refuse a run that has nothing to do, or more batches than Airflow can map.
+
+    :param records: how many Salesforce records are in scope.
+    :param max_batches: Airflow's ``[core] max_map_length``.
+    :raises RunConfigError: saying how many there are, how long it would take and what to change.
+    """
+    if records == 0:
+        raise RunConfigError([f"No record is in scope: {config.description}. There is nothing to send."])
+    if config.strategy is Strategy.FULL:
+        return
+    batches = count_batches(records, config.batch_size)
+    if batches > max_batches:
+        hours = estimate_seconds(batches, config.wait_seconds) / 3600
+        enough = count_batches(records, max_batches)
+        raise RunConfigError(
+            [
+                f"{records:,} records in batches of {config.batch_size} are {batches:,} batches, about {hours:,.0f} hours; "
+                f"Airflow maps at most {max_batches:,} ([core] max_map_length). Narrow the scope, raise batch_size to "
+                f"{enough} or more if the Flow allows it, or raise max_map_length."
+            ]
+        )
+
+
+def _refuse_unknown_ids(warehouse: Warehouse, config: RunConfig) -> None:
+    unknown = warehouse.fetch_all("backfill/select_unknown_ids", {"property_ids": ",".join(config.property_ids)})
+    if unknown:
+        total = unknown[0]["unknown"]
+        named = ", ".join(row["property_id"] for row in unknown) + (" and others" if total > len(unknown) else "")
+        raise RunConfigError([f"property_ids has {total:,} ids that no record in Salesforce has: {named}."])
+
+
+def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
+    counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": undo_run_id})
+    if not counts["records"]:
+        known = ", ".join(row["run_id"] for row in warehouse.fetch_all("backfill/select_frozen_runs")) or "none"
+        raise RunConfigError(
+            [
+                f"undo_run_id is {undo_run_id!r}, but there is no payload of such a run. Payloads are kept for "
+                f"{warehouse.settings.payload_days} days; the newest are of {known}."
+            ]
+        )
+    if not counts["to_undo"]:
+        raise RunConfigError(
+            [
+                f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records still holds what it sent: "
+                f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not write, "
+                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone. There is nothing to undo."
+            ]
+        )
+    return counts["to_undo"]
+
+
+def _wait_for_run_to_undo(warehouse: Warehouse, undo_run_id: str) -> None:
+    """:raises NotReadyError: the run to undo has not finished, so its values would be mistaken for somebody else's."""
+    problems = []
+    attempts = SyncLog(warehouse).last_attempts(undo_run_id)
+    if sending := [attempt.batch_number for attempt in attempts.values() if attempt.is_open]:
+        named = ", ".join(f"{number:03d}" for number in sending)
+        problems.append(f"Run {undo_run_id!r} is still sending batch {named}. Let it end first.")
+    replica = read_replica_state(undo_run_id, warehouse.settings)
+    if not replica.is_fresh:
+        problems.append(
+            f"{replica.records_stale:,} records that run {undo_run_id!r} sent are not yet in "
+            f"{warehouse.settings.salesforce_table}. Start the run again when they are."
+        )
+    if problems:
+        raise NotReadyError(problems)

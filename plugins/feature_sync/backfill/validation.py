@@ -1,0 +1,180 @@
+"""The verdict of a run: does Salesforce hold what the run sent? Read from the replica, never from counters alone."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from feature_sync.backfill.plan import read_batches
+from feature_sync.config.fields import FieldTable
+from feature_sync.config.settings import load_settings
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.rejections import export_rejections
+from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.csv_files import write_csv
+from feature_sync.storage.run_files import run_files, write_json
+from feature_sync.storage.warehouse import Row, Warehouse
+
+log = logging.getLogger(__name__)
+
+
+class SalesforceDiffersError(RuntimeError):
+    """Salesforce does not hold what the run should have written. The message has the numbers and what to do next."""
+
+
+class NothingToValidateError(RuntimeError):
+    """The run failed before it came to its batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A run that did its job: the result in words, how many properties were checked, and the files with the details."""
+
+    result: str
+    properties_checked: int
+    validation: str
+    mismatches: str
+
+    def as_xcom(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The outcome of every record in scope."""
+
+    in_scope: int
+    sent: int
+    rejected: int
+    not_sent: int
+
+    @property
+    def balance(self) -> bool:
+        return self.sent + self.rejected + self.not_sent == self.in_scope
+
+
+def validate(run_id: str) -> Validation:
+    """
+    Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
+
+    :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked. The files are written
+        even so.
+    """
+    settings = load_settings()
+    files = run_files(settings, run_id)
+    with Warehouse(settings) as warehouse:
+        planned = read_batches(warehouse, run_id)
+        replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
+        facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
+        attempts = SyncLog(warehouse).last_attempts(run_id)
+        write_csv(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}))
+        export_rejections(warehouse, run_id)
+    books = balance_books(planned, attempts)
+    report = _report(run_id, replica, facts, books, settings.fields)
+    write_json(files.validation, report)
+    log.info("%s\nRESULT: %s", _table(report), report["result"])
+    if problems := run_problems(planned, attempts, books, facts):
+        raise SalesforceDiffersError(
+            "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
+        )
+    return Validation(report["result"], facts["properties_checked"], str(files.validation), str(files.mismatches))
+
+
+def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> Books:
+    """
+    Count every record of a run as sent, rejected or not sent.
+
+    Records that an earlier attempt wrote to Salesforce count as sent. If the rows of an attempt are not known for sure, its
+    records count as not sent.
+
+    :param attempts: the last attempt at each batch, by batch number.
+    """
+    in_scope = sent = rejected = 0
+    for batch in batches:
+        in_scope += batch.records
+        attempt = attempts.get(batch.number)
+        if attempt is None:
+            continue
+        if attempt.status is AttemptStatus.OVER_LIMIT:
+            left = records_left(batch, attempt)
+            sent += batch.records - left
+            rejected += left
+            continue
+        sent += batch.records - attempt.records
+        if attempt.status is AttemptStatus.SUCCEEDED:
+            sent += attempt.records
+        elif attempt.records_rejected is not None:
+            sent += attempt.records - attempt.records_rejected
+            rejected += attempt.records_rejected
+    return Books(in_scope, sent, rejected, in_scope - sent - rejected)
+
+
+def records_left(batch: Batch, attempt: Attempt) -> int:
+    """How many of a probe's rejected rows have not been moved into a smaller batch."""
+    return (attempt.records_rejected or 0) - (attempt.records - batch.records)
+
+
+def run_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> list[str]:
+    """
+    Decide whether the run did its job.
+
+    :param facts: the row of ``backfill/validate_payload.sql``.
+    :returns: a sentence for each problem, the sums first.
+    """
+    failed = []
+    for batch in batches:
+        attempt = attempts.get(batch.number)
+        if attempt and attempt.status is AttemptStatus.OVER_LIMIT and not records_left(batch, attempt):
+            continue
+        if attempt is None or attempt.status is not AttemptStatus.SUCCEEDED:
+            reason = (attempt and attempt.reason) or ("its outcome is not known" if attempt else "it was never sent")
+            failed.append(f"{batch.label} did not succeed: {reason}")
+    problems = []
+    if failed:
+        batches_did = "1 batch" if len(failed) == 1 else f"{len(failed)} batches"
+        problems.append(
+            f"{batches_did} did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
+            f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their `send` tasks with downstream tasks: "
+            "only the records that were not accepted are sent again, and this check runs again."
+        )
+    if min(books.sent, books.rejected, books.not_sent) < 0 or not books.balance:
+        problems.append(f"The books do not balance: {books}.")
+    if facts["properties_checked"] != books.in_scope or not facts["properties_checked"]:
+        problems.append(f"{facts['properties_checked']:,} properties were checked, but {books.in_scope:,} are in scope.")
+    if facts["properties_mismatched"]:
+        problems.append(
+            f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from the warehouse."
+        )
+    return problems + failed
+
+
+def _report(run_id: str, replica: Row, facts: Row, books: Books, fields: FieldTable) -> dict[str, Any]:
+    synced_at = replica["synced_at"]
+    return {
+        "run_id": run_id,
+        "checked_at": replica["checked_at"].isoformat(),
+        "mirror_synced_at": synced_at and synced_at.isoformat(),
+        "properties_checked": facts["properties_checked"],
+        "properties_mismatched": facts["properties_mismatched"],
+        "result": f"{facts['properties_mismatched']:,} properties with mismatched feature data",
+        "records": {"in_scope": books.in_scope, "sent": books.sent, "rejected": books.rejected, "not_sent": books.not_sent},
+        "products": [
+            {
+                "product": product.name,
+                "label": product.label,
+                "enabled_in_salesforce": facts[f"{product.name}_in_salesforce"],
+                "enabled_in_warehouse": facts[f"{product.name}_in_warehouse"],
+                "mismatched": facts[f"{product.name}_mismatched"],
+            }
+            for product in fields.products
+        ],
+    }
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    head = f"{'product':<24}{'in Salesforce':>15}{'in warehouse':>15}{'mismatched':>12}"
+    rows = [
+        f"{row['label']:<24}{row['enabled_in_salesforce']:>15,}{row['enabled_in_warehouse']:>15,}{row['mismatched']:>12,}"
+        for row in report["products"]
+    ]
+    return "\n".join([head, *rows])

@@ -1,0 +1,358 @@
+"""What a person may ask of a run of ``product_feature_backfill``.
+
+`RunConfig` is the one place for a parameter: its default, limits, title, section and description. The trigger form
+(`feature_sync.backfill.trigger_form`), the parser below and ``docs/reference.md`` derive from it.
+
+Airflow's form checks types and limits too, but it accepts unknown keys and cannot check that parameters fit together.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from feature_sync.config.problems import RunConfigError
+
+MAX_BATCH_SIZE = 200
+"""Salesforce's Bulk API runs each chunk of 200 records in its own transaction, so a larger batch would never be one batch."""
+MAX_WAIT_SECONDS = 3600
+MAX_CONSECUTIVE_FAILURES = 1000
+MAX_PROPERTY_IDS = 10_000
+MAX_RUN_ID = 250
+"""Characters of a run id; Airflow's own limit."""
+MAX_NAMES_SHOWN = 3
+MAX_SHOWN = 80
+"""Characters of a wrong value that a message repeats."""
+SENTENCE = "sentence"
+"""Type of a validation error whose text is already a whole sentence."""
+
+
+class Strategy(StrEnum):
+    """How the records are cut into batches."""
+
+    BATCHED = "batched"
+    FULL = "full"
+    PROBE = "probe"
+
+
+class Scope(StrEnum):
+    """Which Salesforce records a run covers."""
+
+    CREATED_BETWEEN = "created_between"
+    MISMATCHED = "mismatched"
+    PROPERTY_IDS = "property_ids"
+    ALL = "all"
+
+
+class Unmatched(StrEnum):
+    """What happens to properties without a feature row."""
+
+    SEND_FALSE = "send_false"
+    SKIP = "skip"
+
+
+class OnBatchFailure(StrEnum):
+    """What a failed batch does to the batches after it."""
+
+    CONTINUE = "continue"
+    STOP = "stop"
+
+
+def _iso_day(value: Any) -> date | None:
+    if value is None or type(value) is date:
+        return value
+    # date.fromisoformat also takes 20251121 and 2025-W47-5, and \d takes any Unicode digit. Only the form's format passes.
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise _problem(f"{{name}} is {show(value)}; allowed is a day such as 2025-11-21, or nothing.")
+
+
+def _property_ids(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise _problem(f"{{name}} is {show(value)}; allowed is a list of strings.")
+    if len(value) > MAX_PROPERTY_IDS:
+        raise _problem(f"{{name}} has {len(value):,} entries; allowed are {MAX_PROPERTY_IDS:,}. Use another scope.")
+    ids = tuple(dict.fromkeys(item.strip() for item in value))
+    if wrong := [item for item in ids if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item)]:
+        raise _problem(f"{{name}} has {show(wrong[0])}; an id is 1 to 64 letters, digits, '-' or '_'.")
+    return ids
+
+
+def _run_id(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    # Airflow's [scheduler] allowed_run_id_pattern.
+    if not isinstance(value, str) or not re.fullmatch(rf"[A-Za-z0-9_.~:+-]{{1,{MAX_RUN_ID}}}", value):
+        raise _problem(
+            f"{{name}} is {show(value)}; allowed is the id of a run, 1 to {MAX_RUN_ID} letters, digits and _ . ~ : + -, "
+            "or nothing."
+        )
+    return value
+
+
+def _problem(sentence: str) -> PydanticCustomError:
+    """:param sentence: with ``{name}`` where the parameter's name belongs."""
+    return PydanticCustomError(SENTENCE, "{sentence}", {"sentence": sentence})
+
+
+Day = Annotated[date | None, BeforeValidator(_iso_day)]
+PropertyIds = Annotated[tuple[str, ...], BeforeValidator(_property_ids)]
+RunId = Annotated[str | None, BeforeValidator(_run_id)]
+
+
+def _parameter(
+    default: Any, *, title: str, section: str, description: str, labels: Mapping[StrEnum, str] | None = None, **limits: Any
+) -> Any:
+    """
+    A parameter of the run config.
+
+    :param labels: what the form shows for each choice.
+    """
+    shown: dict[str, Any] = {"section": section, "labels": dict(labels or {})}
+    return Field(default, title=title, description=description, json_schema_extra=shown, **limits)
+
+
+HOW = "How"
+WHICH = "Which records"
+FAILURE = "When a batch fails"
+PREVIEW = "Preview and undo"
+
+
+class RunConfig(BaseModel):
+    """A checked run config. Days are UTC and both inclusive."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    strategy: Strategy = _parameter(
+        Strategy.BATCHED,
+        title="Strategy",
+        section=HOW,
+        strict=False,
+        description="How the records are sent.",
+        labels={
+            Strategy.BATCHED: "batched: batch_size records at a time; safe while the rollup Flow is on",
+            Strategy.FULL: "full: all records at once; an admin switches the rollup Flow off first and on afterwards",
+            Strategy.PROBE: "probe: tries batch_size records, then twice as many, then all the rest; falls back to the last "
+            "size that worked",
+        },
+    )
+    scope: Scope = _parameter(
+        Scope.MISMATCHED,
+        title="Scope",
+        section=WHICH,
+        strict=False,
+        description="Which Salesforce records are sent again.",
+        labels={
+            Scope.MISMATCHED: "mismatched: records whose feature data differs from the warehouse",
+            Scope.CREATED_BETWEEN: "created_between: records created in Salesforce between two days",
+            Scope.PROPERTY_IDS: "property_ids: the properties listed below",
+            Scope.ALL: "all: every record",
+        },
+    )
+    created_from: Day = _parameter(
+        None, title="Created from", section=WHICH, description="First day, in UTC. Only for scope created_between."
+    )
+    created_to: Day = _parameter(
+        None, title="Created to", section=WHICH, description="Last day, in UTC, inclusive. Only for scope created_between."
+    )
+    property_ids: PropertyIds = _parameter(
+        (),
+        title="Property ids",
+        section=WHICH,
+        description="Ids as in snappt_property_id_c, one per line. Only for scope property_ids.",
+    )
+    batch_size: int = _parameter(
+        50,
+        title="Batch size",
+        section=HOW,
+        ge=1,
+        le=MAX_BATCH_SIZE,
+        description=f"Records per batch, 1 to {MAX_BATCH_SIZE}. 50 is proven; with more, the rollup Flow failed.",
+    )
+    wait_seconds: int = _parameter(
+        150,
+        title="Wait between batches",
+        section=HOW,
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="Minimum pause in seconds between the end of one Census run and the start of the next, "
+        f"0 to {MAX_WAIT_SECONDS}.",
+    )
+    on_batch_failure: OnBatchFailure = _parameter(
+        OnBatchFailure.CONTINUE,
+        title="When a batch fails",
+        section=FAILURE,
+        strict=False,
+        description="What happens to the batches after a failed one. A batch that is held back fails and says why; clearing the "
+        "failed tasks sends exactly the batches that failed or were held back.",
+        labels={
+            OnBatchFailure.CONTINUE: "continue: send the next batch",
+            OnBatchFailure.STOP: "stop: hold back the remaining batches",
+        },
+    )
+    max_consecutive_failures: int = _parameter(
+        3,
+        title="Failures in a row",
+        section=FAILURE,
+        ge=1,
+        le=MAX_CONSECUTIVE_FAILURES,
+        description="After this many failures in a row the remaining batches are held back, even with "
+        f"on_batch_failure=continue. 1 to {MAX_CONSECUTIVE_FAILURES}.",
+    )
+    unmatched: Unmatched = _parameter(
+        Unmatched.SEND_FALSE,
+        title="Properties without a feature row",
+        section=WHICH,
+        strict=False,
+        description="What happens to properties that the feature table does not know.",
+        labels={
+            Unmatched.SEND_FALSE: "send_false: they have no product, so all flags become False",
+            Unmatched.SKIP: "skip: leave them as they are",
+        },
+    )
+    allow_mass_disable: bool = _parameter(
+        False,
+        title="Allow mass disable",
+        section=PREVIEW,
+        description="Let the run continue although it turns a product off for more records than the guard allows. A person still "
+        "has to approve the numbers of each product before anything is sent.",
+    )
+    dry_run: bool = _parameter(
+        False,
+        title="Dry run",
+        section=PREVIEW,
+        description="Stop after the plan and show what would change in Salesforce. Nothing is sent.",
+    )
+    undo_run_id: RunId = _parameter(
+        None,
+        title="Undo a run",
+        section=PREVIEW,
+        description="Id of an earlier run of this DAG. Its records get back the values they had before it, unless they were "
+        "changed since. Leave scope and unmatched at their defaults.",
+    )
+
+    @property
+    def skips_unmatched(self) -> bool:
+        return self.unmatched is Unmatched.SKIP
+
+    @property
+    def description(self) -> str:
+        """The scope in words, for messages."""
+        if self.undo_run_id is not None:
+            return f"records that still hold what run {self.undo_run_id!r} sent"
+        match self.scope:
+            case Scope.CREATED_BETWEEN:
+                return f"records created in Salesforce from {self.created_from} to {self.created_to} (UTC)"
+            case Scope.PROPERTY_IDS:
+                return f"the {len(self.property_ids)} records of property_ids"
+            case Scope.MISMATCHED:
+                return "records whose feature data differs from the warehouse"
+            case Scope.ALL:
+                return "all records in Salesforce"
+
+
+PARAMETERS: Mapping[str, FieldInfo] = RunConfig.model_fields
+DEFAULTS: Mapping[str, Any] = RunConfig().model_dump(mode="json")
+"""Every parameter with its default, as JSON has it."""
+
+
+def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:
+    """
+    Check a run config; keys left out take their default.
+
+    :param conf: the params of a DAG run.
+    :raises RunConfigError: naming every parameter that is wrong, its value and what is allowed.
+    """
+    wrong: dict[str, str] = {}
+    try:
+        config = RunConfig.model_validate(dict(conf))
+    except ValidationError as invalid:
+        errors = [error for error in invalid.errors(include_url=False) if error["type"] != "extra_forbidden"]
+        wrong = {str(error["loc"][0]): _sentence(error) for error in errors}
+        config = RunConfig.model_validate({name: conf[name] for name in conf if name in PARAMETERS and name not in wrong})
+    problems = [*_unknown_names([name for name in conf if name not in PARAMETERS]), *wrong.values()]
+    problems += [sentence for names, sentence in _contradictions(config) if wrong.keys().isdisjoint(names)]
+    if problems:
+        raise RunConfigError(problems)
+    return config
+
+
+def allowed_values(name: str) -> str:
+    """What a parameter may be, in words: the end of the message that refuses a value."""
+    parameter = PARAMETERS[name]
+    kind = parameter.annotation
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"allowed are {', '.join(kind)}"
+    if kind is bool:
+        return "allowed are true and false"
+    low, high = limits_of(parameter)
+    return f"allowed is a whole number from {low} to {high}"
+
+
+def limits_of(parameter: FieldInfo) -> tuple[int | None, int | None]:
+    """The smallest and the largest value of a whole number; None where it has no limit."""
+    low = next((limit.ge for limit in parameter.metadata if isinstance(limit, Ge)), None)
+    high = next((limit.le for limit in parameter.metadata if isinstance(limit, Le)), None)
+    return low, high  # type: ignore[return-value]  # annotated_types allows anything that can be compared
+
+
+def _sentence(error: Any) -> str:
+    name = str(error["loc"][0])
+    if error["type"] == SENTENCE:
+        return error["ctx"]["sentence"].replace("{name}", name, 1)
+    return f"{name} is {show(error['input'])}; {allowed_values(name)}."
+
+
+def _contradictions(config: RunConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Parameters that do not fit together: their names, and the sentence that says so."""
+    scope = config.scope
+    days = {"created_from": config.created_from, "created_to": config.created_to}
+    if scope is Scope.CREATED_BETWEEN:
+        for name, day in days.items():
+            if day is None:
+                yield ("scope", name), f"{name} is empty; scope created_between needs both days."
+    if config.created_from and config.created_to and config.created_from > config.created_to:
+        yield tuple(days), f"created_from {config.created_from} is after created_to {config.created_to}."
+    if scope is Scope.PROPERTY_IDS and not config.property_ids:
+        yield ("scope", "property_ids"), "property_ids is empty; scope property_ids needs at least one id."
+    owners = {**dict.fromkeys(days, Scope.CREATED_BETWEEN), "property_ids": Scope.PROPERTY_IDS}
+    for name, owner in owners.items():
+        if getattr(config, name) and scope is not owner:
+            yield ("scope", name), f"{name} is set, but scope is {scope}; leave it empty or choose scope {owner}."
+    if config.undo_run_id is not None:
+        for name, value in {"scope": scope, "unmatched": config.unmatched}.items():
+            if value != DEFAULTS[name]:
+                yield (
+                    ("undo_run_id", name),
+                    f"{name} is {show(str(value))}, but undo_run_id is set, which says by itself what is sent; leave {name} at "
+                    f"{DEFAULTS[name]!r}.",
+                )
+
+
+def _unknown_names(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(show(name) for name in names[:MAX_NAMES_SHOWN])
+    others = f" and {len(names) - MAX_NAMES_SHOWN:,} others" if len(names) > MAX_NAMES_SHOWN else ""
+    are_none = "are not parameters" if len(names) > 1 else "is not a parameter"
+    return [f"{shown}{others} {are_none}; known are {', '.join(PARAMETERS)}."]
+
+
+def show(value: Any) -> str:
+    """
+    A value that a person has typed, shortened, without markup and without look-alike letters, because it may be shown on a
+    page.
+    """
+    text = ascii(value).replace("<", "\\x3c").replace(">", "\\x3e")
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

@@ -1,0 +1,235 @@
+"""The package's settings: environment variables ``FEATURE_SYNC_*`` over the checked-in ``include/settings.toml``.
+
+What a setting means stands at its field. ``docs/reference.md`` lists them all.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pydantic_settings
+from croniter import croniter
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from feature_sync.config.fields import FieldTable, load_fields
+from feature_sync.config.names import SETTINGS_PREFIX
+from feature_sync.config.paths import INCLUDE, PROJECT
+from feature_sync.config.problems import RunConfigError
+from feature_sync.config.run_config import parse_run_config
+
+SETTINGS_FILE = INCLUDE / "settings.toml"
+
+
+class BadSettingsError(ValueError):
+    """A setting is missing or not allowed."""
+
+
+def _three_level_name(name: str) -> str:
+    # Table names are the only text that is put into SQL unbound, so only plain identifiers pass.
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){2}", name, flags=re.ASCII):
+        raise ValueError("must be catalog.schema.table in letters, digits and underscores")
+    return name
+
+
+def _cron(expression: str) -> str:
+    if not croniter.is_valid(expression):
+        raise ValueError("must be a cron expression such as '0 6 * * 1'")
+    return expression
+
+
+def _iso_day(value: object) -> object:
+    # pydantic takes a number for seconds since 1970.
+    if isinstance(value, int | float) or (isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value)):
+        raise ValueError("must be a day such as 2017-01-01")
+    return value
+
+
+def _column_or_empty(name: str) -> str:
+    if name and not re.fullmatch(r"[A-Za-z_]\w*", name, flags=re.ASCII):
+        raise ValueError("must be the name of a column in letters, digits and underscores, or empty")
+    return name
+
+
+PACE = ("batch_size", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
+"""The parameters of a run that say how it sends, not what."""
+
+
+def _pace(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    if others := [key for key in config if key not in PACE]:
+        raise ValueError(f"has {', '.join(others)}; allowed are {', '.join(PACE)}")
+    try:
+        parse_run_config(config)
+    except RunConfigError as error:
+        raise ValueError(" ".join(error.problems)) from error
+    return config
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Day = Annotated[date, BeforeValidator(_iso_day)]
+ColumnOrEmpty = Annotated[str, AfterValidator(_column_or_empty)]
+CronSchedule = Annotated[str, AfterValidator(_cron)]
+HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
+TableName = Annotated[str, AfterValidator(_three_level_name)]
+
+
+class HealingMode(StrEnum):
+    """What the weekly run does about records that differ from the warehouse."""
+
+    OFF = "off"
+    ASK = "ask"
+    AUTO = "auto"
+
+
+class SourceQuery(StrEnum):
+    """
+    The queries of ``include/sql/deployment`` that a regular sync may read; they are the incident plan's options A and B.
+
+    ``PROPERTY_SYNC``: one sync with all fields. ``FEATURE_SYNC``: a separate sync for the feature fields.
+    """
+
+    PROPERTY_SYNC = "property_sync"
+    FEATURE_SYNC = "feature_sync"
+
+    @property
+    def statement(self) -> str:
+        """The statement's name, see `feature_sync.storage.warehouse.render_statement`."""
+        return f"deployment/select_{self.value}"
+
+
+def _setting(description: str, **limits: Any) -> Any:
+    """A setting. Its default stands in ``include/settings.toml``."""
+    return Field(description=description, **limits)
+
+
+class AlertSettings(BaseSettings):
+    """What an alert needs. It can be read even when another setting is the cause of the failure."""
+
+    model_config = SettingsConfigDict(env_prefix=SETTINGS_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="ignore")
+
+    alert_conn_id: str = _setting("Airflow connection of type Apprise that alerts go to. Empty: alerts are off.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Settings(AlertSettings):
+    """One field per setting. Times are seconds."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
+    properties_table: TableName = _setting("All properties.")
+    features_table: TableName = _setting("The product flags and dates of each property.")
+    salesforce_table: TableName = _setting("The replica: the warehouse's copy of the Salesforce object.")
+    payload_table: TableName = _setting("Ours: the frozen payloads of all runs.")
+    batch_table: TableName = _setting("Ours: the batch in flight. It is the source of the Census sync.")
+    rejection_table: TableName = _setting("Ours: the rows that Salesforce rejected.")
+    sync_log_table: TableName = _setting("Ours: one row for each attempt at a batch.")
+    drift_table: TableName = _setting("Ours: one row for each product and reconciliation.")
+    salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")] = _setting("API name of the Salesforce object.")
+    datetime_fields: frozenset[str] = _setting("Date columns of the field table that are Date/Time fields in Salesforce.")
+    parent_column: ColumnOrEmpty = _setting(
+        "Column of the properties table that names the parent which the rollup Flow updates. Records of one parent are spread "
+        "over the batches. Empty: they are not."
+    )
+    census_sync_id: PositiveInt = _setting("Id of the Census sync that sends the batches.")
+    census_dataset_id: PositiveInt = _setting("Id of the Census dataset whose SQL feeds the regular sync.")
+    census_property_sync_id: PositiveInt = _setting("Id of the regular sync in Census.")
+    source_query: SourceQuery = _setting(
+        "The query that the dataset must have: include/sql/deployment/select_<source_query>.sql."
+    )
+    output_path: Annotated[str, Field(min_length=1)] = _setting(
+        "Folder for the files of all runs: any URL of Airflow's object storage. A path without a scheme is below the "
+        "project's folder."
+    )
+    census_poll_seconds: float = _setting("Pause between two looks at a Census run.", ge=0.2, le=10)
+    census_inline_poll_seconds: float = _setting(
+        "How long a task polls Census itself before it defers to the triggerer.", ge=0, le=60
+    )
+    census_run_limit_seconds: PositiveInt = _setting("Longest time that a Census run, or the wait for another one, may take.")
+    copy_poll_seconds: float = _setting("Pause between two looks at the replica.", ge=0.2, le=3600)
+    copy_limit_seconds: PositiveInt = _setting("Longest wait until the replica shows what was sent.")
+    copy_age_limit_seconds: PositiveInt = _setting(
+        "The weekly run treats the replica as stale if no row was replicated within this time."
+    )
+    guard_feature_row_share: Share = _setting("Smallest share of a payload's properties that must have a feature row, 0 to 1.")
+    guard_disable_share: Share = _setting(
+        "Largest share of a payload's records for which a product may turn from True to False, 0 to 1."
+    )
+    guard_enabled_records: NonNegativeInt = _setting(
+        "Smallest number of a payload's records that must have a product. 0 switches the guard off."
+    )
+    guard_earliest_date: Day = _setting("No product was sold before this day.")
+    approval_users: tuple[str, ...] = _setting("Ids of the Airflow users who may approve. Empty: everybody who may edit the run.")
+    approval_limit_seconds: PositiveInt = _setting("A question that nobody answers in this time fails the run.")
+    payload_days: PositiveInt = _setting(
+        "Days that a run's payload is kept after its last activity, so that the run can be retried or undone."
+    )
+    reconciliation_schedule: CronSchedule = _setting("When the weekly DAG runs: a cron expression, in UTC.")
+    healing: HealingMode = _setting(
+        "What the weekly run does about records that differ: off, ask a person, or auto within the two limits below."
+    )
+    healing_records_limit: NonNegativeInt = _setting("Largest number of records that healing=auto sends again.")
+    healing_share_limit: Share = _setting("Largest share of all records that healing=auto sends again, 0 to 1.")
+    healing_run_config: HealingRunConfig = _setting(f"Pace of the run that heals, as JSON with some of {', '.join(PACE)}.")
+    airflow_api_url: str = _setting("Address of Airflow's API server. Empty: the address that tasks use for the execution API.")
+
+    @property
+    def fields(self) -> FieldTable:
+        return load_fields(self.datetime_fields)
+
+    @property
+    def output_url(self) -> str:
+        """The output path as a URL or an absolute path, so that every process means the same place."""
+        if "://" in self.output_path:
+            return self.output_path
+        return str(PROJECT / self.output_path)
+
+
+def load_alert_settings() -> AlertSettings:
+    """Read what an alert needs, whatever the other settings look like."""
+    return AlertSettings()
+
+
+def load_settings() -> Settings:
+    """
+    Read the settings again at each call, so that a changed environment is seen.
+
+    :raises BadSettingsError: naming each wrong setting, its value and what is allowed.
+    """
+    try:
+        return Settings()  # the values come from the sources above
+    except pydantic_settings.SettingsError as unreadable:  # a list in the environment that is not written as JSON
+        raise BadSettingsError(f'The settings cannot be read: {unreadable}. A list is written as ["a", "b"].') from unreadable
+    except ValidationError as invalid:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']} (found {error['input']!r})"
+            for error in invalid.errors()
+        )
+        raise BadSettingsError(
+            f"The settings cannot be used (environment {SETTINGS_PREFIX}*, {SETTINGS_FILE.name}): {problems}"
+        ) from invalid
+
+
+def reconciliation_schedule() -> str:
+    """
+    When the weekly DAG runs. If a setting is wrong: the checked-in schedule.
+
+    Without this fallback a wrong setting would remove the DAG from Airflow and nobody would notice. With it, the DAG's tasks
+    start and fail with the reason.
+    """
+    try:
+        return load_settings().reconciliation_schedule
+    except BadSettingsError:
+        return str(tomllib.loads(SETTINGS_FILE.read_text(encoding="utf-8"))["reconciliation_schedule"])

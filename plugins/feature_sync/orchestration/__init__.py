@@ -1,0 +1,1 @@
+"""What we ask of Airflow itself: other tasks, a person, a pool, a deferral."""

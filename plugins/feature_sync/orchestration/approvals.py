@@ -1,0 +1,150 @@
+"""Asks a person before a run continues, and keeps question and answer in the run's files."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.exceptions import HITLRejectException
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.triggers.hitl import HITLTrigger
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.triggers.base import TriggerEvent
+
+from feature_sync.config.settings import load_settings
+from feature_sync.orchestration.dag_runs import generation_of, skip
+from feature_sync.orchestration.deferral import SafeTrigger, class_path
+from feature_sync.storage.run_files import read_json, run_files, write_json
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RETRY_DELAY = timedelta(seconds=5)
+"""A retry only picks up the answer, or continues to wait for it, so it need not give anything time."""
+
+
+class QuestionChangedError(RuntimeError):
+    """A cleared task would ask a new question, but Airflow continues to show the first one."""
+
+
+class RunApprovalOperator(ApprovalOperator):
+    """
+    Asks a question in Airflow's UI ("Required actions"). If there is nothing to ask, it is skipped and says so.
+
+    The setting ``approval_users`` says who may answer, ``approval_limit_seconds`` how long the task waits. A rejection fails the
+    task, and so does silence. ``approvals.json`` in the run's folder keeps each question and its answer.
+
+    The task waits in the triggerer instead of being parked as ``awaiting_input``, because Airflow 3.3.2 loses an answer that
+    comes at a bad moment. It never reads an answer that is given while the task is being parked (on SQLite, which locks no rows).
+    And it fails a task that is answered before the executor has reported the end of its first leg; the task would then ask again.
+    The trigger looks for the stored answer.
+
+    :param question: what is to be approved, in Markdown, or None (templated).
+    :param not_needed: what the log says when there is nothing to ask.
+    :param on_approval: called with the run's id after a yes.
+    """
+
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "question")
+
+    def __init__(
+        self, *, question: Any, not_needed: str, on_approval: Callable[[str], None] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(fail_on_reject=True, retry_delay=RETRY_DELAY, **kwargs)
+        self.question = question
+        self.not_needed = not_needed
+        self.on_approval = on_approval
+
+    def execute(self, context: "Context") -> dict[str, Any] | None:
+        """
+        Ask. If an earlier try has asked already, use its answer or continue to wait for it.
+
+        :returns: who approved, if an earlier try had the answer but failed before Airflow knew that it had ended.
+        :raises AirflowSkipException: there is nothing to ask.
+        :raises QuestionChangedError: the task was cleared, and the numbers have changed since.
+        """
+        if not self.question:
+            skip(self.not_needed)
+        settings = load_settings()
+        ti = context["ti"]
+        file = _approvals_file(ti)
+        entries = self._entries(file)
+        if any(entry["question"] != self.question for entry in entries):
+            # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
+            raise QuestionChangedError(
+                f"{self.task_id} has asked before in this run, and the numbers have changed since. Airflow would show the old "
+                "ones. Start a new run."
+            )
+        self.body = self.question
+        self.assigned_users = [{"id": user, "name": user} for user in settings.approval_users] or None
+        self.response_timeout = timedelta(seconds=settings.approval_limit_seconds)
+        generation = generation_of(ti, self.retries)
+        asked = entries[-1] if entries and entries[-1]["series"] == generation else None
+        if asked and asked["answer"] is not None:
+            self.log.info("%s was answered in an earlier try: %s by %s", self.subject, asked["answer"], asked["by"])
+            if asked["answer"] != self.APPROVE:
+                raise HITLRejectException(f"{self.subject} {asked['answer']}")
+            return self._approved(ti.run_id, asked["by"])
+        if asked is None:
+            try:
+                super().execute(context)  # writes the question, then would park the task
+            except TaskAwaitingInput:
+                self._keep(file, [*entries, {"series": generation, "question": self.question, "answer": None}])
+        self.defer(
+            trigger=AnswerTrigger(
+                ti_id=ti.id, options=self.options, params={}, timeout_datetime=datetime.now(UTC) + self.response_timeout
+            ),
+            method_name="execute_complete",
+        )
+        return None
+
+    def execute_complete(self, context: "Context", event: dict[str, Any]) -> Any:
+        """
+        Keep the answer, then continue or fail.
+
+        :raises HITLRejectException: the answer was no.
+        :raises HITLTimeoutError: nobody answered in time.
+        """
+        ti = context["ti"]
+        file = _approvals_file(ti)
+        by = event.get("responded_by_user") or {}
+        answered = {
+            "answer": "nobody answered in time" if "error" in event else ", ".join(event["chosen_options"]),
+            "by": by.get("name") or by.get("id"),
+            "at": (event.get("responded_at") or datetime.now(UTC)).isoformat(),
+        }
+        entries = self._entries(file)
+        self._keep(file, [*entries[:-1], {**entries[-1], **answered}])
+        self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
+        super().execute_complete(context, event)
+        return self._approved(ti.run_id, answered["by"])
+
+    def _approved(self, run_id: str, by: str | None) -> dict[str, Any]:
+        if self.on_approval:
+            self.on_approval(run_id)
+        return {"approved_by": by}
+
+    def _entries(self, file: ObjectStoragePath) -> list[dict[str, Any]]:
+        """The questions of this task in this run, with their answers."""
+        return list(_read(file).get(self.task_id, []))
+
+    def _keep(self, file: ObjectStoragePath, entries: Sequence[Mapping[str, Any]]) -> None:
+        write_json(file, {**_read(file), self.task_id: list(entries)})
+
+
+def _approvals_file(ti: Any) -> ObjectStoragePath:
+    return run_files(load_settings(), ti.run_id, ti.dag_id).approvals
+
+
+def _read(file: ObjectStoragePath) -> dict[str, Any]:
+    return read_json(file) if file.exists() else {}
+
+
+class AnswerTrigger(SafeTrigger, HITLTrigger):
+    """Waits for the answer to a question."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return class_path(type(self)), HITLTrigger.serialize(self)[1]
+
+    def events(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the answer, or that nobody gave one in time."""
+        return HITLTrigger.run(self)

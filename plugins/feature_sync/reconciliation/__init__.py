@@ -1,0 +1,1 @@
+"""DAG product_feature_reconciliation: compare, judge, heal, report."""

@@ -1,0 +1,189 @@
+"""The weekly comparison of Salesforce with the warehouse, by SQL in the warehouse. Only counts and a bounded list leave it."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from feature_sync.backfill.plan import count_batches, estimate_seconds
+from feature_sync.backfill.preview import Preview
+from feature_sync.backfill.validation import NothingToValidateError
+from feature_sync.config.names import RECONCILIATION_DAG_ID
+from feature_sync.config.problems import NotReadyError
+from feature_sync.config.run_config import parse_run_config
+from feature_sync.config.settings import load_settings
+from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
+from feature_sync.reconciliation.history import read_history
+from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
+from feature_sync.reconciliation.verdict import Finding, Steps, Verdict, decide, drift_problems, outcome_of_healing
+from feature_sync.replica.state import is_whole_replica_current, read_replica_state
+from feature_sync.storage.csv_files import write_csv
+from feature_sync.storage.run_files import RunFiles, run_files, write_json, write_text
+from feature_sync.storage.tables import prepare_tables
+from feature_sync.storage.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+class HealingRefusedError(RuntimeError):
+    """More records differ than were approved, or than may be healed automatically."""
+
+
+class DriftError(RuntimeError):
+    """Salesforce differs from the warehouse. The message has the numbers and what to do."""
+
+
+def compare(run_id: str) -> Finding:
+    """
+    Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
+
+    Writes ``validation.json``, ``mismatches.csv`` and ``report.html``.
+
+    :raises NothingComparedError: there was nothing to compare.
+    """
+    settings = load_settings()
+    files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
+    with Warehouse(settings) as warehouse:
+        prepare_tables(warehouse)
+        warehouse.execute("reconciliation/record_drift", {"run_id": run_id})
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), settings.fields)
+        if not drift.properties_checked:
+            raise NothingComparedError(
+                f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
+            )
+        write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
+        history = read_history(warehouse, drift.checked_at)
+    verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
+    _write(files, run_id, drift, verdict, history)
+    log.info("%s", verdict.reason)
+    run_config = {"scope": "mismatched", **settings.healing_run_config}
+    if verdict.asks and drift.count(DriftClass.WRONGLY_TRUE):
+        run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
+    return Finding(
+        heals=verdict.heals,
+        question=healing_question(drift, run_id, run_config) if verdict.asks else None,
+        run_config=run_config,
+        reason=verdict.reason,
+        mismatched=drift.properties_mismatched,
+    )
+
+
+def check_still_allowed(found: Finding) -> int:
+    """
+    Compare again, right before the healing starts, because hours may have passed since `compare`.
+
+    :param found: the result of `compare`.
+    :returns: how many properties differ now: no more than were approved, or than the limits allow.
+    :raises HealingRefusedError: more differ.
+    """
+    settings = load_settings()
+    with Warehouse(settings) as warehouse:
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
+    records = drift.properties_mismatched
+    if found.question is not None:
+        if records > found.mismatched:
+            raise HealingRefusedError(
+                f"{found.mismatched:,} records were approved, but {records:,} differ now. Nothing was sent. Start a new run."
+            )
+    elif records:
+        verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
+        if not verdict.heals or verdict.asks:
+            raise HealingRefusedError(f"Nothing was sent: {verdict.reason}")
+    return records
+
+
+def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]:
+    """
+    Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse.
+
+    The drift table keeps the result of `compare`; the files then have the new one.
+
+    :param found: the result of `compare`, or None if it did not finish.
+    :param steps: how the steps before this one ended.
+    :returns: the result in words, and how many properties were checked.
+    :raises NothingToValidateError: the replica was not fresh, or `compare` did not succeed.
+    :raises NotReadyError: the replica is stale now.
+    :raises DriftError: something differs, or the healing failed.
+    """
+    if found is None or not steps.have_compared:
+        raise NothingToValidateError("Nothing was compared. Look at the first red task, and clear it with its downstream tasks.")
+    settings = load_settings()
+    replica = read_replica_state(None, settings)
+    if not is_whole_replica_current(replica, settings):
+        raise NotReadyError(
+            [
+                f"{settings.salesforce_table} is stale now: its newest row was replicated at {replica.synced_at}, and "
+                f"{replica.records_stale:,} records that were sent do not show yet. Clear `wait_for_copy` with its downstream "
+                "tasks."
+            ]
+        )
+    files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
+    with Warehouse(settings) as warehouse:
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
+        write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
+        history = read_history(warehouse, drift.checked_at)
+    verdict = outcome_of_healing(found, steps)
+    healed = found.mismatched if steps.healing == "success" else None
+    report = _write(files, run_id, drift, verdict, history, mismatched_before=healed)
+    problems = drift_problems(drift, verdict)
+    if steps.healing == "failed" and not drift.properties_mismatched:
+        problems.append(verdict.reason)
+    if problems:
+        raise DriftError("\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"]))
+    return {"result": report["result"], "properties_checked": drift.properties_checked}
+
+
+def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -> str:
+    """The question to a person before the records that differ are sent again, in Markdown."""
+    config = parse_run_config(run_config)
+    batches = count_batches(drift.properties_mismatched, config.batch_size)
+    preview = Preview(
+        run_id=run_id,
+        records=drift.properties_mismatched,
+        records_unmatched=drift.properties_unmatched,
+        records_not_undone=0,
+        batches=batches,
+        estimated_seconds=estimate_seconds(batches, config.wait_seconds),
+        products=drift.changes,
+    )
+    differences = "\n".join(f"- {drift.count(kind):,} {kind.description}" for kind in DriftClass if drift.count(kind))
+    return (
+        f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties in Salesforce differ from the warehouse:\n\n"
+        f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards and approvals. "
+        f"The numbers below count all properties:\n\n{preview.as_table()}\n"
+    )
+
+
+def _write(
+    files: RunFiles,
+    run_id: str,
+    drift: Drift,
+    verdict: Verdict,
+    history: pd.DataFrame,
+    *,
+    mismatched_before: int | None = None,
+) -> dict[str, Any]:
+    report = {
+        "run_id": run_id,
+        "checked_at": drift.checked_at.isoformat(),
+        "mirror_synced_at": drift.replica_synced_at and drift.replica_synced_at.isoformat(),
+        "result": f"{drift.properties_mismatched:,} properties with mismatched feature data",
+        **drift.as_json(),
+        "healing": {"heals": verdict.heals, "reason": verdict.reason, "mismatched_before": mismatched_before},
+    }
+    write_json(files.validation, report)
+    write_text(files.report, render_report(drift, verdict, history, mismatched_before=mismatched_before))
+    log.info("%s\nRESULT: %s\n%s", _table(drift), report["result"], files.report)
+    return report
+
+
+def _table(drift: Drift) -> str:
+    heads = ("in Salesforce", "in warehouse", "mismatched", "accuracy")
+    lines = [f"{'product':<24}" + "".join(f"{head:>15}" for head in heads)]
+    lines += [
+        f"{each.label:<24}{each.enabled_in_salesforce:>15,}{each.enabled_in_warehouse:>15,}{each.mismatched:>15,}{each.accuracy:>15.2%}"
+        for each in drift.products
+    ]
+    lines += [f"{drift.count(kind):,} {kind.description}" for kind in DriftClass if drift.count(kind)]
+    return "\n".join(lines)

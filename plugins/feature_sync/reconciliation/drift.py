@@ -1,0 +1,147 @@
+"""The data of a comparison of Salesforce with the warehouse: what differs, and how much."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from feature_sync.backfill.payload_guards import ProductChange
+from feature_sync.config.fields import FieldTable
+
+
+class NothingComparedError(RuntimeError):
+    """A comparison of nothing proves nothing."""
+
+
+class DriftClass(StrEnum):
+    """
+    How a record, or one field of it, differs.
+
+    The first three are differences of single fields, which a backfill can correct. The others concern whole records.
+    """
+
+    WRONGLY_FALSE = "wrongly_false"
+    WRONGLY_TRUE = "wrongly_true"
+    DATE_DIFFERS = "date_differs"
+    MISSING_IN_SALESFORCE = "missing_in_salesforce"
+    MISSING_IN_WAREHOUSE = "missing_in_warehouse"
+    KEY_MISMATCH = "key_mismatch"
+
+    @property
+    def description(self) -> str:
+        return {
+            DriftClass.WRONGLY_FALSE: "flags are False in Salesforce and should be True",
+            DriftClass.WRONGLY_TRUE: "flags are True in Salesforce and should be False",
+            DriftClass.DATE_DIFFERS: "products have another date in Salesforce",
+            DriftClass.MISSING_IN_SALESFORCE: "properties have no record in Salesforce",
+            DriftClass.MISSING_IN_WAREHOUSE: "records in Salesforce belong to no property that the warehouse knows",
+            DriftClass.KEY_MISMATCH: "records in Salesforce have two keys that disagree, or share their property with another",
+        }[self]
+
+
+_COLUMNS = {"replica_synced_at": "copy_synced_at"}
+"""Attributes of `Drift` whose column in the drift table has another name."""
+UNHEALABLE = (DriftClass.MISSING_IN_SALESFORCE, DriftClass.MISSING_IN_WAREHOUSE, DriftClass.KEY_MISMATCH)
+"""Classes that no backfill can correct."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductDrift:
+    """
+    One product in both systems.
+
+    ``mismatched``: properties whose flag or dates differ. ``accuracy``: share of the checked properties that agree, 0 to 1.
+    """
+
+    product: str
+    label: str
+    enabled_in_salesforce: int
+    enabled_in_warehouse: int
+    mismatched: int
+    wrongly_false: int
+    wrongly_true: int
+    date_differs: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """
+    The result of a comparison. Times are UTC.
+
+    ``properties_checked``: records in Salesforce that were compared.
+    ``properties_mismatched``: those of them with a field that differs.
+    ``properties_unmatched``: those of the mismatched ones that have no feature row.
+    """
+
+    checked_at: datetime
+    replica_synced_at: datetime | None
+    properties_checked: int
+    properties_mismatched: int
+    properties_unmatched: int
+    missing_in_salesforce: int
+    missing_in_warehouse: int
+    key_mismatch: int
+    products: tuple[ProductDrift, ...]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, Any]], fields: FieldTable) -> "Drift":
+        """
+        :param rows: of ``reconciliation/compare_systems.sql``, or of the drift table for one reconciliation.
+        :raises NothingComparedError: a product of the field table is not among them.
+        """
+        by_product = {row["product"]: row for row in rows}
+        if missing := [product.label for product in fields.products if product.name not in by_product]:
+            raise NothingComparedError(f"The comparison has no row for {', '.join(missing)}, so nothing was compared.")
+        products = tuple(
+            ProductDrift(
+                product=product.name,
+                label=product.label,
+                **{
+                    name: by_product[product.name][name]
+                    for name in (
+                        "enabled_in_salesforce",
+                        "enabled_in_warehouse",
+                        "mismatched",
+                        "wrongly_false",
+                        "wrongly_true",
+                        "date_differs",
+                    )
+                },
+                accuracy=by_product[product.name]["accuracy"] or 0.0,
+            )
+            for product in fields.products
+        )
+        first = by_product[fields.products[0].name]
+        own = {name: first[_COLUMNS.get(name, name)] for name in cls.__dataclass_fields__ if name != "products"}
+        return cls(products=products, **own)
+
+    def count(self, kind: DriftClass) -> int:
+        """How many differences of a class there are: fields for the first three classes, records for the others."""
+        if kind in UNHEALABLE:
+            return getattr(self, kind.value)
+        return sum(getattr(product, kind.value) for product in self.products)
+
+    @property
+    def changes(self) -> tuple[ProductChange, ...]:
+        """What healing would change, for a preview."""
+        return tuple(
+            ProductChange(
+                product=product.product,
+                label=product.label,
+                enabled_now=product.enabled_in_salesforce,
+                enabled_after=product.enabled_in_salesforce + product.wrongly_false - product.wrongly_true,
+                to_enable=product.wrongly_false,
+                to_disable=product.wrongly_true,
+            )
+            for product in self.products
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "properties_checked": self.properties_checked,
+            "properties_mismatched": self.properties_mismatched,
+            "differences": {kind.value: self.count(kind) for kind in DriftClass},
+            "products": [asdict(product) for product in self.products],
+        }

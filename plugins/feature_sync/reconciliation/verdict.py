@@ -1,0 +1,139 @@
+"""What the drift means and what is done about it: counts in, verdict out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from feature_sync.config.settings import HealingMode
+from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    What a comparison passes on to the tasks after it.
+
+    ``heals``: the records that differ are sent again.
+    ``question``: what a person has to approve before that, in Markdown, or None.
+    ``run_config``: of the backfill that heals.
+    ``reason``: why they are healed or not, in words.
+    ``mismatched``: how many properties differ.
+    """
+
+    heals: bool
+    question: str | None
+    run_config: Mapping[str, Any]
+    reason: str
+    mismatched: int
+
+    def as_xcom(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_xcom(cls, value: Mapping[str, Any]) -> "Finding":
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """
+    How the steps of a reconciliation ended: Airflow's state of each task, or None if it has none.
+
+    ``replica``: waiting for the replica. ``comparison``: comparing. ``approval``: asking a person. ``healing``: sending again.
+    """
+
+    replica: str | None
+    comparison: str | None
+    approval: str | None
+    healing: str | None
+
+    @property
+    def have_compared(self) -> bool:
+        """Whether something was compared, on a replica that was fresh."""
+        return self.replica == self.comparison == "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What is done about the records that differ.
+
+    ``heals``: they are sent again, after an approval if it ``asks``. ``reason``: why, or why not.
+    """
+
+    heals: bool
+    asks: bool
+    reason: str
+
+
+def decide(drift: Drift, mode: HealingMode, records_limit: int, share_limit: float) -> Verdict:
+    """
+    Decide whether the records that differ are sent again.
+
+    :param records_limit: largest number of records that ``auto`` heals.
+    :param share_limit: largest share of all records that ``auto`` heals, 0 to 1.
+    """
+    records = drift.properties_mismatched
+    if not records:
+        return Verdict(heals=False, asks=False, reason="No record differs in a feature field; there is nothing to heal.")
+    if mode is HealingMode.OFF:
+        return Verdict(heals=False, asks=False, reason="HEALING is off; nothing is sent.")
+    if mode is HealingMode.ASK:
+        return Verdict(heals=True, asks=True, reason="HEALING is ask; a person decides.")
+    over = []
+    if records > records_limit:
+        over.append(f"HEALING_RECORDS_LIMIT allows {records_limit:,}")
+    if records > Fraction(str(share_limit)) * drift.properties_checked:
+        over.append(f"HEALING_SHARE_LIMIT allows {share_limit:.2%}")
+    of_all = f"{records:,} of {drift.properties_checked:,} records differ ({records / drift.properties_checked:.2%})"
+    if over:
+        return Verdict(heals=False, asks=False, reason=f"{of_all}; {' and '.join(over)}. That is too many to heal automatically.")
+    return Verdict(heals=True, asks=False, reason=f"{of_all}, which is within the limits of HEALING=auto.")
+
+
+def outcome_of_healing(found: Finding, steps: Steps) -> Verdict:
+    """
+    The verdict after the healing, if there was one.
+
+    :param found: the comparison before it.
+    """
+    asks = found.question is not None
+    if steps.approval == "failed":
+        return Verdict(heals=False, asks=asks, reason="The healing was not approved; nothing was sent.")
+    match steps.healing:
+        case "success":
+            return Verdict(heals=True, asks=asks, reason="The records that differed were sent again.")
+        case "failed":
+            return Verdict(heals=False, asks=asks, reason="The healing failed: look at the task `heal`.")
+        case "skipped" if found.heals:
+            return Verdict(heals=False, asks=asks, reason="No record differed any more when the healing was about to start.")
+        case _:
+            return Verdict(heals=False, asks=asks, reason=found.reason)
+
+
+def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
+    """Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do."""
+    problems = []
+    if not drift.properties_checked:
+        problems.append("No record was checked: the replica of Salesforce, or the properties table, is empty. Look at both.")
+    if drift.properties_mismatched:
+        found = "; ".join(
+            f"{drift.count(kind):,} {kind.description}" for kind in DriftClass if kind not in UNHEALABLE and drift.count(kind)
+        )
+        problems.append(
+            f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties differ from the warehouse: {found}. "
+            f"{verdict.reason} To send them again, start product_feature_backfill with scope=mismatched; if its guards refuse "
+            "them, it says which guard refuses and what to do."
+        )
+    cures = {
+        DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
+        DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If it is: are these records still needed?",
+        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated rows in the feature table.",
+    }
+    problems += [
+        f"{drift.count(kind):,} {kind.description}. {cure} A backfill cannot correct that."
+        for kind, cure in cures.items()
+        if drift.count(kind)
+    ]
+    return problems

@@ -1,0 +1,72 @@
+"""Tasks that wait for the replica without a worker slot: for what one run sent, or for all of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+
+from feature_sync.config.settings import load_settings
+from feature_sync.orchestration.dag_runs import has_succeeded, skip, skip_dry_run
+from feature_sync.replica.state import ReplicaStalledError, check_run_replica, check_whole_replica, is_whole_replica_current
+from feature_sync.replica.triggers import WholeReplicaTrigger, run_replica_trigger
+from feature_sync.storage.tables import prepare_tables
+from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ReplicaSensor(BaseSensorOperator):
+    """A sensor whose trigger ends it, and resumes it only for an error."""
+
+    def fail(self, context: "Context", event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+        """:raises ReplicaStalledError: always, with the trigger's error."""
+        raise ReplicaStalledError(event["error"])
+
+
+class RunReplicaSensor(ReplicaSensor):
+    """
+    Waits until the replica shows every record that this run sent.
+
+    :param planned_by: the task that must have succeeded, otherwise nothing can have been sent.
+    :param is_dry_run: whether the run sends nothing (templated).
+    """
+
+    template_fields: Sequence[str] = ("is_dry_run",)
+
+    def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.planned_by = planned_by
+        self.is_dry_run = is_dry_run
+
+    def execute(self, context: "Context") -> None:
+        """
+        :raises AirflowSkipException: nothing was to be sent.
+        :raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``.
+        """
+        ti = context["ti"]
+        if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
+            skip(f"{self.planned_by} did not succeed, so there is nothing to wait for")
+        skip_dry_run(self.is_dry_run)
+        settings = load_settings()
+        state = check_run_replica(ti.run_id, settings)
+        self.log.info("%s", state.progress)
+        if not state.is_fresh:
+            self.defer(trigger=run_replica_trigger(ti.run_id, settings, ends_task=True), method_name="fail")
+
+
+class WholeReplicaSensor(ReplicaSensor):
+    """Waits until the replica shows what every run sent, and was replicated lately."""
+
+    def execute(self, context: "Context") -> None:  # noqa: ARG002 - Airflow's signature
+        """:raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``."""
+        settings = load_settings()
+        with Warehouse(settings) as warehouse:
+            prepare_tables(warehouse)  # in a new workspace the weekly run may be the first one
+        give_up_at = datetime.now(UTC) + timedelta(seconds=settings.copy_limit_seconds)
+        state = check_whole_replica(settings, give_up_at)
+        self.log.info("%s", state.progress)
+        if not is_whole_replica_current(state, settings):
+            trigger = WholeReplicaTrigger(settings.copy_poll_seconds, give_up_at.isoformat(), ends_task=True)
+            self.defer(trigger=trigger, method_name="fail")

@@ -1,0 +1,1 @@
+"""One batch through Census, safely: from attempt to outcome."""

@@ -1,0 +1,126 @@
+"""A batch, and the attempts at sending it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    Records of a run's frozen payload that go through Census as one sync run.
+
+    ``first`` and ``last`` are record numbers, counted from 1 and inclusive. After a probe there may be gaps between them: records
+    that Salesforce has accepted already. ``siblings``: how many of the records are not the first one of their parent.
+    """
+
+    number: int
+    first: int
+    last: int
+    records: int
+    siblings: int = 0
+
+    @property
+    def label(self) -> str:
+        """The name of the batch in Airflow's UI, logs and messages."""
+        return f"batch {self.number:03d}: records {self.first}-{self.last}"
+
+    @property
+    def file_name(self) -> str:
+        return f"feature_backfill_batch_{self.number:03d}_records_{self.first}-{self.last}.csv"
+
+    def as_xcom(self) -> dict[str, Any]:
+        return {"number": self.number, "first": self.first, "last": self.last, "records": self.records, "label": self.label}
+
+    @classmethod
+    def from_xcom(cls, value: Mapping[str, Any]) -> "Batch":
+        return cls(value["number"], value["first"], value["last"], value["records"])
+
+
+class AttemptStatus(StrEnum):
+    """
+    The outcome of an attempt at a batch.
+
+    ``SENDING``: not known yet. ``NOT_SENT``: nothing left the warehouse, because Census skipped the run or could not be asked for
+    one. ``HALTED``: held back because other batches had failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits
+    allow; its rejected records go into smaller batches.
+    """
+
+    SENDING = "sending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_SENT = "not_sent"
+    HALTED = "halted"
+    OVER_LIMIT = "over_limit"
+
+
+NOT_A_FAILURE = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
+"""Outcomes that the failure policy does not count."""
+_COLUMNS = {"number": "attempt", "generation": "series", "resends_rejections_of": "resends_attempt"}
+"""Attributes of `Attempt` whose column in the sync log has another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    One attempt at one batch of a run. Except for ``seen_at``, each attribute is a column of the sync log.
+
+    ``generation``: 0 for a task's first tries. After a person clears the task, it is the number of tries made before, so old and
+    new attempts can be told apart.
+    ``records``: how many records it sends.
+    ``resends_rejections_of``: the attempt whose rejected records it sends again, or None for the whole batch.
+    ``previous_sync_run_id``: the newest Census run when the trigger was about to be sent; a run of ours has a greater id.
+    None if no trigger was to be sent.
+    ``sync_run_id``: None until Census has answered the trigger.
+    ``records_updated``, ``records_failed``, ``records_invalid``: Census's counters.
+    ``records_rejected``: rows that were not accepted by Census's row records, or None if that is not known for sure.
+    ``run_started_at``, ``run_ended_at``: start and end of the Census run, by Census's clock, once it has ended.
+    ``seen_at``: when the attempt ended, or began if it is still open, by the warehouse's clock.
+    """
+
+    run_id: str
+    batch_number: int
+    number: int
+    status: AttemptStatus
+    records: int
+    generation: int = 0
+    resends_rejections_of: int | None = None
+    previous_sync_run_id: int | None = None
+    sync_run_id: int | None = None
+    records_updated: int | None = None
+    records_failed: int | None = None
+    records_invalid: int | None = None
+    records_rejected: int | None = None
+    reason: str | None = None
+    run_started_at: datetime | None = None
+    run_ended_at: datetime | None = None
+    seen_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its outcome is not known yet."""
+        return self.status is AttemptStatus.SENDING
+
+    @property
+    def next_resends_rejections_of(self) -> int | None:
+        """The attempt whose rejected records the next attempt sends again, or None for the whole batch."""
+        if self.status is AttemptStatus.SUCCEEDED:
+            return None
+        return self.number if self.records_rejected else self.resends_rejections_of
+
+    def as_row(self) -> dict[str, Any]:
+        """The attempt by the names of the sync log's columns."""
+        return {column: getattr(self, name) for name, column in attempt_columns().items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Attempt":
+        """:param row: of ``sending/select_last_attempts.sql``."""
+        values = {name: row[column] for name, column in attempt_columns().items()}
+        return cls(**values | {"status": AttemptStatus(row["status"]), "seen_at": row["seen_at"]})
+
+
+def attempt_columns() -> dict[str, str]:
+    """The attributes of `Attempt` that the sync log keeps, with their columns."""
+    return {field.name: _COLUMNS.get(field.name, field.name) for field in fields(Attempt) if field.name != "seen_at"}

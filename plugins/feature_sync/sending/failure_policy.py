@@ -1,0 +1,52 @@
+"""When a batch is held back because others failed, so that one cause does not fail a hundred batches."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from feature_sync.config.run_config import OnBatchFailure
+from feature_sync.sending.batches import NOT_A_FAILURE, Attempt, AttemptStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """
+    After ``max_consecutive_failures`` failed batches in a row the remaining ones are held back, even with ``continue``.
+
+    :param on_batch_failure: ``stop`` holds back the remaining batches after the first failure.
+    """
+
+    on_batch_failure: OnBatchFailure
+    max_consecutive_failures: int
+
+    def reason_to_halt(self, attempts: Iterable[Attempt], batch_number: int, generation: int) -> str:
+        """
+        Say why a batch must not be sent.
+
+        Clearing a task means that a person has seen the earlier failures and wants the batch sent. So for a cleared task only
+        failures of cleared tasks count, and only those after its own last attempt.
+
+        :param attempts: the last attempt at each batch of the run.
+        :param generation: as in `Attempt`; above 0 if the batch's task was cleared.
+        :returns: the reason, or an empty text if the batch may be sent.
+        """
+        known = list(attempts)
+        own = next((attempt for attempt in known if attempt.batch_number == batch_number), None)
+        others = [attempt for attempt in known if attempt.batch_number != batch_number and attempt.status not in NOT_A_FAILURE]
+        if generation:
+            since = own.seen_at if own else None
+            others = [one for one in others if one.generation and (since is None or (one.seen_at and one.seen_at > since))]
+        failed: list[int] = []
+        for attempt in sorted(others, key=lambda one: (one.seen_at is not None, one.seen_at), reverse=True):
+            if attempt.status is AttemptStatus.SUCCEEDED:
+                break
+            failed.append(attempt.batch_number)
+        limit = 1 if self.on_batch_failure is OnBatchFailure.STOP else self.max_consecutive_failures
+        if len(failed) < limit:
+            return ""
+        named = ", ".join(f"{number:03d}" for number in sorted(failed[:limit]))
+        if limit == 1:
+            setting = (
+                "on_batch_failure is stop" if self.on_batch_failure is OnBatchFailure.STOP else "max_consecutive_failures is 1"
+            )
+            return f"batch {named} failed ({setting})"
+        return f"batches {named} failed in a row (max_consecutive_failures is {self.max_consecutive_failures})"

@@ -1,0 +1,193 @@
+"""The task that sends one batch through Census."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from feature_sync.census.errors import CensusBusyError
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.models import SyncRun
+from feature_sync.config.run_config import OnBatchFailure
+from feature_sync.config.settings import Settings, load_settings
+from feature_sync.orchestration.dag_runs import generation_of, skip
+from feature_sync.sending.adoption import Patience
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.failure_policy import FailurePolicy
+from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError, Outcome
+from feature_sync.sending.pacing import Pause
+from feature_sync.sending.rejections import export_rejections
+from feature_sync.sending.sender import BatchSender
+from feature_sync.sending.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.storage.warehouse import StatementError, Warehouse
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class CensusBatchOperator(BaseOperator):
+    """
+    Send one batch through Census and judge the outcome.
+
+    Executing it again is always safe. If an earlier try started a run whose outcome nobody has recorded, that run is resumed, and
+    no second one is started. After a recorded outcome the batch is sent again, which is what clearing the task means.
+
+    The task polls Census itself for ``census_inline_poll_seconds``, then defers to the triggerer and holds no worker slot.
+    Give it a pool of one slot that counts deferred tasks.
+
+    :param batch: the batch, as `Batch.as_xcom` returns it (templated).
+    :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
+    :param on_batch_failure: ``continue`` or ``stop`` (templated).
+    :param max_consecutive_failures: after this many failures in a row the remaining batches are held back (templated).
+    :param is_probe: the batch tests whether its size works. If Salesforce says that it is too large, the task succeeds and
+        says so; the probes after it are skipped.
+    :param patience: how long it waits for Census.
+    :raises BatchFailedError: not all of the batch was accepted. The message names the batch, the counts and the reasons.
+    :raises BatchLockedError: the same, but all reasons are temporary.
+    :raises BatchHaltedError: the failure policy holds the batch back.
+    :raises BatchSkippedError: Census skipped the run because another one was active.
+    """
+
+    template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
+    ui_color = "#fdebd3"
+
+    def __init__(
+        self,
+        *,
+        batch: Mapping[str, Any],
+        wait_seconds: str | float,
+        on_batch_failure: str,
+        max_consecutive_failures: str | int,
+        is_probe: bool = False,
+        patience: Patience | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch = batch
+        self.wait_seconds = wait_seconds
+        self.on_batch_failure = on_batch_failure
+        self.max_consecutive_failures = max_consecutive_failures
+        self.is_probe = is_probe
+        self.patience = patience or Patience()
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """:returns: the attempt's number, its Census run and how many records it sent."""
+        ti = context["ti"]
+        settings = load_settings()
+        batch = Batch.from_xcom(self.batch)
+        census = CensusHook()
+        inline_until = time.monotonic() + settings.census_inline_poll_seconds
+        with Warehouse(settings) as warehouse:
+            sender = BatchSender(
+                warehouse=warehouse,
+                census=census,
+                sync_id=settings.census_sync_id,
+                run_id=ti.run_id,
+                batch=batch,
+                wait_seconds=float(self.wait_seconds),
+                policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
+                generation=generation_of(ti, self.retries),
+                is_probe=self.is_probe,
+                patience=self.patience,
+            )
+            if reason := sender.reason_to_skip():
+                skip(reason)
+            attempt = self._begin(sender, settings, inline_until)
+            if not attempt.is_open:
+                return _summary(attempt)
+            run = self._wait_for_end(census, attempt, settings, inline_until)
+            outcome = sender.conclude(attempt, run)
+            if outcome.rejected:
+                export_rejections(warehouse, ti.run_id)
+        if outcome.status is AttemptStatus.OVER_LIMIT:
+            self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
+            return {**_summary(attempt), "over_limit": outcome.reason}
+        _refuse_failure(batch, attempt, outcome)
+        self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
+        return _summary(attempt)
+
+    def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """Continue after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
+        return self.execute(context)
+
+    def _begin(self, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
+        try:
+            while isinstance(step := sender.begin(), Pause):
+                self._wait_for_quiet(step, settings, inline_until)
+        except BatchHaltedError:
+            raise
+        except Exception as error:
+            try:
+                sender.note_not_sent(error)
+            except StatementError:
+                self.log.exception("The reason could not be recorded in the sync log")
+            raise
+        return step
+
+    def _wait_for_quiet(self, pause: Pause, settings: Settings, inline_until: float) -> None:
+        self.log.info("Waiting: %s", pause.reason)
+        limit = timedelta(seconds=settings.census_run_limit_seconds)
+        if pause.active_run and datetime.now(UTC) - pause.active_run.created_at > limit:
+            raise CensusBusyError(
+                f"{pause.reason} since {pause.active_run.created_at:%Y-%m-%d %H:%M:%S} UTC, longer than {limit}. "
+                "Nothing was sent. Cancel that run in Census, then clear this task."
+            )
+        if pause.seconds <= inline_until - time.monotonic():
+            time.sleep(pause.seconds or settings.census_poll_seconds)
+            return
+        self.defer(
+            trigger=CensusQuietTrigger(
+                sync_id=settings.census_sync_id,
+                wait_seconds=float(self.wait_seconds),
+                poll_seconds=settings.census_poll_seconds,
+                not_before=(datetime.now(UTC) + timedelta(seconds=pause.seconds)).isoformat(),
+                deadline=(datetime.now(UTC) + limit + timedelta(seconds=pause.seconds)).isoformat(),
+            ),
+            method_name="resume",
+        )
+
+    def _wait_for_end(self, census: CensusHook, attempt: Attempt, settings: Settings, inline_until: float) -> SyncRun:
+        assert attempt.sync_run_id is not None  # noqa: S101 - `BatchSender.begin` sets it; for the type checker
+        while (run := census.get_run(attempt.sync_run_id)).is_active:
+            deadline = run.created_at + timedelta(seconds=settings.census_run_limit_seconds)
+            if datetime.now(UTC) > deadline:
+                return self._cancel(census, run, settings)
+            if time.monotonic() >= inline_until:
+                self.defer(
+                    trigger=CensusRunTrigger(run.id, settings.census_poll_seconds, deadline.isoformat()),
+                    method_name="resume",
+                )
+            time.sleep(settings.census_poll_seconds)
+        return run
+
+    def _cancel(self, census: CensusHook, run: SyncRun, settings: Settings) -> SyncRun:
+        self.log.warning("Census run %s has been active for over %s s; canceling it", run.id, settings.census_run_limit_seconds)
+        census.cancel_run(run.id)
+        give_up = time.monotonic() + self.patience.cancel_seconds
+        while (run := census.get_run(run.id)).is_active:
+            if time.monotonic() > give_up:
+                raise CensusBusyError(
+                    f"Census run {run.id} is still {run.raw_status} {self.patience.cancel_seconds:.0f} s after it was told to "
+                    "cancel."
+                )
+            time.sleep(settings.census_poll_seconds)
+        return run
+
+
+def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
+    if outcome.succeeded:
+        return
+    if outcome.status is AttemptStatus.NOT_SENT:
+        raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
+    message = (
+        f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
+        "When the cause is gone, clear this task with its downstream tasks: only the records that were not accepted are sent "
+        "again."
+    )
+    raise BatchLockedError(message) if outcome.is_temporary else BatchFailedError(message)
+
+
+def _summary(attempt: Attempt) -> dict[str, Any]:
+    return {"attempt": attempt.number, "sync_run_id": attempt.sync_run_id, "records": attempt.records}

@@ -1,0 +1,136 @@
+"""Whether a Census run did its job. ``completed`` alone does not say so: a run with rejected rows completes too."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from feature_sync.census.models import RowRecord, RunStatus, SyncRun
+from feature_sync.sending.batches import AttemptStatus
+from feature_sync.sending.rejections import are_over_limit, are_temporary, summarize_reasons
+
+
+class BatchFailedError(RuntimeError):
+    """A batch went through Census, and not all of it was accepted."""
+
+
+class BatchLockedError(RuntimeError):
+    """Salesforce rejected rows of a batch, all of them for a temporary reason."""
+
+
+class BatchHaltedError(RuntimeError):
+    """A batch was held back because batches before it failed."""
+
+
+class BatchSkippedError(RuntimeError):
+    """Census skipped the run of a batch because another run was active. Nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    The verdict on one run.
+
+    ``reason``: why it is not a success; empty if it is one.
+    ``rejected``: the rows that were not accepted, or None if Census's row records do not say so for sure.
+    """
+
+    status: AttemptStatus
+    reason: str = ""
+    rejected: tuple[RowRecord, ...] | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is AttemptStatus.SUCCEEDED
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether Salesforce rejected rows because the batch was too large for its governor limits."""
+        return are_over_limit(self.rejected or ())
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether sending the rejected rows again later is likely to succeed."""
+        return are_temporary(self.rejected or ())
+
+
+def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord]) -> Outcome:
+    """
+    Judge a run that has ended.
+
+    It succeeded only if it is completed, not canceled, and every staged record was read, sent and accepted. Both Census's
+    counters and its row records must say so. Anything unknown, such as an undocumented status or an empty counter, is a
+    failure.
+
+    :param staged: the upsert keys that were in the batch table.
+    :param records: Census's row records. They are only read if the run is completed.
+    """
+    if run.status is RunStatus.SKIPPED:
+        return Outcome(AttemptStatus.NOT_SENT, f"Census skipped run {run.id}: an earlier run of the sync was still active.")
+    reason = _failure(run, len(staged))
+    if not has_row_results(run):
+        return Outcome(AttemptStatus.FAILED, reason)
+    if disagreement := _disagreement(run, staged, records):
+        return Outcome(AttemptStatus.FAILED, " ".join(part for part in (reason, disagreement) if part))
+    rejected = tuple(record for record in records if not record.was_accepted)
+    if rejected:
+        reason = f"{reason} Reasons: {summarize_reasons(rejected)}."
+    return Outcome(AttemptStatus.FAILED if reason else AttemptStatus.SUCCEEDED, reason, rejected)
+
+
+def has_row_results(run: SyncRun) -> bool:
+    """Whether Census can tell the outcome of each row of a run."""
+    counters = (run.records_processed, run.records_updated, run.records_failed, run.records_invalid)
+    return run.status is RunStatus.COMPLETED and not run.was_canceled and None not in counters
+
+
+def count_row_results(run: SyncRun) -> int:
+    """How many row records a run should have according to its counters."""
+    return (run.records_processed or 0) + (run.records_invalid or 0)
+
+
+def _failure(run: SyncRun, expected: int) -> str:
+    what = f"Census run {run.id}"
+    if run.was_canceled:
+        return f"{what} was canceled."
+    match run.status:
+        case RunStatus.COMPLETED:
+            wrong = _wrong_counters(run, expected)
+            return f"{what} completed, but {', '.join(wrong)}." if wrong else ""
+        case RunStatus.FAILED:
+            return f"{what} failed: {run.error or 'Census gives no reason'}."
+        case RunStatus.UNKNOWN:
+            return f"{what} has the status {run.raw_status!r}, which the API does not document."
+        case status:
+            return f"{what} is still {status}."
+
+
+def _wrong_counters(run: SyncRun, expected: int) -> list[str]:
+    wanted = {
+        "source_record_count": expected,
+        "records_processed": expected,
+        "records_updated": expected,
+        "records_failed": 0,
+        "records_invalid": 0,
+    }
+    found = {name: getattr(run, name) for name in wanted}
+    return [
+        f"{name} is {'empty' if found[name] is None else found[name]} instead of {wanted[name]}"
+        for name in wanted
+        if found[name] != wanted[name]
+    ]
+
+
+def _disagreement(run: SyncRun, staged: Collection[str], records: Collection[RowRecord]) -> str:
+    accepted = [record for record in records if record.was_accepted]
+    counted = {
+        "accepted": (run.records_updated, len(accepted)),
+        "rejected": ((run.records_failed or 0) + (run.records_invalid or 0), len(records) - len(accepted)),
+    }
+    problems = [
+        f"{count} {word} by its counters, {seen} by its records" for word, (count, seen) in counted.items() if count != seen
+    ]
+    keys = {record.identifier for record in records if record.identifier is not None}
+    if foreign := keys - set(staged):
+        problems.append(f"{len(foreign)} records that were not staged, such as {min(foreign)}")
+    if missing := set(staged) - keys:
+        problems.append(f"no record of {len(missing)} that were staged, such as {min(missing)}")
+    return f"Census's records of run {run.id} disagree: {'; '.join(problems)}." if problems else ""

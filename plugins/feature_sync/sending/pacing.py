@@ -1,0 +1,63 @@
+"""When the next Census run may start: never while one is active, never sooner than ``wait_seconds`` after the last one ended."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from feature_sync.census.models import RunStatus, SyncRun
+
+MAX_TURN_PAUSE = 300.0
+"""Seconds. Batches that are not sent at all end sooner than expected, so a waiting batch looks at least this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """
+    Why no run may start now.
+
+    :param seconds: time until a run may start. 0 while ``active_run`` has not ended, because its end is not known.
+    :param active_run: the run that is active, if there is one.
+    """
+
+    reason: str
+    seconds: float = 0
+    active_run: SyncRun | None = None
+
+
+def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: float, run_limit_seconds: float) -> Pause | None:
+    """
+    Decide whether a run may start now.
+
+    Runs that others started count like our own, because the Flow in Salesforce does not care who wrote the records. Skipped runs
+    and dry runs write nothing, so no pause has to follow them. A run with an undocumented status may be active, but not for ever:
+    ``run_limit_seconds`` after its last change it counts as ended.
+
+    :param runs: the sync's newest runs, in any order.
+    :param now: the time by Census's clock.
+    :returns: None if a run may start.
+    """
+    seen = list(runs)
+    for run in seen:
+        unknown_since = run.updated_at or run.created_at
+        if run.is_active or (run.may_be_active and now - unknown_since < timedelta(seconds=run_limit_seconds)):
+            return Pause(f"Census run {run.id} is {run.raw_status}", active_run=run)
+    ended = [run for run in seen if run.ended_at and run.status is not RunStatus.SKIPPED and not run.is_dry_run]
+    if not ended:
+        return None
+    last = max(ended, key=lambda run: run.ended_at or run.created_at)
+    assert last.ended_at is not None  # noqa: S101 - the filter above; for the type checker
+    seconds = (last.ended_at + timedelta(seconds=wait_seconds) - now).total_seconds()
+    if seconds <= 0:
+        return None
+    return Pause(
+        f"Census run {last.id} ended at {last.ended_at:%H:%M:%S} UTC; {seconds:.0f} of {wait_seconds:.0f} s are left", seconds
+    )
+
+
+def turn_pause(batches_ahead: int, wait_seconds: float, poll_seconds: float) -> float:
+    """
+    How many seconds a batch may sleep before it checks again whether its turn has come.
+
+    Each batch ahead of it, except the one that is being sent, takes at least ``wait_seconds``.
+    """
+    return max(poll_seconds, min((batches_ahead - 1) * wait_seconds, MAX_TURN_PAUSE))

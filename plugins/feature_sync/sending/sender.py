@@ -1,0 +1,252 @@
+"""Sends one batch: look, stage, trigger, judge. It talks to the warehouse and to Census, and does not know Airflow.
+
+It keeps no memory of what was sent. It reads that from the sync log, the batch table and Census, so whoever comes after a crash
+finds the same answer:
+
+- The sync log has no open attempt: the batch waits to be sent. After an attempt with rejected rows, only those are sent again.
+- The sync log has an open attempt: the batch was staged, and a trigger was sent or about to be sent. If it started a run,
+  that run's id is above ``previous_sync_run_id``, and the run is adopted. A second trigger is sent only if there is no such
+  run.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
+from feature_sync.sending.adoption import Patience, RunFinder
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.failure_policy import FailurePolicy
+from feature_sync.sending.outcome import BatchHaltedError, Outcome, count_row_results, has_row_results, judge
+from feature_sync.sending.pacing import Pause, pause_before_next
+from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+class StagingError(RuntimeError):
+    """The batch table does not hold exactly the batch that was to be staged."""
+
+
+class NotTriggeredError(RuntimeError):
+    """Census did not answer the trigger, and no run was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSender:
+    """
+    One batch of one run, and what it takes to send it.
+
+    :param sync_id: the Census sync whose source is the batch table.
+    :param wait_seconds: least time from the end of one Census run to the start of the next.
+    :param generation: of the task's tries, see `Attempt`.
+    :param is_probe: the batch tests whether its size works. Then exceeding a governor limit is an answer, not a failure.
+    """
+
+    warehouse: Warehouse
+    census: CensusHook
+    sync_id: int
+    run_id: str
+    batch: Batch
+    wait_seconds: float
+    policy: FailurePolicy
+    generation: int = 0
+    is_probe: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+    def begin(self) -> Attempt | Pause:
+        """
+        Resume the run that an earlier try started, or start one if that is allowed now.
+
+        :returns: the attempt, with the id of its run; or the attempt that has succeeded already, if an earlier try died after
+            recording it; or the reason why no run may start yet.
+        :raises BatchHaltedError: the failure policy holds the batch back.
+        :raises StagingError: the warehouse did not stage the batch; nothing was triggered.
+        :raises NotTriggeredError: Census did not answer and started nothing.
+        :raises CensusError: Census refused, or could not be asked.
+        """
+        attempts = self._log.last_attempts(self.run_id)
+        last = attempts.get(self.batch.number)
+        if last and last.status is AttemptStatus.SUCCEEDED and last.generation == self.generation:
+            log.info("%s: attempt %s has succeeded already", self.batch.label, last.number)
+            return last
+        if last and last.is_open:
+            page = self.census.list_runs(self.sync_id)
+            if run := self._finder.find(last, page):
+                log.info("%s: attempt %s is Census run %s (%s)", self.batch.label, last.number, run.id, run.raw_status)
+                return self._log.record(replace(last, sync_run_id=run.id, generation=self.generation))
+            if pause := self._finder.flight_pause(last, page):
+                return pause
+            reason = "An earlier try ended before Census started a run."
+            last = self._log.record(replace(last, status=AttemptStatus.NOT_SENT, reason=reason))
+        if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.generation):
+            self._log.record(self._next_attempt(last, AttemptStatus.HALTED, reason=f"It was held back: {reason}."))
+            raise BatchHaltedError(
+                f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear the failed tasks of "
+                "this run ('only failed', with downstream): exactly the batches that failed or were held back are sent."
+            )
+        if pause := self._pause(self.census.list_runs(self.sync_id)):
+            return pause
+        keys = self._stage(last)
+        page = self.census.list_runs(self.sync_id)
+        if pause := self._pause(page):  # somebody else started a run while we staged
+            return pause
+        newest = max((run.id for run in page.runs), default=0)
+        opened = self._next_attempt(last, AttemptStatus.SENDING, records=len(keys), previous_sync_run_id=newest)
+        self._log.record(opened)
+        self._check_staged(len(keys))
+        return self._trigger(opened)
+
+    def reason_to_skip(self) -> str:
+        """Why a probe must not be sent, or not again. Empty if it must be sent."""
+        if not self.is_probe:
+            return ""
+        attempts = self._log.last_attempts(self.run_id)
+        for number, attempt in sorted(attempts.items()):
+            is_over = attempt.status is AttemptStatus.OVER_LIMIT
+            if is_over and number < self.batch.number:
+                return (
+                    f"{self.batch.label} is not tried at once: batch {number:03d}, {attempt.records:,} records, exceeded a limit"
+                )
+            if is_over and number == self.batch.number and not self._staged_keys(attempt.next_resends_rejections_of):
+                return f"{self.batch.label} exceeded a limit before; its records are sent in smaller batches"
+        return ""
+
+    def conclude(self, attempt: Attempt, run: SyncRun) -> Outcome:
+        """
+        Judge a run that has ended. Record the attempt's final outcome, and the rows that stay rejected, in the warehouse.
+
+        :param attempt: as `begin` returned it.
+        """
+        records = self._fetch_records(run) if has_row_results(run) else []
+        outcome = judge(run, self._staged_keys(attempt.resends_rejections_of), records)
+        if self.is_probe and outcome.is_over_limit:
+            outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
+        self._log.record_rejections(attempt, outcome.rejected or ())
+        self._log.record(
+            replace(
+                attempt,
+                status=outcome.status,
+                records_updated=run.records_updated,
+                records_failed=run.records_failed,
+                records_invalid=run.records_invalid,
+                records_rejected=None if outcome.rejected is None else len(outcome.rejected),
+                reason=outcome.reason or None,
+                run_started_at=run.created_at,
+                run_ended_at=run.ended_at,
+            )
+        )
+        return outcome
+
+    def note_not_sent(self, error: Exception) -> None:
+        """Record why nothing was sent, unless a run may exist: then its outcome has to be found first."""
+        last = self._log.last_attempt(self.run_id, self.batch.number)
+        is_noted = last and (last.is_open or (last.status is AttemptStatus.NOT_SENT and last.reason == str(error)))
+        if not is_noted:
+            self._log.record(self._next_attempt(last, AttemptStatus.NOT_SENT, reason=str(error)))
+
+    def _next_attempt(self, last: Attempt | None, status: AttemptStatus, **values: Any) -> Attempt:
+        return Attempt(
+            run_id=self.run_id,
+            batch_number=self.batch.number,
+            number=last.number + 1 if last else 1,
+            status=status,
+            generation=self.generation,
+            resends_rejections_of=last.next_resends_rejections_of if last else None,
+            **{"records": self.batch.records, **values},
+        )
+
+    @property
+    def _log(self) -> SyncLog:
+        return SyncLog(self.warehouse)
+
+    @property
+    def _finder(self) -> RunFinder:
+        return RunFinder(self.census, self._log, self.sync_id, self.patience)
+
+    def _pause(self, page: SyncRunPage) -> Pause | None:
+        limit = self.warehouse.settings.census_run_limit_seconds
+        return pause_before_next(page.runs, page.now, self.wait_seconds, limit)
+
+    def _staged_keys(self, resends_rejections_of: int | None) -> frozenset[str]:
+        rows = self.warehouse.fetch_all(
+            "sending/select_batch_keys",
+            {"run_id": self.run_id, "batch_number": self.batch.number, "resends_attempt": resends_rejections_of},
+        )
+        return frozenset(row["upsert_key"] for row in rows)
+
+    def _stage(self, last: Attempt | None) -> frozenset[str]:
+        resends_rejections_of = last.next_resends_rejections_of if last else None
+        keys = self._staged_keys(resends_rejections_of)
+        if not keys or (resends_rejections_of is None and len(keys) != self.batch.records):
+            raise StagingError(
+                f"{self.batch.label}: {len(keys):,} of its {self.batch.records:,} records are in the payload table and passed "
+                "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream tasks. "
+                f"If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+            )
+        self.warehouse.execute(
+            "sending/stage_batch",
+            {"run_id": self.run_id, "batch_number": self.batch.number, "resends_attempt": resends_rejections_of},
+        )
+        self._check_staged(len(keys))
+        log.info("%s: staged %s records in %s", self.batch.label, len(keys), self.warehouse.settings.batch_table)
+        return keys
+
+    def _check_staged(self, expected: int) -> None:
+        staged = self.warehouse.fetch_one(
+            "sending/check_staged_batch", {"run_id": self.run_id, "batch_number": self.batch.number}
+        )
+        if staged["records"] != expected or staged["records_of_batch"] != expected:
+            raise StagingError(
+                f"{self.batch.label}: {self.warehouse.settings.batch_table} holds {staged['records']:,} records, "
+                f"{staged['records_of_batch']:,} of them from this batch; expected {expected:,}. Nothing was triggered."
+            )
+
+    def _trigger(self, attempt: Attempt) -> Attempt:
+        for _ in range(self.patience.triggers):
+            try:
+                sync_run_id = self.census.trigger_sync(self.sync_id)
+            except (CensusAuthError, CensusRefusedError) as refused:
+                self._log.record(replace(attempt, status=AttemptStatus.NOT_SENT, reason=str(refused)))
+                raise
+            except CensusTriggerUnansweredError as unanswered:
+                log.warning("%s: %s. Looking for the run it may have started.", self.batch.label, unanswered)
+                run = self._finder.look_for(attempt)
+                if run is None and unanswered.may_arrive:
+                    self._log.record(replace(attempt, reason=str(unanswered)))  # stays open: the next try waits for its run
+                    raise NotTriggeredError(
+                        f"{self.batch.label}: {unanswered}. No run has shown up yet; the next try looks again before it triggers."
+                    ) from unanswered
+                if run is None:
+                    log.warning("%s: no run was started", self.batch.label)
+                    # Each trigger is a new attempt, so its time counts if this process dies with the request on its way.
+                    former = self._log.record(replace(attempt, status=AttemptStatus.NOT_SENT, reason=str(unanswered)))
+                    attempt = self._log.record(
+                        self._next_attempt(
+                            former,
+                            AttemptStatus.SENDING,
+                            records=attempt.records,
+                            previous_sync_run_id=attempt.previous_sync_run_id,
+                        )
+                    )
+                    continue
+                sync_run_id = run.id
+            log.info("%s: attempt %s is Census run %s", self.batch.label, attempt.number, sync_run_id)
+            return self._log.record(replace(attempt, sync_run_id=sync_run_id))
+        reason = f"Census did not answer {self.patience.triggers} triggers of sync {self.sync_id} and started no run."
+        self._log.record(replace(attempt, reason=reason))  # stays open: if a run shows up after all, the next try adopts it
+        raise NotTriggeredError(f"{self.batch.label}: {reason}")
+
+    def _fetch_records(self, run: SyncRun) -> list[RowRecord]:
+        """The row records of a run. Waits for all that Census has counted, but not longer than the patience allows."""
+        records: list[RowRecord] = []
+        for pause in (0.0, *self.patience.record_pauses):
+            time.sleep(pause)
+            records = list(self.census.list_records(run.id))
+            if len(records) >= count_row_results(run):
+                break
+        return records

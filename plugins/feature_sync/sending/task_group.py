@@ -1,0 +1,45 @@
+"""The tasks that send one batch, as a group to map over a plan. Batches and probes are sent the same way."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import TriggerRule, task_group
+
+from feature_sync.config.names import CENSUS_POOL
+from feature_sync.sending.operators import CensusBatchOperator
+from feature_sync.sending.sensors import BatchTurnSensor
+
+MAX_WAIT = timedelta(days=7)
+"""Longest time that a batch may wait for its turn."""
+
+
+def sending_group(group_id: str, *, is_probe: bool) -> Any:
+    """The tasks of a batch. Mapped over a plan, they send its batches one after another."""
+
+    @task_group(group_id=group_id)
+    def group(batch: dict) -> None:
+        shared: dict[str, Any] = {
+            "batch": batch,
+            "wait_seconds": "{{ params.wait_seconds }}",
+            "map_index_template": "{{ task.batch.label }}",
+        }
+        wait_for_turn = BatchTurnSensor(
+            task_id="wait_for_turn",
+            send_task_id=f"{group_id}.send",
+            timeout=MAX_WAIT,
+            trigger_rule=TriggerRule.NONE_FAILED,  # the question before the probes may be skipped
+            **shared,
+        )
+        send = CensusBatchOperator(
+            task_id="send",
+            is_probe=is_probe,
+            on_batch_failure="{{ params.on_batch_failure }}",
+            max_consecutive_failures="{{ params.max_consecutive_failures }}",
+            pool=CENSUS_POOL,
+            priority_weight=100,  # the batch whose turn it is starts before the sensors of later batches
+            weight_rule="absolute",
+            **shared,
+        )
+        wait_for_turn >> send
+
+    return group

@@ -1,0 +1,176 @@
+"""The warehouse's tables: the columns that we need of those we read, and our own tables, created and extended."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from feature_sync.config.fields import FieldKind, FieldTable
+from feature_sync.config.problems import OwnTableError
+from feature_sync.config.settings import Settings
+from feature_sync.storage.warehouse import Column, ConnectError, Row, StatementError, Warehouse, columns_of
+
+TEXT = frozenset({"string"})
+FLAG = frozenset({"boolean"})
+TIME = frozenset({"timestamp", "timestamp_ntz"})
+DAY_OR_TIME = TIME | {"date"}
+WHOLE_NUMBER_OR_TEXT = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "string"})
+ANY: frozenset[str] = frozenset()
+"""A column that only has to exist."""
+
+Columns = Mapping[str, frozenset[str]]
+_SALESFORCE_KINDS = {
+    FieldKind.TEXT: TEXT,
+    FieldKind.CHECKBOX: FLAG,
+    FieldKind.DATE: frozenset({"date"}),
+    FieldKind.DATETIME: TIME,
+}
+_SYNONYMS = {"integer": "int", "long": "bigint", "varchar": "string", "char": "string", "numeric": "decimal", "bool": "boolean"}
+
+
+def source_columns(settings: Settings) -> dict[str, Columns]:
+    """
+    The tables that a run reads, with the columns it needs and the types that each may have.
+
+    The replica has the types of Salesforce's fields: a checkbox is BOOLEAN, a Date is DATE, a Date/Time is TIMESTAMP.
+    """
+    fields = settings.fields
+    features = {
+        column: kinds
+        for product in fields.products
+        for column, kinds in (
+            (product.enabled.source, FLAG),
+            (product.start.source, DAY_OR_TIME),
+            (product.updated.source, DAY_OR_TIME),
+        )
+        if column is not None
+    }
+    return {
+        settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "status": TEXT}
+        | ({parent: ANY} if (parent := settings.parent_column) else {}),
+        settings.features_table: {"property_id": TEXT, **features},
+        settings.salesforce_table: {
+            "id": TEXT,
+            **{field.column: _SALESFORCE_KINDS[field.kind] for field in fields},
+            "created_date": TIME,
+            "system_modstamp": TIME,
+            "is_deleted": FLAG,
+            "_fivetran_synced": TIME,
+        },
+    }
+
+
+def column_problems(table: str, needed: Columns, found: Mapping[str, str], fields: FieldTable) -> list[str]:
+    """
+    Compare a table with what a run needs of it.
+
+    :param found: its columns with their types, as `parse_description` returns them.
+    :returns: a sentence for the missing columns and one for each mistyped one.
+    """
+    problems = []
+    if missing := [column for column in needed if column not in found]:
+        problems.append(f"{table} lacks the columns {', '.join(missing)}. Check the table's name in the settings, or add them.")
+    dates = {field.column: field for field in fields.dates}
+    for column, kinds in needed.items():
+        kind = found.get(column)
+        if kind is None or not kinds or kind in kinds:
+            continue
+        hint = ""
+        if column in dates and kind in DAY_OR_TIME:
+            field = dates[column]
+            hint = (
+                f" If {field.salesforce_name} is a {'Date' if kind == 'date' else 'Date/Time'} field in Salesforce, "
+                f"{'remove it from' if kind == 'date' else 'add it to'} DATETIME_FIELDS."
+            )
+        problems.append(f"{table}: {column} is {kind}; it must be {' or '.join(sorted(kinds))}.{hint}")
+    return problems
+
+
+def parse_description(rows: list[Row]) -> dict[str, str]:
+    """
+    Columns and types of a table, in lower case and without precision, from the rows of ``DESCRIBE TABLE``.
+
+    The columns end at the first empty name or the first name that begins with ``#``. What follows describes partitions and the
+    like (https://docs.databricks.com/en/sql/language-manual/sql-ref-syntax-aux-describe-table.html).
+    """
+    columns = {}
+    for row in rows:
+        name = (row["col_name"] or "").strip()
+        if not name or name.startswith("#"):
+            break
+        kind = row["data_type"].lower().partition("(")[0].strip()
+        columns[name.lower()] = _SYNONYMS.get(kind, kind)
+    return columns
+
+
+def describe(warehouse: Warehouse, table: str) -> dict[str, str]:
+    """
+    Columns and types of a table, see `parse_description`.
+
+    :raises StatementError: the table does not exist, or may not be read.
+    """
+    return parse_description(warehouse.fetch_all("tables/describe_table", names={"table": table}))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTable:
+    """A table of ours. ``definition``: the file of ``include/sql/tables/columns`` that has its columns."""
+
+    name: str
+    definition: str
+
+
+def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
+    return (
+        OwnTable(settings.payload_table, "payload"),
+        OwnTable(settings.batch_table, "batch"),
+        OwnTable(settings.sync_log_table, "sync_log"),
+        OwnTable(settings.rejection_table, "rejection"),
+        OwnTable(settings.drift_table, "drift"),
+    )
+
+
+def column_definitions(columns: Iterable[Column]) -> str:
+    """The text between the parentheses of a ``CREATE TABLE`` or ``ADD COLUMNS``."""
+    return ",\n".join(f"{column.name} {column.type}" for column in columns)
+
+
+def prepare_tables(warehouse: Warehouse) -> None:
+    """
+    Create our tables where they do not exist, add the columns of a newer version or a new product, and prove that we may write.
+
+    :raises OwnTableError: naming each table that has a column of another type, as after a change of ``datetime_fields``, and each
+        that may not be created, changed or written to.
+    :raises ConnectError: the warehouse does not answer.
+    """
+    problems = []
+    for table in own_tables(warehouse.settings):
+        try:
+            problems += _prepare(warehouse, table)
+        except ConnectError:
+            raise
+        except StatementError as error:
+            problems.append(f"{table.name}: {error}")
+    if problems:
+        raise OwnTableError(problems)
+
+
+def _prepare(warehouse: Warehouse, table: OwnTable) -> list[str]:
+    columns = columns_of(warehouse.settings, table.definition)
+    names = {"table": table.name}
+    warehouse.execute("tables/create_table", names=names | {"columns": column_definitions(columns)})
+    present = describe(warehouse, table.name)
+    if missing := [column for column in columns if column.name.lower() not in present]:
+        try:
+            warehouse.execute("tables/add_columns", names=names | {"columns": column_definitions(missing)})
+        except StatementError:
+            # A statement whose answer was lost is sent again, and by then the columns exist.
+            if not {column.name.lower() for column in missing} <= set(describe(warehouse, table.name)):
+                raise
+    wanted = {column.name.lower(): column.type.lower() for column in columns}
+    if mistyped := [name for name, kind in wanted.items() if present.get(name, kind) != kind]:
+        return [
+            f"{table.name} was created with other types: "
+            + ", ".join(f"{name} is {present[name]}, now it must be {wanted[name]}" for name in mistyped)
+            + ". Rename the table, and a new one is created. Earlier runs can then be neither retried nor undone."
+        ]
+    warehouse.execute("tables/prove_write", names=names)
+    return []

@@ -1,0 +1,146 @@
+"""The warehouse: runs the statements of ``include/sql`` on Databricks SQL.
+
+A statement is asked for by its file: ``sending/stage_batch`` is ``include/sql/sending/stage_batch.sql``. Table names and field
+lists are rendered into it, values are bound. Every statement is harmless when it is executed twice, because
+databricks-sql-connector repeats a statement whose answer was lost.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import cache, partial
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
+from databricks.sql.exc import ServerOperationError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from feature_sync.config.names import DATABRICKS_CONN_ID
+from feature_sync.config.paths import INCLUDE
+from feature_sync.config.settings import Settings
+
+logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # at INFO it logs two lines for each HTTP request
+
+SQL_FOLDER = INCLUDE / "sql"
+FETCH_ROWS = 20_000
+"""Rows that are held in memory at once while a large result is read (about 70 MiB of 23 columns)."""
+
+Parameters = Mapping[str, str | int | bool | None]
+Row = dict[str, Any]
+
+
+class StatementError(RuntimeError):
+    """A statement failed. The message names it; the cause has the warehouse's own words."""
+
+
+class ConnectError(StatementError):
+    """The warehouse cannot be reached, or refuses the connection."""
+
+
+class Column(NamedTuple):
+    """A column of a table of ours, with its type in the warehouse."""
+
+    name: str
+    type: str
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(SQL_FOLDER),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - this is SQL; only names that the settings have validated are rendered
+    )
+
+
+def render_statement(name: str, settings: Settings, names: Mapping[str, str] | None = None) -> str:
+    """
+    The text of ``include/sql/<name>.sql`` with these table names and fields.
+
+    :param names: further identifiers to render, such as ``table``. They come from the settings or from ``include/sql``, never
+        from a run config, because rendered text is not bound.
+    """
+    context = {"settings": settings, "fields": settings.fields, "columns_of": partial(columns_of, settings)}
+    return _templates().get_template(f"{name}.sql").render(**context, **(names or {}))
+
+
+def columns_of(settings: Settings, table: str) -> tuple[Column, ...]:
+    """The columns of a table of ours, in the order of ``include/sql/tables/columns/<table>.sql``."""
+    text = _templates().get_template(f"tables/columns/{table}.sql").render(settings=settings, fields=settings.fields)
+    return tuple(Column(*line.split()) for line in text.strip().split(",\n"))
+
+
+class Warehouse(AbstractContextManager["Warehouse"]):
+    """
+    One session with the warehouse, in UTC.
+
+    The session's time zone is set, whatever the workspace's default is, because timestamps are cast to dates.
+
+    :param fetch_rows: rows that are held in memory at once while a large result is read.
+    """
+
+    def __init__(self, settings: Settings, fetch_rows: int = FETCH_ROWS) -> None:
+        self.settings = settings
+        self._fetch_rows = fetch_rows
+        self._hook = DatabricksSqlHook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
+        self._connection: Any = None
+
+    def __enter__(self) -> "Warehouse":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def execute(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> None:
+        """
+        Run a statement for its effect.
+
+        :param name: the statement's file below ``include/sql``, without ``.sql``.
+        :param parameters: a value for each marker ``:name`` of the statement.
+        :param names: see `render_statement`.
+        :raises ConnectError: the warehouse was not reached.
+        :raises StatementError: the warehouse refused the statement.
+        """
+        with self._cursor(name, parameters, names):
+            pass
+
+    def fetch_all(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> list[Row]:
+        """Run a query with a small result, such as counts. Parameters and errors as in `execute`."""
+        with self._cursor(name, parameters, names) as cursor:
+            return [row.asDict() for row in cursor.fetchall()]
+
+    def fetch_one(self, name: str, parameters: Parameters | None = None) -> Row:
+        """Run a query that always has exactly one row. Parameters and errors as in `execute`."""
+        [row] = self.fetch_all(name, parameters)
+        return row
+
+    def stream(self, name: str, parameters: Parameters | None = None) -> Iterator[pa.Table]:
+        """Run a query with a result of any size. Yields at least one table, which may be empty. Errors as in `execute`."""
+        with self._cursor(name, parameters) as cursor:
+            while True:
+                table = cursor.fetchmany_arrow(self._fetch_rows)
+                yield table
+                if table.num_rows < self._fetch_rows:
+                    return
+
+    def _cursor(self, name: str, parameters: Parameters | None, names: Mapping[str, str] | None = None) -> Any:
+        text = render_statement(name, self.settings, names)
+        try:
+            # The hook is asked each time, because it reconnects when an OAuth token was renewed.
+            self._connection = self._hook.get_conn()
+        except Exception as error:
+            raise ConnectError(f"Cannot connect to the warehouse, so {name}.sql was not sent: {error}") from error
+        cursor = self._connection.cursor(arraysize=self._fetch_rows)
+        try:
+            cursor.execute(text, dict(parameters or {}))
+        except Exception as error:
+            cursor.close()
+            # The warehouse's own refusals are ServerOperationError; every other error happened on the way there.
+            kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
+            raise kind(f"The statement {name}.sql failed: {error}") from error
+        return cursor

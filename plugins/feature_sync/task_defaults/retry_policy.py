@@ -1,0 +1,74 @@
+"""Which errors are worth another try. A retry is always safe, because every step looks at the state of things before it acts."""
+
+from datetime import timedelta
+
+from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from feature_sync.backfill.plan import PlanError
+from feature_sync.backfill.probing import ProbeError
+from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
+from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
+from feature_sync.config.fields import FieldTableError
+from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
+from feature_sync.config.settings import BadSettingsError
+from feature_sync.deployment.deploy import DeployError, SourceQueryError
+from feature_sync.orchestration.approvals import QuestionChangedError
+from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError
+from feature_sync.reconciliation.drift import NothingComparedError
+from feature_sync.reconciliation.operators import HealingFailedError
+from feature_sync.replica.state import ReplicaStalledError
+from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
+from feature_sync.sending.sender import NotTriggeredError, StagingError
+from feature_sync.storage.csv_files import CsvError
+from feature_sync.storage.warehouse import StatementError
+
+RETRIES = 3
+SOON = timedelta(seconds=30)
+
+
+def _fail(error: type[Exception], reason: str) -> RetryRule:
+    return RetryRule(exception=error, action=RetryAction.FAIL, reason=reason)
+
+
+def _retry(error: type[Exception], reason: str) -> RetryRule:
+    return RetryRule(exception=error, action=RetryAction.RETRY, retry_delay=SOON, reason=reason)
+
+
+# The first rule that matches decides. The delay may be shorter than wait_seconds, because the send task itself keeps the pause.
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        _fail(RunConfigError, "a retry cannot fix the run config"),
+        _fail(BadSettingsError, "a retry cannot fix the settings"),
+        _fail(FieldTableError, "a retry cannot fix the field table"),
+        _fail(GuardError, "a person has to correct what the guard found"),
+        _fail(OwnTableError, "a retry cannot fix the table"),
+        _fail(PlanError, "the payload is frozen, so a retry finds the same"),
+        _fail(ProbeError, "the records need smaller batches"),
+        _fail(CsvError, "the payload is frozen, so a retry finds the same"),
+        _fail(BatchFailedError, "the same records would be rejected again, or the outcome is unknown"),
+        _fail(BatchHaltedError, "a person has to look at the earlier failures"),
+        _fail(NothingToValidateError, "a person has to look at the first red task"),
+        _fail(SalesforceDiffersError, "a person has to look at the difference"),
+        _fail(ReplicaStalledError, "the time limit has passed already"),
+        _fail(NothingComparedError, "a retry cannot fill the table"),
+        _fail(DriftError, "a person has to look at the difference"),
+        _fail(HealingRefusedError, "a person has to look at how much differs"),
+        _fail(HealingFailedError, "the backfill has its own retries"),
+        _fail(SourceQueryError, "a person has to deploy the query"),
+        _fail(DeployError, "a person has to look at what Census has"),
+        _fail(CensusAuthError, "a retry cannot fix the token"),
+        _fail(CensusRefusedError, "a retry cannot fix the request"),
+        _fail(HITLRejectException, "a person said no"),
+        _fail(QuestionChangedError, "the numbers have changed since the question was asked"),
+        _fail(HITLTimeoutError, "nobody answered in time"),
+        _retry(NotReadyError, "the problems may be temporary"),
+        _retry(BatchLockedError, "the lock is temporary; only the rejected rows are sent again"),
+        _retry(CensusError, "Census may answer next time"),
+        _retry(BatchSkippedError, "the other run will have ended"),
+        _retry(NotTriggeredError, "Census may answer next time"),
+        _retry(StagingError, "another task staged its batch in between"),
+        _retry(StatementError, "the warehouse may answer next time"),
+    ],
+    default=RetryAction.DEFAULT,
+)

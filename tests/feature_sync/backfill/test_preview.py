@@ -1,0 +1,108 @@
+"""What a person reads before anything is sent."""
+
+import json
+
+import pytest
+
+from feature_sync.backfill.payload_guards import ProductChange
+from feature_sync.backfill.preview import Preview, approval_body, duration, product_changes
+from feature_sync.config.fields import load_fields
+
+FIELDS = load_fields()
+FRAUD = ProductChange("fraud_detection", "Fraud Detection", enabled_now=1_226, enabled_after=12, to_enable=3, to_disable=1_217)
+RENT = ProductChange("verification_of_rent", "Verification of Rent", enabled_now=0, enabled_after=0, to_enable=0, to_disable=0)
+TABLE = """\
+| product              |        now |      after |  to enable | to disable |
+|:---------------------|-----------:|-----------:|-----------:|-----------:|
+| Fraud Detection      |      1,226 |         12 |          3 |      1,217 |
+| Verification of Rent |          0 |          0 |          0 |          0 |
+
+- 1,296 records, 40 of them without a feature row
+- 26 batches, about 1 h 22 min"""
+
+
+def preview(records_not_undone: int = 0) -> Preview:
+    return Preview(
+        run_id="manual__1",
+        records=1_296,
+        records_unmatched=40,
+        records_not_undone=records_not_undone,
+        batches=26,
+        estimated_seconds=4_920,
+        products=(FRAUD, RENT),
+    )
+
+
+def test_the_table_has_a_row_for_each_product_and_the_totals_below() -> None:
+    assert preview().as_table() == TABLE
+
+
+def test_records_that_an_undo_leaves_alone_are_reported_with_their_file() -> None:
+    assert preview(records_not_undone=3).as_table() == (
+        f"{TABLE}\n- 3 records of the undone run stay as they are: records_not_undone.csv"
+    )
+
+
+def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
+    written = json.loads(json.dumps(preview(records_not_undone=3).as_json()))
+
+    products = written.pop("products")
+    assert written == {
+        "run_id": "manual__1",
+        "records": 1_296,
+        "records_unmatched": 40,
+        "records_not_undone": 3,
+        "batches": 26,
+        "estimated_seconds": 4_920,
+    }
+    assert products[0] == {
+        "product": "fraud_detection",
+        "label": "Fraud Detection",
+        "enabled_now": 1_226,
+        "enabled_after": 12,
+        "to_enable": 3,
+        "to_disable": 1_217,
+    }
+
+
+def test_each_product_takes_its_own_counts_of_the_summary() -> None:
+    kinds = ("now", "after", "to_enable", "to_disable")
+    summary = {
+        f"{product.name}_{kind}": 10 * row + column
+        for row, product in enumerate(FIELDS.products)
+        for column, kind in enumerate(kinds)
+    }
+
+    found = product_changes(summary, FIELDS)
+
+    assert [
+        (each.product, each.label, each.enabled_now, each.enabled_after, each.to_enable, each.to_disable) for each in found
+    ] == [
+        (product.name, product.label, 10 * row, 10 * row + 1, 10 * row + 2, 10 * row + 3)
+        for row, product in enumerate(FIELDS.products)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        pytest.param(0, "1 min", id="never-less-than-a-minute"),
+        pytest.param(45, "1 min", id="less-than-a-minute"),
+        pytest.param(120, "2 min", id="minutes"),
+        pytest.param(3_560, "59 min", id="just-below-an-hour"),
+        pytest.param(3_580, "1 h 0 min", id="rounded-to-an-hour"),
+        pytest.param(4_920, "1 h 22 min", id="the-incident"),
+        pytest.param(360_000, "100 h 0 min", id="days"),
+    ],
+)
+def test_a_duration_is_given_in_hours_and_minutes(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_approval_lists_every_reason_above_the_table() -> None:
+    body = approval_body(preview(), ["mass_disable: one.", "mass_disable: two."])
+
+    assert body == (
+        "This run turns products off for more records than the guard allows:\n\n"
+        f"- mass_disable: one.\n- mass_disable: two.\n\n{TABLE}\n"
+    )

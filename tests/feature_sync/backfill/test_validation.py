@@ -1,0 +1,86 @@
+from typing import Any
+
+import pytest
+
+from feature_sync.backfill.validation import Books, balance_books, run_problems
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+
+BATCHES = [Batch(1, 1, 50, 50), Batch(2, 51, 100, 50), Batch(3, 101, 146, 46)]
+CLEAN = {"properties_checked": 146, "properties_mismatched": 0}
+
+
+def attempt(batch: Batch, **changes: Any) -> Attempt:
+    values = {
+        "run_id": "r",
+        "batch_number": batch.number,
+        "number": 1,
+        "status": AttemptStatus.SUCCEEDED,
+        "records": batch.records,
+        "previous_sync_run_id": 0,
+        "records_updated": batch.records,
+        "records_failed": 0,
+        "records_invalid": 0,
+    }
+    return Attempt(**(values | changes))
+
+
+def attempts(**changes: Any) -> dict[int, Attempt]:
+    """All succeeded, but the second is changed."""
+    return {batch.number: attempt(batch, **(changes if batch.number == 2 else {})) for batch in BATCHES}
+
+
+def problems(log: dict[int, Attempt], facts: dict[str, int] | None = None) -> list[str]:
+    return run_problems(BATCHES, log, balance_books(BATCHES, log), facts or CLEAN)
+
+
+def test_a_run_that_did_its_job_has_no_problems() -> None:
+    assert problems(attempts()) == []
+    assert balance_books(BATCHES, attempts()) == Books(146, 146, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "books"),
+    [
+        pytest.param({"status": AttemptStatus.FAILED, "records_rejected": 50}, Books(146, 96, 50, 0), id="all"),
+        pytest.param(
+            {"status": AttemptStatus.FAILED, "records_rejected": 2},
+            Books(146, 144, 2, 0),
+            id="some",
+        ),
+        pytest.param(
+            {"status": AttemptStatus.FAILED, "number": 2, "records": 2, "records_rejected": 1}, Books(146, 145, 1, 0), id="again"
+        ),
+        pytest.param({"status": AttemptStatus.FAILED, "records_updated": 50}, Books(146, 96, 0, 50), id="rows-unknown"),
+        pytest.param({"status": AttemptStatus.HALTED, "records_updated": None}, Books(146, 96, 0, 50), id="held-back"),
+        pytest.param({"status": AttemptStatus.NOT_SENT, "records_updated": None}, Books(146, 96, 0, 50), id="skipped"),
+        pytest.param({"status": AttemptStatus.SENDING, "records_updated": None}, Books(146, 96, 0, 50), id="outcome-unknown"),
+    ],
+)
+def test_every_record_is_sent_rejected_or_not_sent(changes: dict[str, Any], books: Books) -> None:
+    log = attempts(**changes)
+
+    assert balance_books(BATCHES, log) == books
+    assert books.balance
+    assert any("batch 002: records 51-100 did not succeed" in problem for problem in problems(log))
+
+
+def test_a_batch_that_was_never_tried_is_a_problem() -> None:
+    log = attempts()
+    del log[2]
+
+    assert "batch 002: records 51-100 did not succeed: it was never sent" in problems(log)
+
+
+def test_a_difference_is_a_problem_even_when_every_batch_succeeded() -> None:
+    assert problems(attempts(), CLEAN | {"properties_mismatched": 1}) == ["1 of 146 properties differ from the warehouse."]
+
+
+@pytest.mark.parametrize("checked", [0, 145, 147])
+def test_a_check_that_did_not_cover_the_scope_is_a_problem(checked: int) -> None:
+    [problem] = problems(attempts(), {"properties_checked": checked, "properties_mismatched": 0})
+
+    assert f"{checked:,} properties were checked, but 146 are in scope" in problem
+
+
+def test_a_run_without_batches_is_a_problem() -> None:
+    assert run_problems([], {}, balance_books([], {}), {"properties_checked": 0, "properties_mismatched": 0})

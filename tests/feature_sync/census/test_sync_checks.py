@@ -1,0 +1,107 @@
+"""How the sync that sends the batches must be configured."""
+
+from typing import Any
+
+import pytest
+
+from feature_sync.census.models import Sync
+from feature_sync.census.sync_checks import batch_sync_problems
+from feature_sync.config.fields import load_fields
+
+FIELDS = load_fields()
+BATCH_TABLE = "crm.sfdc_dbx.product_property_feature_batch"
+
+
+def mappings() -> list[dict[str, Any]]:
+    return [
+        {
+            "from": {"type": "column", "data": field.column},
+            "to": field.salesforce_name.upper(),
+            "is_primary_identifier": field == FIELDS.upsert_key,
+            "sync_null_values": True,
+        }
+        for field in FIELDS
+    ]
+
+
+def sync(**changes: Any) -> Sync:
+    catalog, schema, name = BATCH_TABLE.split(".")
+    return Sync.model_validate(
+        {
+            "id": 4711,
+            "operation": "update",
+            "paused": False,
+            "schedule_frequency": "never",
+            "source_attributes": {
+                "object": {"type": "table", "table_catalog": catalog, "table_schema": schema, "table_name": name}
+            },
+            "destination_attributes": {"object": "product_property__C"},
+            "mappings": mappings(),
+        }
+        | changes
+    )
+
+
+def problems(**changes: Any) -> list[str]:
+    return batch_sync_problems(sync(**changes), FIELDS, BATCH_TABLE, "Product_Property__c")
+
+
+def test_a_correct_sync_passes_whatever_the_case_of_its_names() -> None:
+    assert problems() == []
+
+
+def with_mapping(index: int, **changes: Any) -> list[dict[str, Any]]:
+    changed = mappings()
+    changed[index] |= changes
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"operation": "upsert"}, "behavior is 'upsert'; it must be 'update'", id="upsert"),
+        pytest.param({"operation": "mirror"}, "behavior is 'mirror'", id="mirror"),
+        pytest.param({"destination_attributes": {"object": "Account"}}, "writes to Account", id="other-object"),
+        pytest.param(
+            {"source_attributes": {"object": {"type": "dataset", "query": "SELECT 1"}}},
+            "reads a dataset that is not a table; it must read the table crm.sfdc_dbx",
+            id="dataset-as-source",
+        ),
+        pytest.param(
+            {"source_attributes": {"object": {"type": "table", "table_catalog": "crm", "table_schema": "x", "table_name": "y"}}},
+            "reads crm.x.y",
+            id="other-table",
+        ),
+        pytest.param({"paused": True}, "is paused", id="paused"),
+        pytest.param({"schedule_frequency": "hourly"}, "schedule 'hourly'", id="scheduled"),
+        pytest.param({"mappings": mappings()[:-1]}, "does not map vor_updated_date__c", id="mapping-missing"),
+        pytest.param(
+            {"mappings": [*mappings(), {"from": {"type": "column", "data": "name"}, "to": "Name"}]},
+            "also maps Name",
+            id="mapping-too-many",
+        ),
+        pytest.param({"mappings": [*mappings(), mappings()[5]]}, "maps a field more than once", id="mapping-twice"),
+        pytest.param(
+            {"mappings": with_mapping(2, **{"from": {"type": "column", "data": "idv_only_enabled_c"}})},
+            "mapped from idv_only_enabled_c; it must be mapped from fraud_detection_enabled_c",
+            id="crossed-mapping",
+        ),
+        pytest.param(
+            {"mappings": with_mapping(2, **{"from": {"type": "constant_value", "data": {"value": False}}})},
+            "mapped from a constant_value",
+            id="constant",
+        ),
+        pytest.param({"mappings": with_mapping(3, sync_null_values=False)}, "does not sync null values", id="nulls-kept"),
+        pytest.param({"mappings": with_mapping(1, is_primary_identifier=False)}, "sync key is missing", id="no-key"),
+        pytest.param({"mappings": with_mapping(0, is_primary_identifier=True)}, "sync key is SNAPPT", id="two-keys"),
+    ],
+)
+def test_a_sync_that_differs_is_refused_with_what_was_found(changes: dict[str, Any], complaint: str) -> None:
+    found = problems(**changes)
+
+    assert any(complaint in problem for problem in found), found
+    assert all("4711" in problem for problem in found)
+
+
+def test_all_differences_are_reported_at_once() -> None:
+    assert len(problems(operation="mirror", paused=True, schedule_frequency="daily")) == 3

@@ -1,0 +1,157 @@
+"""A setting that cannot be meant is refused when it is read, by its name."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from feature_sync.config.fields import FieldTableError
+from feature_sync.config.settings import BadSettingsError, load_settings
+
+
+def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_SYNC_ID", "99")
+
+    assert load_settings().census_sync_id == 99
+    assert load_settings().batch_table == "crm.sfdc_dbx.product_property_feature_batch"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("BATCH_TABLE", "sfdc_dbx.batch", id="two-levels"),
+        pytest.param("BATCH_TABLE", "crm.sfdc_dbx.batch; DROP TABLE x", id="sql"),
+        pytest.param("BATCH_TABLE", "crm.sfdc_dbx.batch\n", id="line-end"),
+        pytest.param("BATCH_TABLE", "crm.sfdc_dbx.`batch`", id="quoted"),
+        pytest.param("BATCH_TABLE", "crm.sfdc_dbx.b\u00e4tch", id="not-ascii"),
+        pytest.param("PAYLOAD_TABLE", "crm..payload", id="no-schema"),
+        pytest.param("PARENT_COLUMN", "company_id) FROM x; --", id="sql-in-a-column"),
+        pytest.param("PARENT_COLUMN", "company_id\n", id="column-with-a-line-end"),
+        pytest.param("PARENT_COLUMN", "properties.company_id", id="qualified-column"),
+        pytest.param("PARENT_COLUMN", "firmen_id\u00e4", id="column-not-ascii"),
+        pytest.param("SALESFORCE_OBJECT", "Product_Property", id="no-custom-object"),
+        pytest.param("CENSUS_SYNC_ID", "0", id="zero"),
+        pytest.param("CENSUS_SYNC_ID", "", id="empty"),
+        pytest.param("CENSUS_SYNC_ID", "-4711", id="negative-id"),
+        pytest.param("CENSUS_POLL_SECONDS", "60", id="poll-slower-than-10-s"),
+        pytest.param("CENSUS_POLL_SECONDS", "-1", id="negative-poll"),
+        pytest.param("CENSUS_INLINE_POLL_SECONDS", "-1", id="negative-inline-poll"),
+        pytest.param("CENSUS_RUN_LIMIT_SECONDS", "-1", id="negative-run-limit"),
+        pytest.param("COPY_POLL_SECONDS", "-1", id="negative-copy-poll"),
+        pytest.param("COPY_POLL_SECONDS", "nan", id="copy-poll-that-is-no-number"),
+        pytest.param("COPY_LIMIT_SECONDS", "0", id="no-copy-limit"),
+        pytest.param("APPROVAL_LIMIT_SECONDS", "-1", id="negative-approval-limit"),
+        pytest.param("PAYLOAD_DAYS", "0", id="payload-kept-for-no-day"),
+        pytest.param("PAYLOAD_DAYS", "-90", id="negative-days"),
+        pytest.param("PAYLOAD_DAYS", "1.5", id="half-days"),
+        pytest.param("GUARD_FEATURE_ROW_SHARE", "1.01", id="share-above-1"),
+        pytest.param("GUARD_FEATURE_ROW_SHARE", "-0.01", id="share-below-0"),
+        pytest.param("GUARD_FEATURE_ROW_SHARE", "nan", id="share-that-is-no-number"),
+        pytest.param("GUARD_FEATURE_ROW_SHARE", "90%", id="share-in-percent"),
+        pytest.param("GUARD_DISABLE_SHARE", "5", id="disable-share-in-percent"),
+        pytest.param("GUARD_DISABLE_SHARE", "-1", id="disable-share-below-0"),
+        pytest.param("GUARD_DISABLE_SHARE", "inf", id="endless-share"),
+        pytest.param("GUARD_ENABLED_RECORDS", "-1", id="negative-records"),
+        pytest.param("GUARD_ENABLED_RECORDS", "some", id="records-in-words"),
+        pytest.param("GUARD_EARLIEST_DATE", "2017-02-29", id="no-such-day"),
+        pytest.param("GUARD_EARLIEST_DATE", "01.01.2017", id="day-in-another-form"),
+        pytest.param("GUARD_EARLIEST_DATE", "", id="no-day"),
+        pytest.param("RECONCILIATION_SCHEDULE", "0 25 * * 1", id="25-o-clock"),
+        pytest.param("RECONCILIATION_SCHEDULE", "every Monday", id="cron-in-words"),
+        pytest.param("RECONCILIATION_SCHEDULE", "", id="no-cron"),
+        pytest.param("OUTPUT_PATH", "", id="no-path"),
+        pytest.param("HEALING", "sometimes", id="unknown-mode"),
+        pytest.param("SOURCE_QUERY", "properties", id="unknown-query"),
+        pytest.param("HEALING_SHARE_LIMIT", "1.5", id="more-than-all"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"FEATURE_SYNC_{name}", value)
+
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings()
+
+    assert str(refused.value).partition("): ")[2].startswith(f"{name}: ")
+    assert str(refused.value).endswith(f"(found {value!r})")
+
+
+def test_a_date_column_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_DATETIME_FIELDS", '["nonsense_c"]')
+
+    with pytest.raises(FieldTableError, match=r"DATETIME_FIELDS names \['nonsense_c'\]"):
+        _ = load_settings().fields
+
+
+def test_all_wrong_settings_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_GUARD_DISABLE_SHARE", "2")
+    monkeypatch.setenv("FEATURE_SYNC_PAYLOAD_DAYS", "-1")
+
+    with pytest.raises(BadSettingsError, match=r"GUARD_DISABLE_SHARE: .* \(found '2'\); PAYLOAD_DAYS: .* \(found '-1'\)"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        pytest.param("GUARD_FEATURE_ROW_SHARE", "0", 0.0, id="share-0"),
+        pytest.param("GUARD_DISABLE_SHARE", "1", 1.0, id="share-1"),
+        pytest.param("GUARD_ENABLED_RECORDS", "0", 0, id="guard-off"),
+        pytest.param("GUARD_EARLIEST_DATE", "2020-02-29", date(2020, 2, 29), id="day"),
+        pytest.param("RECONCILIATION_SCHEDULE", "30 5 1 * *", "30 5 1 * *", id="cron"),
+        pytest.param("PAYLOAD_DAYS", "1", 1, id="one-day"),
+        pytest.param("PARENT_COLUMN", "", "", id="no-column"),
+        pytest.param("APPROVAL_USERS", '["7", "8"]', ("7", "8"), id="users"),
+    ],
+)
+def test_a_value_that_is_just_allowed_is_read(monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: object) -> None:
+    monkeypatch.setenv(f"FEATURE_SYNC_{name}", value)
+
+    assert getattr(load_settings(), name.lower()) == read
+
+
+@pytest.mark.parametrize("name", ["APPROVAL_USERS", "DATETIME_FIELDS"])
+def test_a_list_that_is_not_written_as_one_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"FEATURE_SYNC_{name}", "alice,bob")
+
+    with pytest.raises(BadSettingsError, match=f"(?i){name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("GUARD_EARLIEST_DATE", "0"), ("GUARD_EARLIEST_DATE", "-86400"), ("COPY_POLL_SECONDS", "inf")]
+)
+def test_a_value_that_can_only_be_a_slip_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"FEATURE_SYNC_{name}", value)
+
+    with pytest.raises(BadSettingsError, match=name):
+        load_settings()
+
+
+def test_a_relative_output_path_means_the_same_place_from_every_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = load_settings().output_url
+    monkeypatch.chdir(tmp_path)
+
+    assert load_settings().output_url == here
+    assert Path(here).is_absolute()
+
+
+def test_an_output_url_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", "s3://aws_default@bucket/payloads")
+
+    assert load_settings().output_url == "s3://aws_default@bucket/payloads"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param('{"scope": "all"}', "has scope; allowed are batch_size, wait_seconds,", id="what-not-how"),
+        pytest.param('{"batch_size": 201}', "batch_size is 201; allowed is a whole number from 1 to 200", id="out-of-range"),
+    ],
+)
+def test_the_run_that_heals_may_be_paced_but_not_pointed_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, value: str, reason: str
+) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_HEALING_RUN_CONFIG", value)
+
+    with pytest.raises(BadSettingsError, match=f"HEALING_RUN_CONFIG: .*{reason}"):
+        load_settings()

@@ -1,0 +1,58 @@
+"""The plugin's answer about the pool."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from requests_mock import Mocker
+
+from feature_sync.config.names import CENSUS_POOL, URL_PREFIX
+from feature_sync.config.settings import load_settings
+from feature_sync.orchestration.pool import Pool, fetch_pool
+
+SERVER = "http://airflow.example:8080"
+ADDRESS = f"{SERVER}/feature-sync/pool"
+
+
+@pytest.fixture(autouse=True)
+def _server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", SERVER)
+
+
+def fetch() -> Pool | None:
+    return fetch_pool(load_settings())
+
+
+@pytest.mark.parametrize("pool", [None, Pool(1, include_deferred=True), Pool(128, include_deferred=False)])
+def test_the_answer_of_the_plugin_is_understood(
+    monkeypatch: pytest.MonkeyPatch, requests_mock: Mocker, pool: Pool | None
+) -> None:
+    from sqlalchemy import create_engine  # noqa: PLC0415 - slow, with what follows
+    from sqlalchemy.orm import Session  # noqa: PLC0415
+
+    from feature_sync.orchestration import api_routes  # noqa: PLC0415
+    from feature_sync_plugin import FeatureSyncPlugin  # noqa: PLC0415
+
+    [mounted] = FeatureSyncPlugin.fastapi_apps
+    assert mounted["url_prefix"] == URL_PREFIX
+    assert "/pool" in [getattr(route, "path", "") for route in api_routes.app.routes]
+
+    engine = create_engine("sqlite://")
+    api_routes.Pool.__table__.create(engine)
+    with Session(engine) as session:
+        session.add(api_routes.Pool(pool="default_pool", slots=5, description="", include_deferred=False))
+        if pool:
+            session.add(
+                api_routes.Pool(pool=CENSUS_POOL, slots=pool.slots, description="", include_deferred=pool.include_deferred)
+            )
+        session.flush()
+
+        @contextmanager
+        def create_session() -> Iterator[Session]:
+            yield session
+
+        monkeypatch.setattr(api_routes, "create_session", create_session)
+        requests_mock.get(ADDRESS, text=json.dumps(api_routes.pool()))
+
+        assert fetch() == pool

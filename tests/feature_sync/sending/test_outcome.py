@@ -1,0 +1,128 @@
+"""Whether a Census run did its job."""
+
+from typing import Any
+
+import pytest
+
+from feature_sync.census.models import RowRecord, SyncRun
+from feature_sync.sending.batches import AttemptStatus
+from feature_sync.sending.outcome import judge
+
+COMPLETED = {
+    "id": 7,
+    "sync_id": 4711,
+    "status": "completed",
+    "canceled": False,
+    "created_at": "2025-11-21T10:00:00.000Z",
+    "completed_at": "2025-11-21T10:00:40.000Z",
+    "source_record_count": 50,
+    "records_processed": 50,
+    "records_updated": 50,
+    "records_failed": 0,
+    "records_invalid": 0,
+}
+
+
+def run(**changes: Any) -> SyncRun:
+    return SyncRun.model_validate(COMPLETED | changes)
+
+
+KEYS = frozenset(f"k{number:02d}" for number in range(50))
+
+
+def rows(rejected: int = 0, message: str = "no") -> list[RowRecord]:
+    return [
+        RowRecord(identifier=key, status="rejected" if number < rejected else "succeeded", status_message=message)
+        for number, key in enumerate(sorted(KEYS))
+    ]
+
+
+def test_a_run_that_did_all_it_should_is_a_success() -> None:
+    outcome = judge(run(), KEYS, rows())
+
+    assert outcome.succeeded
+    assert outcome.rejected == ()
+
+
+def test_rejected_rows_are_reported_with_their_reasons() -> None:
+    outcome = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "FIELD_CUSTOM_VALIDATION_EXCEPTION"))
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert [row.identifier for row in outcome.rejected or ()] == ["k00", "k01"]
+    assert "2 x 'FIELD_CUSTOM_VALIDATION_EXCEPTION' (such as k00)" in outcome.reason
+    assert not outcome.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("records", "complaint"),
+    [
+        pytest.param(rows(1), "50 accepted by its counters, 49 by its records", id="a-rejection-not-counted"),
+        pytest.param(rows()[:49], "no record of 1 that were staged, such as k49", id="a-row-missing"),
+        pytest.param([], "no record of 50 that were staged", id="no-records"),
+        pytest.param(
+            [*rows()[:49], RowRecord(identifier="x", status="succeeded")],
+            "1 records that were not staged, such as x",
+            id="a-row-of-another-batch",
+        ),
+    ],
+)
+def test_records_that_disagree_with_the_counters_are_a_failure(records: list[RowRecord], complaint: str) -> None:
+    outcome = judge(run(), KEYS, records)
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert complaint in outcome.reason
+    assert outcome.rejected is None
+
+
+def test_locks_pass_but_only_when_nothing_else_was_rejected() -> None:
+    locked = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "UNABLE_TO_LOCK_ROW: record"))
+    mixed_rows = [
+        RowRecord(identifier="k00", status="rejected", status_message="Limit Exceeded"),
+        *rows(2, "UNABLE_TO_LOCK_ROW")[1:],
+    ]
+    mixed = judge(run(records_failed=2, records_updated=48), KEYS, mixed_rows)
+
+    assert locked.is_temporary
+    assert not mixed.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"canceled": True}, "was canceled", id="completed-but-canceled"),
+        pytest.param({"status": "failed", "canceled": True}, "was canceled", id="failed-and-canceled"),
+        pytest.param({"status": "cancelled"}, "was canceled", id="status-cancelled"),
+        pytest.param({"status": "canceled"}, "was canceled", id="status-canceled"),
+        pytest.param(
+            {"status": "failed", "error_code": "JSON_ARRAY_ERROR", "error_message": "no array"},
+            "failed: JSON_ARRAY_ERROR: no array",
+            id="failed",
+        ),
+        pytest.param({"status": "failed"}, "Census gives no reason", id="failed-without-words"),
+        pytest.param({"status": "foo"}, "'foo', which the API does not document", id="unknown-status"),
+        pytest.param({"status": None}, "'None', which the API does not document", id="no-status"),
+        pytest.param({"status": "working"}, "still working", id="not-ended"),
+        pytest.param({"status": "preparing"}, "still queued", id="former-name"),
+        pytest.param({"records_failed": 1, "records_updated": 49}, "records_failed is 1 instead of 0", id="one-rejected"),
+        pytest.param({"records_invalid": 1, "records_processed": 49}, "records_invalid is 1 instead of 0", id="one-invalid"),
+        pytest.param({"records_processed": 0, "records_updated": 0}, "records_processed is 0 instead of 50", id="nothing-sent"),
+        pytest.param({"records_updated": 49}, "records_updated is 49 instead of 50", id="one-not-accepted"),
+        pytest.param({"records_updated": 51}, "records_updated is 51 instead of 50", id="one-too-many"),
+        pytest.param({"source_record_count": 46}, "source_record_count is 46 instead of 50", id="another-batch"),
+        pytest.param({"records_failed": None}, "records_failed is empty instead of 0", id="empty-failures"),
+        pytest.param({"records_updated": None}, "records_updated is empty instead of 50", id="empty-updates"),
+    ],
+)
+def test_any_other_result_is_a_failure_that_says_what_was_found(changes: dict[str, Any], reason: str) -> None:
+    outcome = judge(run(**changes), KEYS, rows())
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert reason in outcome.reason
+    assert "run 7" in outcome.reason
+
+
+def test_a_skipped_run_sent_nothing() -> None:
+    outcome = judge(run(status="skipped", records_updated=None), KEYS, [])
+
+    assert outcome.status is AttemptStatus.NOT_SENT
+    assert not outcome.succeeded

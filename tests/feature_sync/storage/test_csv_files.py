@@ -1,0 +1,137 @@
+"""CSV files as Salesforce and spreadsheets read them."""
+
+import csv
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from airflow.sdk import ObjectStoragePath
+
+from feature_sync.storage.csv_files import write_csv
+
+
+def storage(path: Path) -> ObjectStoragePath:
+    return ObjectStoragePath(str(path))
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    count = 53
+    names = [f"Property {n}" for n in range(count)]
+    names[7], names[8], names[9] = 'A "quoted" name, with comma', "two\nlines", "Ünïcode"
+    return pa.table(
+        {
+            "name": names,
+            "flag": [n % 2 == 0 for n in range(count)],
+            "day": [dt.date(2025, 1, 1) if n % 3 else None for n in range(count)],
+            "at": pa.array([dt.datetime(2025, 1, 1, 23, 59, 59, 999_999, dt.UTC)] * count, pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+def test_cells_are_written_as_salesforce_reads_them(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "full.csv"
+
+    records = write_csv(storage(path), [table.slice(0, 20), table.slice(20)])
+
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert records == 53
+    assert lines[0] == "name,flag,day,at"
+    assert lines[1] == '"Property 0",true,,"2025-01-01T23:59:59Z"'
+    assert lines[2] == '"Property 1",false,2025-01-01,"2025-01-01T23:59:59Z"'
+    assert '"A ""quoted"" name, with comma",false' in lines[8]
+
+
+def test_a_writer_that_dies_leaves_the_earlier_file(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "full.csv"
+    write_csv(storage(path), [table])
+    before = path.read_bytes()
+
+    def dies() -> Iterator[pa.Table]:
+        yield table.slice(0, 5)
+        raise ConnectionError("lost")
+
+    with pytest.raises(ConnectionError):
+        write_csv(storage(path), dies())
+
+    assert path.read_bytes() == before
+
+
+def test_an_empty_result_has_a_header(tmp_path: Path, table: pa.Table) -> None:
+    path = tmp_path / "mismatches.csv"
+
+    assert write_csv(storage(path), [table.slice(0, 0)]) == 0
+    assert path.read_text() == "name,flag,day,at\n"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=cmd()",
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        '=HYPERLINK("http://x","y")',
+        "='",
+    ],
+)
+def test_a_text_that_a_spreadsheet_would_calculate_gets_an_apostrophe(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "cells.csv"
+
+    write_csv(storage(path), [pa.table({"first": ["a", cell], "last": [cell, "a"]})])
+
+    assert cells_of(path) == [["first", "last"], ["a", f"'{cell}"], [f"'{cell}", "a"]]
+
+
+def test_a_column_of_long_texts_is_treated_alike(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+
+    write_csv(storage(path), [pa.table({"text": pa.array(["=1", "a"], pa.large_string())})])
+
+    assert cells_of(path) == [["text"], ["'=1"], ["a"]]
+
+
+def test_a_line_feed_in_front_hides_no_formula(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+
+    write_csv(storage(path), [pa.table({"text": ["\n=1"]})])
+
+    assert cells_of(path) == [["text"], ["'\n=1"]]
+
+
+@pytest.mark.parametrize("cell", ["100029", "a=b", "1-2", "", " =1", "'=1", "O'Neil", "é@x", "a\n=1"])
+def test_another_text_stays_as_it_is(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "cells.csv"
+
+    write_csv(storage(path), [pa.table({"text": pa.array(["x", cell]), "other": ["y", "y"]})])
+
+    assert cells_of(path) == [["text", "other"], ["x", "y"], [cell, "y"]]
+
+
+def test_a_value_that_is_no_text_gets_no_apostrophe(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    columns = {
+        "text": pa.array([None, "=1"]),
+        "number": pa.array([-1, None]),
+        "day": [dt.date(2025, 1, 1), None],
+        "at": pa.array([dt.datetime(2025, 1, 1, tzinfo=dt.UTC), None], pa.timestamp("us", "UTC")),
+        "flag": [True, None],
+    }
+
+    write_csv(storage(path), [pa.table(columns)])
+
+    assert path.read_text(encoding="utf-8").splitlines() == [
+        "text,number,day,at,flag",
+        ',-1,2025-01-01,"2025-01-01T00:00:00Z",true',
+        '"\'=1",,,,',
+    ]
+
+
+def cells_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))

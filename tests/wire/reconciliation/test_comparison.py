@@ -1,0 +1,372 @@
+"""The weekly comparison on the sandbox: the incident's numbers, and every class of difference on a few records of its own."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_sync.backfill.validation import NothingToValidateError
+from feature_sync.config.names import RECONCILIATION_DAG_ID
+from feature_sync.config.problems import NotReadyError
+from feature_sync.config.settings import load_settings
+from feature_sync.reconciliation.comparison import (
+    DriftError,
+    HealingRefusedError,
+    check_still_allowed,
+    compare,
+    conclude,
+)
+from feature_sync.reconciliation.drift import DriftClass, NothingComparedError
+from feature_sync.reconciliation.history import read_history
+from feature_sync.reconciliation.verdict import Finding, Steps
+from feature_sync.storage.run_files import run_files
+from feature_sync.storage.warehouse import Warehouse
+from tests.sandbox.client import Sandbox
+
+INCIDENT = {
+    "fraud_detection": 1_226,
+    "income_verification": 1_176,
+    "id_verification": 7,
+    "idv_only": 0,
+    "connected_payroll": 5,
+    "bank_linking": 4,
+    "verification_of_rent": 0,
+}
+DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
+MISMATCHED = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
+NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
+
+
+def folder(run_id: str) -> Path:
+    return Path(str(run_files(load_settings(), run_id, RECONCILIATION_DAG_ID).folder))
+
+
+def validation(run_id: str) -> dict[str, Any]:
+    return json.loads((folder(run_id) / "validation.json").read_text())
+
+
+def differences(run_id: str) -> list[dict[str, str]]:
+    with (folder(run_id) / "mismatches.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def found(world: Sandbox) -> Finding:  # noqa: ARG001 - it must run
+    return compare("incident")
+
+
+class TestIncident:
+    def test_every_record_is_compared_and_the_wrong_ones_are_those_of_the_incident(self, found: Finding) -> None:
+        report = validation("incident")
+
+        assert report["properties_checked"] == 10_000
+        assert found.mismatched == report["properties_mismatched"]
+        assert 1_226 <= report["properties_mismatched"] <= 1_296
+        assert report["result"] == f"{report['properties_mismatched']:,} properties with mismatched feature data"
+        assert {each["product"]: each["wrongly_false"] for each in report["products"]} == INCIDENT
+        assert report["differences"]["wrongly_true"] == 0
+        assert {report["differences"][kind] for kind in ("missing_in_salesforce", "missing_in_warehouse", "key_mismatch")} == {0}
+
+    @pytest.mark.usefixtures("found")
+    def test_a_bounded_list_of_differences_leaves_the_warehouse(self) -> None:
+        rows = differences("incident")
+
+        assert Counter(row["class"] for row in rows) == {"wrongly_false": 2_000, "date_differs": 2_000}
+        keys = ("class", "snappt_property_id_c", "reverse_etl_id_c", "product", "field")
+        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value")
+
+    @pytest.mark.usefixtures("found")
+    def test_the_drift_table_has_one_row_a_product_also_when_the_task_runs_twice(self) -> None:
+        compare("incident")
+        with Warehouse(load_settings()) as warehouse:
+            rows = warehouse.fetch_all("reconciliation/select_drift", {"run_id": "incident"})
+
+        assert {row["product"]: row["wrongly_false"] for row in rows} == INCIDENT
+        [fraud] = [row for row in rows if row["product"] == "fraud_detection"]
+        assert fraud["enabled_in_warehouse"] - fraud["enabled_in_salesforce"] == 1_226
+        assert fraud["accuracy"] == pytest.approx(1 - fraud["mismatched"] / 10_000)
+        assert fraud["copy_synced_at"] < fraud["checked_at"]
+
+    @pytest.mark.usefixtures("found")
+    def test_the_history_of_a_product_goes_into_the_report(self) -> None:
+        compare("a week later")
+        with Warehouse(load_settings()) as warehouse:
+            now = warehouse.fetch_all("reconciliation/select_drift", {"run_id": "a week later"})[0]["checked_at"]
+            history = read_history(warehouse, now)
+        fraud = history[history["product"] == "fraud_detection"]
+
+        assert fraud["run_id"].tolist()[-2:] == ["incident", "a week later"]
+        assert (folder("a week later") / "report.html").read_text().count("<circle") >= 2 * len(INCIDENT)
+
+    def test_healing_is_off_unless_it_is_set(self, found: Finding) -> None:
+        assert (found.heals, found.question) == (False, None)
+
+    def test_more_than_the_limits_are_never_healed_automatically(self, monkeypatch: pytest.MonkeyPatch, world: Sandbox) -> None:  # noqa: ARG002
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", "auto")
+
+        found = compare("auto")
+
+        assert not found.heals
+        assert "HEALING_RECORDS_LIMIT allows 100" in found.reason
+
+    def test_a_person_is_asked_with_what_would_change(self, monkeypatch: pytest.MonkeyPatch, world: Sandbox) -> None:  # noqa: ARG002
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", "ask")
+        monkeypatch.setenv("FEATURE_SYNC_HEALING_RUN_CONFIG", '{"wait_seconds": 5}')
+
+        found = compare("ask")
+
+        assert found.heals
+        assert found.run_config == {"scope": "mismatched", "wait_seconds": 5}
+        [fraud] = [line for line in str(found.question).splitlines() if "Fraud Detection" in line]
+        _, label, *numbers, _ = (cell.strip() for cell in fraud.split("|"))
+        now, after, to_enable, to_disable = (int(number.replace(",", "")) for number in numbers)
+        assert (label, to_enable, to_disable) == ("Fraud Detection", 1_226, 0)
+        assert after - now == 1_226
+
+    def test_the_last_task_says_what_is_wrong_and_writes_the_report(self, found: Finding) -> None:
+        with pytest.raises(DriftError, match=r"(?s)of 10,000 properties differ .*HEALING is off; .*validation\.json"):
+            conclude("incident", found, DONE)
+
+        assert validation("incident")["healing"] == {"heals": False, "reason": found.reason, "mismatched_before": None}
+
+    def test_a_missing_comparison_is_no_success(self) -> None:
+        with pytest.raises(NothingToValidateError, match="Nothing was compared"):
+            conclude("never", None, DONE)
+
+
+class TestEnd:
+    """What `conclude` takes for a success."""
+
+    @pytest.mark.parametrize("step", ["replica", "comparison"])
+    def test_the_result_of_an_earlier_try_does_not_stand_in_for_a_check_that_failed(self, few: "Few", step: str) -> None:
+        few.compare()
+
+        with pytest.raises(NothingToValidateError):
+            conclude("few", NOTHING, replace(DONE, **{step: "failed"}))
+
+    def test_a_replica_that_became_stale_meanwhile_is_no_success(self, few: "Few", monkeypatch: pytest.MonkeyPatch) -> None:
+        few.compare()
+        monkeypatch.setenv("FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "1")
+        few.sql("UPDATE {copy} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
+
+        with pytest.raises(NotReadyError, match="is stale now"):
+            conclude("few", NOTHING, DONE)
+
+    def test_a_healing_that_failed_is_reported_even_if_nothing_differs_any_more(self, few: "Few") -> None:
+        few.compare()
+
+        with pytest.raises(DriftError, match="The healing failed"):
+            conclude("few", replace(NOTHING, heals=True, mismatched=1), replace(DONE, healing="failed"))
+
+    def test_healed_records_are_counted_only_after_a_healing(self, few: "Few") -> None:
+        few.compare()
+        found = replace(NOTHING, heals=True, mismatched=1)
+
+        conclude("few", found, replace(DONE, healing="success"))
+        healed = validation("few")["healing"]
+        conclude("few", found, DONE)
+
+        assert (healed["mismatched_before"], healed["reason"]) == (1, "The records that differed were sent again.")
+        assert validation("few")["healing"]["mismatched_before"] is None
+
+
+class TestStillAllowed:
+    """Between comparison and healing there may be hours."""
+
+    def harm(self, few: "Few", records: int) -> None:
+        ids = "', '".join(few.ids()[:records])
+        few.sql(f"UPDATE {{copy}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c IN ('{ids}')")
+
+    def test_more_than_was_approved_is_not_sent(self, few: "Few") -> None:
+        self.harm(few, 3)
+
+        with pytest.raises(HealingRefusedError, match=r"2 records were approved, but 3 differ now"):
+            check_still_allowed(replace(NOTHING, question="2 of 8", mismatched=2))
+        assert check_still_allowed(replace(NOTHING, question="3 of 8", mismatched=3)) == 3
+
+    def test_more_than_the_limits_allow_is_not_sent_although_it_was_less_before(
+        self, few: "Few", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", "auto")
+        monkeypatch.setenv("FEATURE_SYNC_HEALING_SHARE_LIMIT", "1")
+        monkeypatch.setenv("FEATURE_SYNC_HEALING_RECORDS_LIMIT", "2")
+        self.harm(few, 3)
+
+        with pytest.raises(HealingRefusedError, match="HEALING_RECORDS_LIMIT allows 2"):
+            check_still_allowed(replace(NOTHING, mismatched=1))
+
+    @pytest.mark.usefixtures("few")
+    def test_nothing_is_sent_when_somebody_has_corrected_the_records(self) -> None:
+        assert check_still_allowed(replace(NOTHING, question="3 of 8", mismatched=3)) == 0
+
+
+class Few:
+    """A handful of records that agree, in tables of their own, to make one difference at a time."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        settings = load_settings()
+        self.properties, self.features, self.copy = (
+            settings.properties_table,
+            settings.features_table,
+            settings.salesforce_table,
+        )
+
+    def sql(self, text: str) -> list[Any]:
+        return self._sandbox.sql(text.format(properties=self.properties, features=self.features, copy=self.copy))
+
+    def ids(self, where: str = "TRUE") -> list[str]:
+        return [row[0] for row in self.sql(f"SELECT snappt_property_id_c FROM {{copy}} WHERE {where} ORDER BY 1")]
+
+    def compare(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
+        compare("few")
+        return validation("few"), differences("few")
+
+
+@pytest.fixture
+def few(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Few]:
+    tables = {
+        "rds.pg_rds_public.properties": "rds.pg_rds_public.few_properties",
+        "crm.sfdc_dbx.product_property_w_features": "crm.sfdc_dbx.few_features",
+        "crm.salesforce.product_property_c": "crm.salesforce.few_copy",
+    }
+    for name, (there, here) in zip(("PROPERTIES_TABLE", "FEATURES_TABLE", "SALESFORCE_TABLE"), tables.items(), strict=True):
+        monkeypatch.setenv(f"FEATURE_SYNC_{name}", here)
+        sandbox.sql(f"CREATE OR REPLACE TABLE {here} AS SELECT * FROM {there}")
+    records = Few(sandbox)
+    records.sql(
+        "DELETE FROM {copy} WHERE is_deleted OR id NOT IN (SELECT id FROM {copy} WHERE NOT is_deleted AND "
+        "CAST(created_date AS DATE) < DATE'2025-11-20' AND fraud_detection_enabled_c AND NOT idv_only_enabled_c "
+        "ORDER BY id LIMIT 8)"
+    )
+    records.sql("DELETE FROM {properties} WHERE CAST(id AS STRING) NOT IN (SELECT snappt_property_id_c FROM {copy})")
+    yield records
+    for here in tables.values():
+        sandbox.sql(f"DROP TABLE {here}")
+
+
+class TestClasses:
+    def test_records_that_agree_have_no_difference(self, few: Few) -> None:
+        report, rows = few.compare()
+
+        assert (report["properties_checked"], report["properties_mismatched"], rows) == (8, 0, [])
+        assert {each["accuracy"] for each in report["products"]} == {1.0}
+        assert conclude("few", NOTHING, DONE)["properties_checked"] == 8
+
+    @pytest.mark.parametrize(
+        ("change", "kind", "field"),
+        [
+            ("fraud_detection_enabled_c = FALSE", DriftClass.WRONGLY_FALSE, "fraud_detection_enabled_c"),
+            ("fraud_detection_enabled_c = NULL", DriftClass.WRONGLY_FALSE, "fraud_detection_enabled_c"),
+            ("idv_only_enabled_c = TRUE", DriftClass.WRONGLY_TRUE, "idv_only_enabled_c"),
+            ("vor_updated_date_c = DATE'2001-02-03'", DriftClass.DATE_DIFFERS, "vor_updated_date_c"),
+            ("fraud_detection_start_date_c = NULL", DriftClass.DATE_DIFFERS, "fraud_detection_start_date_c"),
+        ],
+    )
+    def test_a_field_that_differs_in_salesforce(self, few: Few, change: str, kind: DriftClass, field: str) -> None:
+        [one, *_] = few.ids()
+        few.sql(f"UPDATE {{copy}} SET {change} WHERE snappt_property_id_c = '{one}'")
+
+        report, rows = few.compare()
+
+        assert report["properties_mismatched"] == 1
+        assert {name: count for name, count in report["differences"].items() if count} == {kind: 1}
+        assert [(row["class"], row["snappt_property_id_c"], row["field"]) for row in rows] == [(kind, one, field)]
+        [product] = [each for each in report["products"] if each["mismatched"]]
+        assert product["product"] == rows[0]["product"]
+        assert product["accuracy"] == 7 / 8
+
+    def test_each_of_the_21_fields_is_compared(self, few: Few) -> None:
+        [one, *_] = few.ids()
+        fields = load_settings().fields.features
+        changes = ", ".join(
+            f"{field.column} = " + (f"NOT {field.column}" if field.kind == "checkbox" else "DATE'2001-02-03'") for field in fields
+        )
+        few.sql(f"UPDATE {{copy}} SET {changes} WHERE snappt_property_id_c = '{one}'")
+
+        _, rows = few.compare()
+
+        assert sorted(row["field"] for row in rows) == sorted(field.column for field in fields)
+
+    def test_a_property_without_a_record(self, few: Few) -> None:
+        [one, *_] = few.ids()
+        few.sql(f"DELETE FROM {{copy}} WHERE snappt_property_id_c = '{one}'")
+
+        report, [row] = few.compare()
+
+        assert report["differences"]["missing_in_salesforce"] == 1
+        assert (row["class"], row["snappt_property_id_c"]) == ("missing_in_salesforce", one)
+        with pytest.raises(DriftError, match="1 properties have no record in Salesforce"):
+            conclude("few", NOTHING, DONE)
+
+    def test_a_deleted_record_is_none_and_a_deleted_property_needs_none(self, few: Few) -> None:
+        [one, two, *_] = few.ids()
+        few.sql(f"UPDATE {{copy}} SET is_deleted = TRUE WHERE snappt_property_id_c IN ('{one}', '{two}')")
+        few.sql(f"UPDATE {{properties}} SET status = 'DELETED' WHERE id = {two}")
+
+        report, [row] = few.compare()
+
+        assert report["properties_checked"] == 6
+        assert row["snappt_property_id_c"] == one
+
+    def test_a_record_whose_property_the_warehouse_does_not_know_is_not_compared_with_nothing(self, few: Few) -> None:
+        [one, *_] = few.ids()
+        few.sql(f"DELETE FROM {{properties}} WHERE id = {one}")
+
+        report, [row] = few.compare()
+
+        assert (report["properties_mismatched"], row["class"]) == (0, "missing_in_warehouse")
+        with Warehouse(load_settings()) as warehouse:
+            assert warehouse.fetch_one("backfill/count_scope", MISMATCHED)["records"] == 0, (
+                "nor would a backfill turn its products off"
+            )
+
+    def test_an_empty_properties_table_is_no_agreement(self, few: Few) -> None:
+        few.sql("DELETE FROM {properties}")
+
+        with pytest.raises(NothingComparedError, match="nothing was compared"):
+            compare("few")
+
+    def test_a_record_whose_keys_disagree_is_never_sent_the_values_of_another_property(self, few: Few) -> None:
+        [one, two, *_] = few.ids()
+        wrong = f"snappt_property_id_c = '{two}', fraud_detection_enabled_c = FALSE"
+        few.sql(f"UPDATE {{copy}} SET {wrong} WHERE reverse_etl_id_c = '{one}'")
+
+        report, _ = few.compare()
+
+        assert (report["properties_checked"], report["properties_mismatched"]) == (6, 0)
+        with Warehouse(load_settings()) as warehouse:
+            assert warehouse.fetch_one("backfill/count_scope", MISMATCHED)["records"] == 0
+            assert warehouse.fetch_all("deployment/select_feature_sync") == []
+
+    @pytest.mark.parametrize(
+        ("change", "wrong"),
+        [
+            pytest.param("reverse_etl_id_c = '1'", 1, id="keys-of-different-properties"),
+            pytest.param("reverse_etl_id_c = NULL", 1, id="no-upsert-key"),
+            pytest.param("snappt_property_id_c = '1'", 1, id="property-that-does-not-exist"),
+            pytest.param("snappt_property_id_c = '{two}', reverse_etl_id_c = '{two}'", 2, id="two-records-of-one-property"),
+        ],
+    )
+    def test_a_record_whose_keys_are_wrong(self, few: Few, change: str, wrong: int) -> None:
+        [one, two, *_] = few.ids()
+        few.sql(f"UPDATE {{copy}} SET {change.format(two=two)} WHERE snappt_property_id_c = '{one}'")
+
+        report, rows = few.compare()
+
+        assert report["differences"]["key_mismatch"] == wrong
+        assert [row["class"] for row in rows].count("key_mismatch") == wrong
+        assert report["differences"]["missing_in_warehouse"] == 0
+
+    def test_an_empty_replica_is_never_a_pass(self, few: Few) -> None:
+        few.sql("DELETE FROM {copy}")
+
+        with pytest.raises(NothingComparedError):
+            compare("few")
+        with pytest.raises(NotReadyError):
+            conclude("few", NOTHING, DONE)

@@ -1,0 +1,17 @@
+"""Batches to send."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from feature_sync.config.settings import load_settings
+from feature_sync.storage.warehouse import Warehouse
+from tests.sandbox.client import Sandbox
+from tests.wire.campaign import IMPATIENT, Campaign
+
+
+@pytest.fixture
+def campaign(sandbox: Sandbox) -> Iterator[Campaign]:
+    """A frozen payload of five batches, and senders that do not wait for long."""
+    with Warehouse(load_settings()) as warehouse:
+        yield Campaign.freeze(sandbox, warehouse, batches=5, patience=IMPATIENT)

@@ -1,0 +1,67 @@
+"""When failed batches hold back the others, and what clearing does."""
+
+import pytest
+
+from feature_sync.census.errors import CensusRefusedError
+from feature_sync.sending.batches import AttemptStatus
+from feature_sync.sending.outcome import BatchHaltedError
+from tests.wire.campaign import Campaign, begin
+
+
+def fail_batches(campaign: Campaign, count: int) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message="NO_GOOD", times=count)
+    for number in range(1, count + 1):
+        assert campaign.send(number).status is AttemptStatus.FAILED
+
+
+def test_failures_in_a_row_hold_back_the_rest_and_clearing_sends_exactly_it(campaign: Campaign) -> None:
+    fail_batches(campaign, 3)
+
+    for number in (4, 5):
+        with pytest.raises(BatchHaltedError, match=r"batches 001, 002, 003 failed in a row \(max_consecutive_failures is 3\)"):
+            begin(campaign.sender(number))
+    halted = campaign.attempt(4)
+    outcomes = [campaign.send(number, generation=1) for number in range(1, 6)]
+
+    assert halted.status is AttemptStatus.HALTED
+    assert all(outcome.succeeded for outcome in outcomes)
+    assert campaign.runs == 3 + 5
+
+
+def test_one_held_back_batch_that_is_cleared_alone_is_sent(campaign: Campaign) -> None:
+    fail_batches(campaign, 3)
+    for number in (4, 5):
+        with pytest.raises(BatchHaltedError):
+            begin(campaign.sender(number))
+
+    assert campaign.send(4, generation=1).succeeded
+
+
+def test_with_stop_one_failure_holds_back_the_rest(campaign: Campaign) -> None:
+    fail_batches(campaign, 1)
+
+    with pytest.raises(BatchHaltedError, match=r"batch 001 failed \(on_batch_failure is stop\)"):
+        begin(campaign.sender(2, on_batch_failure="stop"))
+
+    assert campaign.runs == 1
+
+
+def test_a_success_in_between_ends_the_row_of_failures(campaign: Campaign) -> None:
+    fail_batches(campaign, 2)
+
+    assert campaign.send(3).succeeded
+    campaign.sandbox.fault("run", "reject_rows", message="NO_GOOD", times=1)
+    assert not campaign.send(4).succeeded
+    assert campaign.send(5).succeeded
+
+
+def test_a_batch_that_was_not_sent_counts_as_a_failure_with_its_reason(campaign: Campaign) -> None:
+    campaign.sandbox.fault("trigger", "status", code=422)
+    for number in (1, 2, 3):
+        sender = campaign.sender(number)
+        with pytest.raises(CensusRefusedError) as refused:
+            begin(sender)
+        sender.note_not_sent(refused.value)
+
+    with pytest.raises(BatchHaltedError):
+        begin(campaign.sender(4))

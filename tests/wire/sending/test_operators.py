@@ -1,0 +1,145 @@
+"""The task that sends a batch, beside the sandbox: what it waits for, and what its errors say. Whole runs: tests/live."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+
+from feature_sync.census.hook import CensusHook
+from feature_sync.config.settings import load_settings
+from feature_sync.orchestration.deferral import SafeTrigger
+from feature_sync.sending.operators import CensusBatchOperator
+from feature_sync.sending.outcome import BatchFailedError, BatchLockedError, BatchSkippedError
+from feature_sync.sending.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.storage.warehouse import Warehouse
+from tests.sandbox.client import BACKFILL, Sandbox
+from tests.wire.campaign import IMPATIENT, Campaign
+from tests.wire.firing import fire
+
+
+@pytest.fixture
+def campaign(sandbox: Sandbox) -> Iterator[Campaign]:
+    with Warehouse(load_settings()) as warehouse:
+        yield Campaign.freeze(sandbox, warehouse, batches=2, patience=IMPATIENT)
+
+
+def operator(campaign: Campaign, number: int = 1, wait_seconds: float = 0) -> CensusBatchOperator:
+    return CensusBatchOperator(
+        task_id="send",
+        batch=campaign.batches[number - 1].as_xcom(),
+        wait_seconds=str(wait_seconds),
+        on_batch_failure="continue",
+        max_consecutive_failures="3",
+        retries=3,
+        patience=campaign.patience,
+    )
+
+
+def context(campaign: Campaign, max_tries: int = 3) -> Any:
+    return {"ti": SimpleNamespace(run_id=campaign.run_id, max_tries=max_tries)}
+
+
+def deferred(campaign: Campaign, **options: Any) -> SafeTrigger:
+    with pytest.raises(TaskDeferred) as gone:
+        operator(campaign, **options).execute(context(campaign))
+    assert gone.value.method_name == "resume"
+    assert isinstance(gone.value.trigger, SafeTrigger)
+    return gone.value.trigger
+
+
+def test_a_short_run_is_waited_for_without_deferring(campaign: Campaign) -> None:
+    result = operator(campaign).execute(context(campaign))
+
+    assert result == {"attempt": 1, "sync_run_id": campaign.attempt().sync_run_id, "records": 4}
+
+
+def test_a_longer_run_is_handed_to_the_triggerer_and_resumed(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "1.5")
+    campaign.sandbox.settings(census_work_seconds=4)
+
+    trigger = deferred(campaign)
+    fire(trigger)
+    result = operator(campaign).resume(context(campaign), {})
+
+    assert isinstance(trigger, CensusRunTrigger)
+    assert result["attempt"] == 1
+    assert campaign.runs == 1
+
+
+def test_another_run_is_waited_for_in_the_triggerer(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "0")
+    operator_settled = campaign.send(2)
+    campaign.sandbox.settings(census_work_seconds=1.0)
+    campaign.sandbox.control("POST", "runs", {"sync_id": BACKFILL, "ui_tag": "Manual", "full_sync": True})
+
+    trigger = deferred(campaign)
+    fire(trigger)
+
+    assert operator_settled.succeeded
+    assert isinstance(trigger, CensusQuietTrigger)
+    assert not CensusHook().list_runs(BACKFILL).runs[0].is_active
+
+
+def test_a_wait_that_is_not_over_is_handed_to_the_triggerer(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "0.1")
+    campaign.send(2)
+
+    trigger = deferred(campaign, wait_seconds=600)
+
+    assert isinstance(trigger, CensusQuietTrigger)
+    assert trigger.wait_seconds == 600
+
+
+@pytest.mark.parametrize("phase", ["queued", "working"])
+def test_a_stuck_run_is_canceled_at_the_limit_and_judged(campaign: Campaign, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_RUN_LIMIT_SECONDS", "1")
+    campaign.sandbox.fault("run", "stuck", phase=phase, times=1)
+
+    with pytest.raises(BatchFailedError, match="was canceled"):
+        operator(campaign).execute(context(campaign))
+
+    assert [entry for entry in campaign.journal("census.request") if entry["path"].endswith("/cancel")]
+    assert campaign.attempt().status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        pytest.param("UNABLE_TO_LOCK_ROW: unable to obtain exclusive access", BatchLockedError, id="a-lock-passes"),
+        pytest.param("FIELD_CUSTOM_VALIDATION_EXCEPTION", BatchFailedError, id="wrong-data-stays-wrong"),
+    ],
+)
+def test_the_error_says_whether_a_retry_is_worth_it(campaign: Campaign, message: str, error: type[Exception]) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message=message, times=1)
+
+    with pytest.raises(error, match="batch 001: records 1-4 failed in attempt 1"):
+        operator(campaign).execute(context(campaign))
+
+
+def test_a_skipped_run_is_an_error_of_its_own(campaign: Campaign) -> None:
+    campaign.sandbox.fault("run", "skipped", times=1)
+
+    with pytest.raises(BatchSkippedError):
+        operator(campaign).execute(context(campaign))
+
+
+def test_a_retry_after_a_success_does_not_send_again_but_a_clear_does(campaign: Campaign) -> None:
+    operator(campaign).execute(context(campaign, max_tries=3))
+    operator(campaign).execute(context(campaign, max_tries=3))
+    after_retry = campaign.runs
+
+    operator(campaign).execute(context(campaign, max_tries=4))
+
+    assert (after_retry, campaign.runs) == (1, 2)
+
+
+def test_the_reason_why_a_batch_was_not_sent_is_recorded(campaign: Campaign) -> None:
+    campaign.sandbox.fault("trigger", "token_expired", times=1)
+
+    with pytest.raises(Exception, match="401"):
+        operator(campaign).execute(context(campaign))
+
+    assert campaign.attempt().status == "not_sent"
+    assert "401" in (campaign.attempt().reason or "")
