@@ -65,7 +65,7 @@ test-quick: $(INSTALLED) lint
 	$(PYTHON) -m pytest -q -n 2 tests/feature_sync tests/dags tests/sql tests/test_layout.py tests/test_statements.py tests/test_docs.py
 
 docs: $(INSTALLED)
-	@PYTHONPATH=plugins $(PYTHON) -m laptop.reference
+	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
 
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null

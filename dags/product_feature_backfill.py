@@ -26,8 +26,8 @@ run sent. `records_not_undone.csv` lists the other records.
 
 **A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Remove the cause,
 then clear that one `send` task *with downstream*: only the records of this batch that were not accepted are sent again, and
-`validate` runs again. Batches that were held back after several failures say so; clear all failed tasks ("only failed") to
-send exactly them.
+`validate` runs again. Batches that were held back after several failures say so: clear the run and choose *Clear only failed
+tasks* to send exactly them.
 
 **Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes after its first batch was sent. Before a
 `send` task starts a Census run, it looks for a run that it has started already. It never starts one while another is active,

@@ -1,7 +1,7 @@
 """
 ``make test-compose``: docker-compose.yaml run for real, and the invariants of sending proven from the sandbox's journal.
 
-First the incident, as the README says to start it: 26 batches on Postgres with the LocalExecutor. Then the same deployment with
+First the incident, started as docs/deploy.md says: 26 batches on Postgres with the LocalExecutor. Then the same deployment with
 Celery, two schedulers and two workers, of which one part after the other is killed while batches are on their way.
 """
 
@@ -126,18 +126,18 @@ class ComposeCampaign(Campaign):
 
 
 def trigger_command(readme: str) -> list[str]:
-    """The command by which the README starts the incident's run beside the sandbox, without the words that start compose."""
+    """The command by which docs/deploy.md starts the incident's run beside the sandbox, without the words that start compose."""
     line = re.search(r"^\s*docker compose (exec scheduler airflow dags trigger .*wait_seconds.*)$", readme, flags=re.MULTILINE)
-    assert line, "the README names no command that starts a run beside the sandbox"
+    assert line, "docs/deploy.md names no command that starts a run beside the sandbox"
     service, *rest = shlex.split(line[1])[1:]
     return ["exec", "-T", service, *rest]
 
 
 def repair_incident(stack: ComposeStack, tell: Callable[[str], object]) -> str:
-    """The README's command, and what must come of it. Gives a line for the summary."""
+    """The command of docs/deploy.md, and what must come of it. Gives a line for the summary."""
     began_after = stack.sandbox.journal()[-1]["seq"]
     stack.airflow.wait_for_dag(DAG_ID, timeout=300)
-    stack.compose(*trigger_command((PROJECT / "README.md").read_text()))
+    stack.compose(*trigger_command((PROJECT / "docs" / "deploy.md").read_text()))
     run = LiveRun(LiveAirflow(stack, stack.output), stack.airflow.dag_runs(DAG_ID)[0].run_id, began_after)
     tell(f"run {run.run_id}")
     started = datetime.now(UTC)

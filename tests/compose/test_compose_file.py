@@ -275,8 +275,8 @@ def test_a_password_on_a_command_line_is_never_taken_for_an_option() -> None:
     assert not [value for _ in range(300) if (value := new_values()["REDIS_PASSWORD"]).startswith("-")]
 
 
-def test_the_readme_has_the_command_that_the_real_run_executes() -> None:
-    command = trigger_command((PROJECT / "README.md").read_text())
+def test_the_docs_have_the_command_that_the_real_run_executes() -> None:
+    command = trigger_command((PROJECT / "docs" / "deploy.md").read_text())
 
     assert command[:4] == ["exec", "-T", "scheduler", "airflow"]
     assert json.loads(command[-1])["scope"] == "created_between"

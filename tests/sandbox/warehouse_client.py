@@ -1,18 +1,15 @@
 """A served warehouse, and databricks-sql-connector as its client."""
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from databricks import sql
 from databricks.sql.client import Connection
 
-from sandbox.seed import seed_warehouse
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import HttpAnswer, WarehouseService
-from tests.sandbox.wire import PATH, TOKEN, serve
+from tests.sandbox.wire import PATH, TOKEN
 
 
 def connect(port: int, token: str = TOKEN, **options: Any) -> Connection:
@@ -52,39 +49,6 @@ class Stand:
                 return super().handle(body, authorization)
 
         return Counted(self.engine, lambda: TOKEN, self.on_statement)
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "databricks.sql")  # else pytest keeps every message of the wire
-    caplog.set_level(logging.WARNING, "databricks.sql.unsafe")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    stand = Stand(Engine(tmp_path_factory.mktemp("warehouse")))
-    seed_warehouse(stand.engine)
-    service = WarehouseService(stand.engine, lambda: TOKEN, stand.on_statement)
-    server = serve(service)
-    stand.port = server.server_port
-    yield stand
-    server.shutdown()
-    server.server_close()
-    service.close()
-    stand.engine.close()
-
-
-@pytest.fixture
-def stand(served: Stand) -> Iterator[Stand]:
-    yield served
-    served.fault = None
-    served.statements.clear()
-
-
-@pytest.fixture
-def connection(stand: Stand) -> Iterator[Connection]:
-    with connect(stand.port, session_configuration={"TIMEZONE": "UTC"}) as connection:
-        yield connection
 
 
 def ignore(_: str) -> None:

@@ -25,7 +25,7 @@ from feature_sync.sending.sender import BatchSender
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox, eventually
 
-COPY = "crm.salesforce.product_property_c"
+REPLICA = "crm.salesforce.product_property_c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,41 +92,10 @@ class Run:
 Plan = Callable[..., Run]
 
 
-@pytest.fixture(scope="module")
-def plan(world: Sandbox) -> Plan:
-    """Plans runs over records of the incident, each over others."""
-    rows = world.sql(
-        f"SELECT copy.snappt_property_id_c FROM {COPY} AS copy INNER JOIN crm.sfdc_dbx.product_property_w_features AS features"
-        " ON features.property_id = copy.snappt_property_id_c"
-        " WHERE CAST(copy.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled ORDER BY 1 LIMIT 200"
-    )
-    unused = iter([row[0] for row in rows])
-
-    def planned(run_id: str, records: int = 12) -> Run:
-        ids = [next(unused) for _ in range(records)]
-        conf = {"scope": "property_ids", "property_ids": ids, "batch_size": 5, "wait_seconds": 0}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FEATURE_SYNC_PARENT_COLUMN", "")  # so that records go in the order of their ids
-            freeze_payload(conf, run_id)
-        release_payload(run_id)
-        return Run(run_id, ids, [Batch.from_xcom(batch) for batch in plan_batches(conf, run_id)])
-
-    return planned
-
-
-@pytest.fixture(scope="module")
-def sent(plan: Plan) -> Run:
-    """A run of which every batch was accepted, and which the copy shows."""
-    run = plan("sent")
-    assert [outcome.succeeded for outcome in run.send()] == [True, True, True]
-    run.until_fresh()
-    return run
-
-
 def planner(world: Sandbox) -> Plan:
     """Plans runs over records of the incident, each over others, in batches of five."""
     rows = world.sql(
-        f"SELECT replica.snappt_property_id_c FROM {COPY} AS replica"
+        f"SELECT replica.snappt_property_id_c FROM {REPLICA} AS replica"
         " INNER JOIN crm.sfdc_dbx.product_property_w_features AS features"
         " ON features.property_id = replica.snappt_property_id_c"
         " WHERE CAST(replica.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled ORDER BY 1 LIMIT 200"

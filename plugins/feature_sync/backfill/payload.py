@@ -7,11 +7,11 @@ from datetime import date
 from typing import Any
 
 from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
-from feature_sync.backfill.plan import assign_batches, count_batches, estimate_seconds
+from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
 from feature_sync.backfill.scope import scope_parameters
 from feature_sync.config.problems import GuardError
-from feature_sync.config.run_config import Strategy, parse_run_config
+from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
@@ -89,7 +89,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
         if config.undo_run_id is not None:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
-        batches = 1 if config.strategy is Strategy.FULL else count_batches(facts["records"], config.batch_size)
+        batches = most_batches(config.strategy, facts["records"], config.batch_size)
         preview = Preview(
             run_id=run_id,
             records=facts["records"],

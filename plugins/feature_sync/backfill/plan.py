@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import IO, Any
+from typing import IO, Any, assert_never
 
 from feature_sync.backfill.probing import find_fallback, probe_report
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
@@ -50,10 +50,17 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
             wanted = [batch_size, 2 * batch_size, records]
         case Strategy.BATCHED:
             wanted = [batch_size] * count_batches(records, batch_size)
+        case _:
+            assert_never(strategy)
     sizes: list[int] = []
     for size in wanted:
         sizes.append(min(size, records - sum(sizes)))
     return [size for size in sizes if size > 0]
+
+
+def most_batches(strategy: Strategy, records: int, batch_size: int) -> int:
+    """How many batches a run can have at most: with ``probe`` that is if it falls back to ``batch_size``."""
+    return 1 if strategy is Strategy.FULL else count_batches(records, batch_size)
 
 
 def count_batches(records: int, batch_size: int) -> int:

@@ -1,8 +1,8 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
-from feature_sync.backfill.plan import count_batches, estimate_seconds
+from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
-from feature_sync.config.run_config import RunConfig, Strategy
+from feature_sync.config.run_config import RunConfig
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Parameters, Warehouse
@@ -48,9 +48,7 @@ def check_size(config: RunConfig, records: int, max_batches: int) -> None:
     """
     if records == 0:
         raise RunConfigError([f"No record is in scope: {config.description}. There is nothing to send."])
-    if config.strategy is Strategy.FULL:
-        return
-    batches = count_batches(records, config.batch_size)
+    batches = most_batches(config.strategy, records, config.batch_size)
     if batches > max_batches:
         hours = estimate_seconds(batches, config.wait_seconds) / 3600
         enough = count_batches(records, max_batches)

@@ -71,8 +71,8 @@ class Drift:
     The result of a comparison. Times are UTC.
 
     ``properties_checked``: records in Salesforce that were compared.
-    ``properties_mismatched``: those of them with a field that differs.
-    ``properties_unmatched``: those of the mismatched ones that have no feature row.
+    ``properties_mismatched``: checked records with a field that differs.
+    ``properties_unmatched``: mismatched records that have no feature row.
     """
 
     checked_at: datetime

@@ -86,8 +86,8 @@ class BatchSender:
         if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.generation):
             self._log.record(self._next_attempt(last, AttemptStatus.HALTED, reason=f"It was held back: {reason}."))
             raise BatchHaltedError(
-                f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear the failed tasks of "
-                "this run ('only failed', with downstream): exactly the batches that failed or were held back are sent."
+                f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and "
+                "choose 'Clear only failed tasks': exactly the batches that failed or were held back are sent."
             )
         if pause := self._pause(self.census.list_runs(self.sync_id)):
             return pause
@@ -185,8 +185,8 @@ class BatchSender:
         if not keys or (resends_rejections_of is None and len(keys) != self.batch.records):
             raise StagingError(
                 f"{self.batch.label}: {len(keys):,} of its {self.batch.records:,} records are in the payload table and passed "
-                "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream tasks. "
-                f"If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+                "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream "
+                f"tasks. If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
             )
         self.warehouse.execute(
             "sending/stage_batch",

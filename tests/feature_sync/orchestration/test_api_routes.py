@@ -12,16 +12,6 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.pool import Pool, fetch_pool
 
 SERVER = "http://airflow.example:8080"
-ADDRESS = f"{SERVER}/feature-sync/pool"
-
-
-@pytest.fixture(autouse=True)
-def _server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", SERVER)
-
-
-def fetch() -> Pool | None:
-    return fetch_pool(load_settings())
 
 
 @pytest.mark.parametrize("pool", [None, Pool(1, include_deferred=True), Pool(128, include_deferred=False)])
@@ -52,7 +42,8 @@ def test_the_answer_of_the_plugin_is_understood(
         def create_session() -> Iterator[Session]:
             yield session
 
+        monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", SERVER)
         monkeypatch.setattr(api_routes, "create_session", create_session)
-        requests_mock.get(ADDRESS, text=json.dumps(api_routes.pool()))
+        requests_mock.get(f"{SERVER}/feature-sync/pool", text=json.dumps(api_routes.pool()))
 
-        assert fetch() == pool
+        assert fetch_pool(load_settings()) == pool

@@ -46,10 +46,10 @@ class TestSources:
 
     def test_every_field_of_the_field_table_is_looked_for(self) -> None:
         _, features = self.source("features_table")
-        _, copy = self.source("salesforce_table")
+        _, replica = self.source("salesforce_table")
 
         assert set(features) == {"property_id", *(field.source for field in FIELDS.features)}
-        assert set(FIELDS.columns) < set(copy)
+        assert set(FIELDS.columns) < set(replica)
 
     @pytest.mark.parametrize(
         ("column", "needed"), [("parent_account", {"id", "status", "parent_account"}), ("", {"id", "status"})]

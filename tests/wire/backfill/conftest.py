@@ -20,7 +20,7 @@ from tests.wire.backfill.checking import (
     makes_or_proves_a_table_of_ours,
     writing_statements,
 )
-from tests.wire.backfill.payloads import COPY, FEATURES, INCIDENT, Frozen, run_steps
+from tests.wire.backfill.payloads import FEATURES, INCIDENT, REPLICA, Frozen, run_steps
 from tests.wire.connections import census_connection
 
 
@@ -33,9 +33,9 @@ def incident(world: Sandbox) -> Frozen:  # noqa: ARG001 - the environment
 def incident_ids(world: Sandbox) -> list[str]:
     """Properties of the incident that have every day's usual product."""
     rows = world.sql(
-        f"SELECT copy.snappt_property_id_c FROM {COPY} AS copy INNER JOIN {FEATURES} AS features"
-        " ON features.property_id = copy.snappt_property_id_c"
-        " WHERE CAST(copy.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled ORDER BY 1 LIMIT 20"
+        f"SELECT replica.snappt_property_id_c FROM {REPLICA} AS replica INNER JOIN {FEATURES} AS features"
+        " ON features.property_id = replica.snappt_property_id_c"
+        " WHERE CAST(replica.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled ORDER BY 1 LIMIT 20"
     )
     return [row[0] for row in rows]
 

@@ -20,7 +20,7 @@ DAY = date(2025, 11, 21)
 INCIDENT = {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21"}
 FIELDS = load_fields()
 FEATURES = "crm.sfdc_dbx.product_property_w_features"
-COPY = "crm.salesforce.product_property_c"
+REPLICA = "crm.salesforce.product_property_c"
 
 
 @dataclass(frozen=True, slots=True)

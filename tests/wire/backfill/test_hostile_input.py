@@ -22,7 +22,7 @@ from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
 
 DAY = date(2025, 11, 21)
-COPY = "crm.salesforce.product_property_c"
+REPLICA = "crm.salesforce.product_property_c"
 MAX_BATCHES = 1024
 SHORT = 1_000
 Conf = dict[str, Any]
@@ -32,9 +32,9 @@ Conf = dict[str, Any]
 def ids(world: Sandbox) -> list[str]:
     """Six properties that no guard minds."""
     rows = world.sql(
-        f"SELECT copy.snappt_property_id_c FROM {COPY} AS copy"
-        " INNER JOIN crm.sfdc_dbx.product_property_w_features AS features ON features.property_id = copy.snappt_property_id_c"
-        " WHERE NOT copy.is_deleted AND features.fraud_enabled AND copy.snappt_property_id_c = copy.reverse_etl_id_c"
+        f"SELECT replica.snappt_property_id_c FROM {REPLICA} AS replica"
+        " INNER JOIN crm.sfdc_dbx.product_property_w_features AS features ON features.property_id = replica.snappt_property_id_c"
+        " WHERE NOT replica.is_deleted AND features.fraud_enabled AND replica.snappt_property_id_c = replica.reverse_etl_id_c"
         " ORDER BY 1 LIMIT 6"
     )
     return [row[0] for row in rows]
@@ -186,7 +186,9 @@ class TestCells:
         self, sandbox: Sandbox, output: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = f"ARRAY({', '.join(literal(key) for key in CELLS)})"
-        incident = f"SELECT *, row_number() OVER (ORDER BY id) AS number FROM {COPY} WHERE CAST(created_date AS DATE) = '{DAY}'"
+        incident = (
+            f"SELECT *, row_number() OVER (ORDER BY id) AS number FROM {REPLICA} WHERE CAST(created_date AS DATE) = '{DAY}'"
+        )
         sandbox.sql(
             "CREATE TABLE crm.sfdc_dbx.hostile_copy AS SELECT * EXCEPT (reverse_etl_id_c, number),"
             f" element_at({keys}, CAST(number AS INT)) AS reverse_etl_id_c FROM ({incident}) WHERE number <= {len(CELLS)}"

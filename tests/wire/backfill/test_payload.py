@@ -256,10 +256,6 @@ class TestFreezing:
         assert len(self.payload(sandbox, "own")) == 4
 
 
-def each(columns: list[str], value: str) -> str:
-    return ", ".join(f"{column} = {value}" for column in columns)
-
-
 class TestMassDisable:
     CHANGE = (
         f"before_{FRAUD.enabled.column} = TRUE, {FRAUD.enabled.column} = FALSE, before_{RENT.enabled.column} = TRUE,"

@@ -18,13 +18,13 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import DATASET, Sandbox
 from tests.wire.backfill.payloads import (
-    COPY,
     FEATURES,
     FIELDS,
     FLAGS,
     FRAUD,
     INCIDENT,
     RENT,
+    REPLICA,
     SeenFromOutside,
     names,
     records_left,
@@ -268,7 +268,7 @@ class TestGuards:
         self, incident_ids: list[str], frozen_with: Callable[[str, int], str], change_table: Callable[[str, str], None]
     ) -> None:
         run_id = frozen_with("batch_number = 1", 20)
-        change_table(COPY, f"UPDATE {{table}} SET is_deleted = TRUE WHERE reverse_etl_id_c = '{incident_ids[4]}'")
+        change_table(REPLICA, f"UPDATE {{table}} SET is_deleted = TRUE WHERE reverse_etl_id_c = '{incident_ids[4]}'")
 
         [problem] = refusal(run_id)
 
@@ -306,7 +306,7 @@ class TestGuards:
         self, incident_ids: list[str], change_table: Callable[[str, str], None], scope: slice, count: int
     ) -> None:
         change_table(
-            COPY,
+            REPLICA,
             f"UPDATE {{table}} SET reverse_etl_id_c = '{incident_ids[1]}' WHERE snappt_property_id_c = '{incident_ids[2]}'",
         )
         freeze_payload({"scope": "property_ids", "property_ids": incident_ids[scope]}, f"one-key-{count}")
@@ -320,7 +320,7 @@ class TestGuards:
     def test_a_record_without_a_key_is_refused(
         self, incident_ids: list[str], change_table: Callable[[str, str], None], key: str
     ) -> None:
-        change_table(COPY, f"UPDATE {{table}} SET reverse_etl_id_c = {key} WHERE snappt_property_id_c = '{incident_ids[2]}'")
+        change_table(REPLICA, f"UPDATE {{table}} SET reverse_etl_id_c = {key} WHERE snappt_property_id_c = '{incident_ids[2]}'")
         run_id = f"no-key-{len(key)}"
         freeze_payload({"scope": "property_ids", "property_ids": incident_ids}, run_id)
 
@@ -383,15 +383,16 @@ class TestTheIncidentAgain:
         """
         query = sandbox.census("GET", f"datasets/{DATASET}").json()["data"]["query"]
         asks_for_features = str(FEATURES in query).upper()
-        numbered = "row_number() OVER (ORDER BY copy.id)"
+        numbered = "row_number() OVER (ORDER BY replica.id)"
         sandbox.sql(
             f"INSERT INTO {load_settings().payload_table} (run_id, record_number, batch_number, frozen_at, released_at,"
             f" salesforce_id, has_feature_row, {', '.join(FIELDS.columns)}, {self.BEFORE})"
             f" SELECT '{run_id}', {numbered}, CAST(floor(({numbered} - 1) / 50) AS INT) + 1, current_timestamp(),"
-            f" current_timestamp(), copy.id, {asks_for_features}, {', '.join(f'source.{column}' for column in FIELDS.columns)},"
-            f" {', '.join(f'copy.{field.column}' for field in FIELDS.features)}"
-            f" FROM ({query}) AS source INNER JOIN {COPY} AS copy ON copy.reverse_etl_id_c = source.reverse_etl_id_c"
-            f" WHERE NOT copy.is_deleted AND {where}"
+            f" current_timestamp(), replica.id, {asks_for_features},"
+            f" {', '.join(f'source.{column}' for column in FIELDS.columns)},"
+            f" {', '.join(f'replica.{field.column}' for field in FIELDS.features)}"
+            f" FROM ({query}) AS source INNER JOIN {REPLICA} AS replica ON replica.reverse_etl_id_c = source.reverse_etl_id_c"
+            f" WHERE NOT replica.is_deleted AND {where}"
         )
         return records_left(sandbox, run_id)
 
@@ -399,7 +400,7 @@ class TestTheIncidentAgain:
         ("where", "conf", "records", "guards"),
         [
             pytest.param(
-                "CAST(copy.created_date AS DATE) = '2025-11-21'", {}, 1_296, ["feature_rows", "no_product"], id="of-the-day"
+                "CAST(replica.created_date AS DATE) = '2025-11-21'", {}, 1_296, ["feature_rows", "no_product"], id="of-the-day"
             ),
             pytest.param("TRUE", {}, 10_000, ["feature_rows", "no_product", "mass_disable"], id="all"),
             pytest.param(
@@ -430,7 +431,7 @@ class TestTheIncidentAgain:
         run_id = "wrong-sql-counted"
         self.freeze_what_the_wrong_sql_gives(sandbox, run_id, "TRUE")
         counts = ", ".join(f"COUNT_IF({flag})" for flag in FLAGS)
-        [enabled] = sandbox.sql(f"SELECT {counts} FROM {COPY} WHERE NOT is_deleted")
+        [enabled] = sandbox.sql(f"SELECT {counts} FROM {REPLICA} WHERE NOT is_deleted")
 
         problems = [problem for problem in refusal(run_id) if problem.startswith("mass_disable")]
 

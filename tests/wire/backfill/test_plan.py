@@ -73,9 +73,9 @@ class Skewed:
 def skewed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Skewed]:
     monkeypatch.setenv("FEATURE_SYNC_GUARD_FEATURE_ROW_SHARE", "0.5")
     rows = sandbox.sql(
-        "SELECT copy.snappt_property_id_c, properties.company_id FROM crm.salesforce.product_property_c AS copy"
-        " JOIN rds.pg_rds_public.properties ON CAST(properties.id AS STRING) = copy.snappt_property_id_c"
-        f" WHERE CAST(copy.created_date AS DATE) = '2025-11-21' ORDER BY copy.reverse_etl_id_c LIMIT {RECORDS}"
+        "SELECT replica.snappt_property_id_c, properties.company_id FROM crm.salesforce.product_property_c AS replica"
+        " JOIN rds.pg_rds_public.properties ON CAST(properties.id AS STRING) = replica.snappt_property_id_c"
+        f" WHERE CAST(replica.created_date AS DATE) = '2025-11-21' ORDER BY replica.reverse_etl_id_c LIMIT {RECORDS}"
     )
     ids = [row[0] for row in rows]
 

@@ -14,11 +14,11 @@ from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox
 from tests.wire.airflow_api import AirflowApi
 from tests.wire.backfill.checking import (
-    COPY,
     DOWN,
     FEATURES,
     INCIDENT,
     OUR_TABLES,
+    REPLICA,
     ByHand,
     Conf,
     Watch,
@@ -47,7 +47,7 @@ class TestScope:
     def test_a_run_that_may_go_on_knows_how_many_records_it_has(self, sandbox: Sandbox, conf: Conf, records: int | None) -> None:
         if records is None:
             [[records]] = sandbox.sql(
-                f"SELECT count(*) FROM {COPY} WHERE NOT is_deleted"
+                f"SELECT count(*) FROM {REPLICA} WHERE NOT is_deleted"
                 " AND created_date >= '2025-11-20T00:00:00Z' AND created_date < '2025-11-21T00:00:00Z'"
             )
 
@@ -72,7 +72,7 @@ class TestScope:
         assert "unknown-20" not in problem
 
     def test_a_record_deleted_in_salesforce_is_unknown(self, sandbox: Sandbox) -> None:
-        [[deleted]] = sandbox.sql(f"SELECT MIN(snappt_property_id_c) FROM {COPY} WHERE is_deleted")
+        [[deleted]] = sandbox.sql(f"SELECT MIN(snappt_property_id_c) FROM {REPLICA} WHERE is_deleted")
 
         with pytest.raises(RunConfigError, match=f"1 ids that no record in Salesforce has: {deleted}"):
             check({"scope": "property_ids", "property_ids": [deleted]})
@@ -137,7 +137,7 @@ class TestTogether:
         api.pool = {"name": "census_sync", "exists": True, "slots": 2, "include_deferred": False}
         change_sync(lambda sync: {"paused": True, "mappings": sync["mappings"][:-1]})
         mistyped = change_source(FEATURES, {"vor_enabled": "CAST(vor_enabled AS STRING)"})
-        lacking = change_source(COPY, {"is_deleted": None})
+        lacking = change_source(REPLICA, {"is_deleted": None})
         return [
             "Pool census_sync has 2 slots; it must have 1",
             "Pool census_sync does not count deferred tasks",
@@ -265,7 +265,7 @@ class TestUndo:
     def test_checking_an_undo_writes_nothing_either(self, sandbox: Sandbox, by_hand: ByHand, own_names: list[str]) -> None:
         with by_hand(), Warehouse(load_settings()) as warehouse:
             prepare_tables(warehouse)
-            sandbox.sql(f"INSERT INTO {own_names[0]} (run_id, salesforce_id) SELECT 'former', id FROM {COPY} LIMIT 3")
+            sandbox.sql(f"INSERT INTO {own_names[0]} (run_id, salesforce_id) SELECT 'former', id FROM {REPLICA} LIMIT 3")
 
         with pytest.raises(RunConfigError, match="undo_run_id is 'former', but none of its 3 records still holds what it sent"):
             check({"undo_run_id": "former"})

@@ -12,11 +12,11 @@ from feature_sync.config.settings import load_settings
 from tests.sandbox.client import BACKFILL, Sandbox
 from tests.wire.airflow_api import AirflowApi
 from tests.wire.backfill.checking import (
-    COPY,
     FEATURES,
     INCIDENT,
     OUR_TABLES,
     PROPERTIES,
+    REPLICA,
     ByHand,
     Watch,
     check,
@@ -200,7 +200,7 @@ class TestWarehouse:
                 id="features",
             ),
             pytest.param(
-                COPY,
+                REPLICA,
                 {
                     "snappt_property_id_c": None,
                     "reverse_etl_id_c": "1",
@@ -218,7 +218,7 @@ class TestWarehouse:
                     ": vor_start_date_c is string; it must be date.",
                     ": created_date is date; it must be timestamp or timestamp_ntz.",
                 ],
-                id="copy-of-salesforce",
+                id="replica-of-salesforce",
             ),
         ],
     )
@@ -230,7 +230,7 @@ class TestWarehouse:
         assert problems_of(INCIDENT) == [f"{name}{complaint}" for complaint in complaints]
 
     def test_a_date_that_is_a_time_in_salesforce_points_to_the_setting(self, change_source: Callable[..., str]) -> None:
-        name = change_source(COPY, {"vor_start_date_c": "CAST(vor_start_date_c AS TIMESTAMP)"})
+        name = change_source(REPLICA, {"vor_start_date_c": "CAST(vor_start_date_c AS TIMESTAMP)"})
 
         [problem] = problems_of(INCIDENT)
 
@@ -245,8 +245,8 @@ class TestWarehouse:
         source, *_ = problems_of(INCIDENT)
 
         assert source == (
-            f"{COPY}: vor_start_date_c is date; it must be timestamp or timestamp_ntz. If vor_start_date__c is a Date field in "
-            "Salesforce, remove it from DATETIME_FIELDS."
+            f"{REPLICA}: vor_start_date_c is date; it must be timestamp or timestamp_ntz. "
+            "If vor_start_date__c is a Date field in Salesforce, remove it from DATETIME_FIELDS."
         )
 
     def test_tables_that_are_missing_are_all_named(self, monkeypatch: pytest.MonkeyPatch) -> None:

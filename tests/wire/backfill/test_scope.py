@@ -8,7 +8,7 @@ import pytest
 from feature_sync.backfill.payload import CheckedPayload, check_payload, freeze_payload
 from feature_sync.config.settings import load_settings
 from tests.sandbox.client import Sandbox
-from tests.wire.backfill.payloads import COPY, FIELDS, INCIDENT, Frozen, rows_of, run_steps
+from tests.wire.backfill.payloads import FIELDS, INCIDENT, REPLICA, Frozen, rows_of, run_steps
 
 
 class TestScope:
@@ -57,8 +57,8 @@ class TestScope:
         freeze_payload({"scope": "all"}, "no-deleted")
 
         [[found]] = sandbox.sql(
-            f"SELECT count(*) FROM {load_settings().payload_table} AS payload INNER JOIN {COPY} AS copy"
-            " ON copy.id = payload.salesforce_id WHERE payload.run_id = 'no-deleted' AND copy.is_deleted"
+            f"SELECT count(*) FROM {load_settings().payload_table} AS payload INNER JOIN {REPLICA} AS replica"
+            " ON replica.id = payload.salesforce_id WHERE payload.run_id = 'no-deleted' AND replica.is_deleted"
         )
         assert found == 0
 

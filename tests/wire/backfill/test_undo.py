@@ -27,7 +27,7 @@ from tests.sandbox.client import Sandbox, eventually
 from tests.wire.campaign import Campaign
 
 DAY = date(2025, 11, 21)
-COPY = "crm.salesforce.product_property_c"
+REPLICA = "crm.salesforce.product_property_c"
 FIELDS = load_fields()
 MAX_BATCHES = 1024
 Values = dict[str, tuple[Any, ...]]
@@ -100,7 +100,7 @@ class Org:
         columns = ", ".join(each.column for each in FIELDS.features)
         listed = ", ".join(f"'{key}'" for key in keys)
         rows = self.sandbox.sql(
-            f"SELECT snappt_property_id_c, {columns} FROM {COPY} WHERE snappt_property_id_c IN ({listed}) AND NOT is_deleted"
+            f"SELECT snappt_property_id_c, {columns} FROM {REPLICA} WHERE snappt_property_id_c IN ({listed}) AND NOT is_deleted"
         )
         return {row[0]: tuple(row[1:]) for row in rows}
 
@@ -111,7 +111,7 @@ class Org:
         eventually(lambda: self.values([key]) != before)
 
     def delete(self, key: str) -> None:
-        self.sandbox.sql(f"UPDATE {COPY} SET is_deleted = TRUE WHERE snappt_property_id_c = '{key}'")
+        self.sandbox.sql(f"UPDATE {REPLICA} SET is_deleted = TRUE WHERE snappt_property_id_c = '{key}'")
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,10 @@ def warehouse(world: Sandbox) -> Iterator[Warehouse]:  # noqa: ARG001 - the envi
 def planned(world: Sandbox, warehouse: Warehouse) -> Callable[..., Run]:
     """Plans runs over records of the incident that have every day's usual product, each over others."""
     rows = world.sql(
-        f"SELECT copy.snappt_property_id_c FROM {COPY} AS copy INNER JOIN crm.sfdc_dbx.product_property_w_features AS features"
-        " ON features.property_id = copy.snappt_property_id_c"
-        " WHERE CAST(copy.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled AND features.iv_enabled"
+        f"SELECT replica.snappt_property_id_c FROM {REPLICA} AS replica"
+        " INNER JOIN crm.sfdc_dbx.product_property_w_features AS features"
+        " ON features.property_id = replica.snappt_property_id_c"
+        " WHERE CAST(replica.created_date AS DATE) = '2025-11-21' AND features.fraud_enabled AND features.iv_enabled"
         " ORDER BY 1 LIMIT 100"
     )
     unused = iter([row[0] for row in rows])
@@ -317,7 +318,7 @@ def test_a_record_that_has_another_key_now_is_left_as_it_is(sandbox: Sandbox, pl
     run.send()
     run.until_fresh()
     key = run.conf["property_ids"][1]
-    sandbox.sql(f"UPDATE {COPY} SET reverse_etl_id_c = 'moved' WHERE reverse_etl_id_c = '{key}'")
+    sandbox.sql(f"UPDATE {REPLICA} SET reverse_etl_id_c = 'moved' WHERE reverse_etl_id_c = '{key}'")
     undo = undo_of(run)
 
     undo.freeze()

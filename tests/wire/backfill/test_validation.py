@@ -9,7 +9,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.replica.state import check_run_replica
 from feature_sync.sending.batches import AttemptStatus
 from tests.sandbox.client import Sandbox, eventually
-from tests.wire.planned_runs import COPY, Plan, Run
+from tests.wire.planned_runs import REPLICA, Plan, Run
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ class TestCleanRun:
     def test_a_record_changed_afterwards_is_found_by_its_field(self, sandbox: Sandbox, sent: Run) -> None:
         key = sent.ids[6]
         path = f"sobjects/Product_Property__c/Reverse_ETL_ID__c/{key}"
-        changed_at = f"SELECT fraud_detection_enabled_c FROM {COPY} WHERE snappt_property_id_c = '{key}'"
+        changed_at = f"SELECT fraud_detection_enabled_c FROM {REPLICA} WHERE snappt_property_id_c = '{key}'"
 
         assert sandbox.salesforce("PATCH", path, json={"Fraud_Detection_Enabled__c": False}).ok
         eventually(lambda: sandbox.sql(changed_at)[0][0] is False)
@@ -94,12 +94,12 @@ class TestCleanRun:
 
     def test_a_record_that_is_gone_from_salesforce_differs_in_every_field(self, sandbox: Sandbox, sent: Run) -> None:
         where = f"WHERE snappt_property_id_c = '{sent.ids[0]}'"
-        sandbox.sql(f"UPDATE {COPY} SET is_deleted = TRUE {where}")
+        sandbox.sql(f"UPDATE {REPLICA} SET is_deleted = TRUE {where}")
         try:
             with pytest.raises(SalesforceDiffersError, match=r"^1 of 12 properties differ"):
                 sent.validate()
         finally:
-            sandbox.sql(f"UPDATE {COPY} SET is_deleted = FALSE {where}")
+            sandbox.sql(f"UPDATE {REPLICA} SET is_deleted = FALSE {where}")
 
         assert len(sent.mismatches) == 21
         assert {row["in_salesforce"] for row in sent.mismatches} == {"false"}

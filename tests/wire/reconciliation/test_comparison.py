@@ -152,7 +152,7 @@ class TestEnd:
     def test_a_replica_that_became_stale_meanwhile_is_no_success(self, few: "Few", monkeypatch: pytest.MonkeyPatch) -> None:
         few.compare()
         monkeypatch.setenv("FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "1")
-        few.sql("UPDATE {copy} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
+        few.sql("UPDATE {replica} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
 
         with pytest.raises(NotReadyError, match="is stale now"):
             conclude("few", NOTHING, DONE)
@@ -180,7 +180,7 @@ class TestStillAllowed:
 
     def harm(self, few: "Few", records: int) -> None:
         ids = "', '".join(few.ids()[:records])
-        few.sql(f"UPDATE {{copy}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c IN ('{ids}')")
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c IN ('{ids}')")
 
     def test_more_than_was_approved_is_not_sent(self, few: "Few") -> None:
         self.harm(few, 3)
@@ -211,17 +211,17 @@ class Few:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         settings = load_settings()
-        self.properties, self.features, self.copy = (
+        self.properties, self.features, self.replica = (
             settings.properties_table,
             settings.features_table,
             settings.salesforce_table,
         )
 
     def sql(self, text: str) -> list[Any]:
-        return self._sandbox.sql(text.format(properties=self.properties, features=self.features, copy=self.copy))
+        return self._sandbox.sql(text.format(properties=self.properties, features=self.features, replica=self.replica))
 
     def ids(self, where: str = "TRUE") -> list[str]:
-        return [row[0] for row in self.sql(f"SELECT snappt_property_id_c FROM {{copy}} WHERE {where} ORDER BY 1")]
+        return [row[0] for row in self.sql(f"SELECT snappt_property_id_c FROM {{replica}} WHERE {where} ORDER BY 1")]
 
     def compare(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
         compare("few")
@@ -240,11 +240,11 @@ def few(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Few]:
         sandbox.sql(f"CREATE OR REPLACE TABLE {here} AS SELECT * FROM {there}")
     records = Few(sandbox)
     records.sql(
-        "DELETE FROM {copy} WHERE is_deleted OR id NOT IN (SELECT id FROM {copy} WHERE NOT is_deleted AND "
+        "DELETE FROM {replica} WHERE is_deleted OR id NOT IN (SELECT id FROM {replica} WHERE NOT is_deleted AND "
         "CAST(created_date AS DATE) < DATE'2025-11-20' AND fraud_detection_enabled_c AND NOT idv_only_enabled_c "
         "ORDER BY id LIMIT 8)"
     )
-    records.sql("DELETE FROM {properties} WHERE CAST(id AS STRING) NOT IN (SELECT snappt_property_id_c FROM {copy})")
+    records.sql("DELETE FROM {properties} WHERE CAST(id AS STRING) NOT IN (SELECT snappt_property_id_c FROM {replica})")
     yield records
     for here in tables.values():
         sandbox.sql(f"DROP TABLE {here}")
@@ -270,7 +270,7 @@ class TestClasses:
     )
     def test_a_field_that_differs_in_salesforce(self, few: Few, change: str, kind: DriftClass, field: str) -> None:
         [one, *_] = few.ids()
-        few.sql(f"UPDATE {{copy}} SET {change} WHERE snappt_property_id_c = '{one}'")
+        few.sql(f"UPDATE {{replica}} SET {change} WHERE snappt_property_id_c = '{one}'")
 
         report, rows = few.compare()
 
@@ -287,7 +287,7 @@ class TestClasses:
         changes = ", ".join(
             f"{field.column} = " + (f"NOT {field.column}" if field.kind == "checkbox" else "DATE'2001-02-03'") for field in fields
         )
-        few.sql(f"UPDATE {{copy}} SET {changes} WHERE snappt_property_id_c = '{one}'")
+        few.sql(f"UPDATE {{replica}} SET {changes} WHERE snappt_property_id_c = '{one}'")
 
         _, rows = few.compare()
 
@@ -295,7 +295,7 @@ class TestClasses:
 
     def test_a_property_without_a_record(self, few: Few) -> None:
         [one, *_] = few.ids()
-        few.sql(f"DELETE FROM {{copy}} WHERE snappt_property_id_c = '{one}'")
+        few.sql(f"DELETE FROM {{replica}} WHERE snappt_property_id_c = '{one}'")
 
         report, [row] = few.compare()
 
@@ -306,7 +306,7 @@ class TestClasses:
 
     def test_a_deleted_record_is_none_and_a_deleted_property_needs_none(self, few: Few) -> None:
         [one, two, *_] = few.ids()
-        few.sql(f"UPDATE {{copy}} SET is_deleted = TRUE WHERE snappt_property_id_c IN ('{one}', '{two}')")
+        few.sql(f"UPDATE {{replica}} SET is_deleted = TRUE WHERE snappt_property_id_c IN ('{one}', '{two}')")
         few.sql(f"UPDATE {{properties}} SET status = 'DELETED' WHERE id = {two}")
 
         report, [row] = few.compare()
@@ -335,7 +335,7 @@ class TestClasses:
     def test_a_record_whose_keys_disagree_is_never_sent_the_values_of_another_property(self, few: Few) -> None:
         [one, two, *_] = few.ids()
         wrong = f"snappt_property_id_c = '{two}', fraud_detection_enabled_c = FALSE"
-        few.sql(f"UPDATE {{copy}} SET {wrong} WHERE reverse_etl_id_c = '{one}'")
+        few.sql(f"UPDATE {{replica}} SET {wrong} WHERE reverse_etl_id_c = '{one}'")
 
         report, _ = few.compare()
 
@@ -355,7 +355,7 @@ class TestClasses:
     )
     def test_a_record_whose_keys_are_wrong(self, few: Few, change: str, wrong: int) -> None:
         [one, two, *_] = few.ids()
-        few.sql(f"UPDATE {{copy}} SET {change.format(two=two)} WHERE snappt_property_id_c = '{one}'")
+        few.sql(f"UPDATE {{replica}} SET {change.format(two=two)} WHERE snappt_property_id_c = '{one}'")
 
         report, rows = few.compare()
 
@@ -364,7 +364,7 @@ class TestClasses:
         assert report["differences"]["missing_in_warehouse"] == 0
 
     def test_an_empty_replica_is_never_a_pass(self, few: Few) -> None:
-        few.sql("DELETE FROM {copy}")
+        few.sql("DELETE FROM {replica}")
 
         with pytest.raises(NothingComparedError):
             compare("few")

@@ -5,36 +5,11 @@ from typing import Any
 
 import pytest
 
-from feature_sync.backfill.payload import freeze_payload, release_payload
 from feature_sync.config.settings import load_settings
 from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
-
-
-@pytest.fixture(scope="module")
-def ids(world: Sandbox) -> list[str]:
-    """Thirteen properties of the incident."""
-    rows = world.sql(
-        "SELECT snappt_property_id_c FROM crm.salesforce.product_property_c"
-        " WHERE CAST(created_date AS DATE) = '2025-11-21' ORDER BY snappt_property_id_c LIMIT 13"
-    )
-    return [row[0] for row in rows]
-
-
-@pytest.fixture(scope="module")
-def frozen(world: Sandbox, ids: list[str]) -> str:  # noqa: ARG001 - the environment
-    """The id of a run whose payload is frozen: batches of 5, 5 and 3."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEATURE_SYNC_PARENT_COLUMN", "")  # so that records are in the order of their ids
-        freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": 5}, "warehouse")
-    release_payload("warehouse")
-    return "warehouse"
-
-
-def scope(name: str = "all") -> dict[str, str | bool | None]:
-    return {"scope": name, "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
 
 
 def attempt(number: int = 1, **changes: object) -> Attempt:
@@ -50,7 +25,7 @@ def attempt(number: int = 1, **changes: object) -> Attempt:
 
 
 @pytest.mark.parametrize("fault", ["lost_response", "refuse"])
-def test_an_attempt_whose_record_is_sent_again_is_in_the_log_once(sandbox: Sandbox, frozen: str, fault: str) -> None:  # noqa: ARG001
+def test_an_attempt_whose_record_is_sent_again_is_in_the_log_once(sandbox: Sandbox, fault: str) -> None:
     run_id = f"twice-{fault}"
     with Warehouse(load_settings()) as warehouse:
         log = SyncLog(warehouse)
@@ -71,7 +46,7 @@ def test_an_attempt_whose_record_is_sent_again_is_in_the_log_once(sandbox: Sandb
     assert rows == 1
 
 
-def test_the_last_attempt_at_each_batch_is_the_one_that_counts(sandbox: Sandbox, frozen: str) -> None:  # noqa: ARG001
+def test_the_last_attempt_at_each_batch_is_the_one_that_counts(sandbox: Sandbox) -> None:  # noqa: ARG001
     with Warehouse(load_settings()) as warehouse:
         log = SyncLog(warehouse)
         for number in (1, 2, 3):
@@ -85,7 +60,7 @@ def test_the_last_attempt_at_each_batch_is_the_one_that_counts(sandbox: Sandbox,
         assert log.last_attempts("nobody") == {}
 
 
-def test_the_runs_that_an_attempt_can_have_started_end_with_the_next_attempt_at_any_batch(sandbox: Sandbox, frozen: str) -> None:  # noqa: ARG001
+def test_the_runs_that_an_attempt_can_have_started_end_with_the_next_attempt_at_any_batch(sandbox: Sandbox) -> None:  # noqa: ARG001
     with Warehouse(load_settings()) as warehouse:
         log = SyncLog(warehouse)
         first = log.record(attempt(run_id="bounds", previous_sync_run_id=100))
