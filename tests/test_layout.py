@@ -42,7 +42,7 @@ MAX_MODULES = 12
 MAX_TEST_LINES = 500
 
 FORMER_PATHS = {"approvals.py", "copy_sensors.py", "census/triggers.py"}
-"""Aliases for what an earlier version stored in Airflow's database. They hold nothing but imports, and none of ours imports them."""
+"""Aliases for what an earlier version stored in Airflow's database. They only import, and none of our modules imports them."""
 
 MODULES = sorted(
     path

@@ -10,7 +10,7 @@ from feature_sync.storage.tables import own_tables
 from feature_sync.storage.warehouse import Warehouse
 from sandbox.warehouse.engine import Engine
 from tests.sandbox.warehouse_client import Stand, ask, connect
-from tests.sql_script import CLOCK_COLUMNS, Change, fill_copy, script
+from tests.sql.script import CLOCK_COLUMNS, Change, fill_copy, script
 
 
 def test_airflows_hook_works_unchanged(hook: DatabricksSqlHook, stand: Stand) -> None:

@@ -12,7 +12,7 @@ from feature_sync.config.names import DATABRICKS_CONN_ID
 from feature_sync.storage.tables import own_tables, parse_description
 from feature_sync.storage.warehouse import Row, Warehouse, render_statement
 from sandbox.warehouse.engine import Engine
-from tests.sql_script import CLOCK_COLUMNS, COPY, Change, Script, Step
+from tests.sql.script import CLOCK_COLUMNS, COPY, Change, Script, Step
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark

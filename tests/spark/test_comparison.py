@@ -8,13 +8,13 @@ from feature_sync.config.settings import load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
 from tests.spark.variants import change_settings, variants
-from tests.sql_script import STATEMENTS, Step, script, short_script
+from tests.sql.script import STATEMENTS, Step, script, short_script
 
 
 def test_each_statement_has_a_step() -> None:
     steps = [step for step in script(load_settings()) if isinstance(step, Step)]
 
-    assert set(STATEMENTS) - {step.statement for step in steps} == set(), "add them to tests/sql_script.py"
+    assert set(STATEMENTS) - {step.statement for step in steps} == set(), "add them to tests/sql/script.py"
 
 
 @variants

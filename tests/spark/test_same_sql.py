@@ -1,7 +1,7 @@
 """
 Every statement of ``include/sql`` on a real Spark, with the data and values that the sandbox's warehouse gets: the same answers.
 
-Databricks is made of Spark; the sandbox's warehouse is DuckDB behind a translation. The steps are in ``tests/sql_script.py``.
+Databricks is made of Spark; the sandbox's warehouse is DuckDB behind a translation. The steps are in ``tests/sql/script.py``.
 """
 
 import logging
@@ -20,7 +20,7 @@ from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
 from tests.spark.variants import DATETIME, change_settings, variants
-from tests.sql_script import COPY, Change, Script, fill_copy, freezing, script, short_script, spoil, thin_out
+from tests.sql.script import COPY, Change, Script, fill_copy, freezing, script, short_script, spoil, thin_out
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark

@@ -122,7 +122,7 @@ def sent_unseen(sandbox: Sandbox) -> Iterator[Campaign]:
     sandbox.settings(replication_stalled=False)
 
 
-def begin(sender: BatchSender, seconds: float = 20) -> Attempt:
+def begin(sender: BatchSender, seconds: float = 60) -> Attempt:
     """The attempt, once the sender need not pause any more."""
     end = time.monotonic() + seconds
     while isinstance(step := sender.begin(), Pause):

@@ -21,7 +21,7 @@ def rebuilt(trigger: SafeTrigger) -> SafeTrigger:
     return copy
 
 
-def fire(trigger: SafeTrigger, seconds: float = 20) -> TriggerEvent:
+def fire(trigger: SafeTrigger, seconds: float = 60) -> TriggerEvent:
     """
     The first event of a trigger's copy.
 

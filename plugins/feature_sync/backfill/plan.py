@@ -105,8 +105,15 @@ def assign_batches(warehouse: Warehouse, run_id: str, config: RunConfig, records
 
 
 def read_batches(warehouse: Warehouse, run_id: str) -> list[Batch]:
-    """The batches of a run, in the order in which they are sent."""
-    return [Batch(**row) for row in warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})]
+    """
+    The batches of a run, in the order in which they are sent.
+
+    :raises PlanError: a record of the payload is in no batch.
+    """
+    rows = warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})
+    if left := sum(row["records"] for row in rows if row["number"] is None):
+        raise PlanError(f"{left:,} records of the payload are in no batch. Start a new run.")
+    return [Batch(**row) for row in rows]
 
 
 def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:

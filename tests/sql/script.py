@@ -30,7 +30,7 @@ COPY = "crm.salesforce.product_property_c"
 CLOCK_COLUMNS = frozenset({"checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
 """Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
 WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
-"""Verbs that a file's name begins with, as in ``tests/feature_sync/test_sql.py``."""
+"""Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""
 
 RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
 _KEYS = {str(record["Reverse_ETL_ID__c"]): record["CreatedDate"].date() for record in org_records()}
