@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from feature_sync.config.fields import FieldTable
+from feature_sync.config.wording import count_of
 
 
 class Guard(StrEnum):
@@ -86,14 +87,19 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
         ]
     problems = []
 
-    def refuse_any(guard: Guard, what: str, cure: str) -> None:
+    def refuse_any(guard: Guard, verb: str, what: str, cure: str) -> None:
         if count := facts[guard.value]:
-            problems.append(f"{guard}: {count:,} records {what}, such as {facts[f'{guard}_example']}. {cure}")
+            found = count_of(count, "record", f"{'has' if verb == 'have' else f'{verb}s'} {what}", f"{verb} {what}")
+            problems.append(f"{guard}: {found}, such as {facts[f'{guard}_example']}. {cure}")
 
-    refuse_any(Guard.EMPTY_KEYS, f"have no {key} (named is the property)", "Census would not send them. Fill it in Salesforce.")
-    refuse_any(Guard.REPEATED_KEYS, f"share their {key} with another", "Make it unique in Salesforce.")
-    refuse_any(Guard.MISSING_KEYS, f"have a {key} that no record in Salesforce has", "Start a new run when the replica is fresh.")
-    refuse_any(Guard.EMPTY_FLAGS, "have an empty flag, and a Salesforce checkbox cannot be null", "Correct the feature table.")
+    refuse_any(
+        Guard.EMPTY_KEYS, "have", f"no {key} (named is the property)", "Census would not send them. Fill it in Salesforce."
+    )
+    refuse_any(Guard.REPEATED_KEYS, "share", f"a {key} with another", "Make it unique in Salesforce.")
+    refuse_any(
+        Guard.MISSING_KEYS, "have", f"a {key} that no record in Salesforce has", "Start a new run when the replica is fresh."
+    )
+    refuse_any(Guard.EMPTY_FLAGS, "have", "an empty flag, and a Salesforce checkbox cannot be null", "Correct the feature table.")
     if undoes:
         return problems
     matched = records - facts["records_unmatched"]
@@ -108,10 +114,11 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
             f"{Guard.NO_PRODUCT}: {facts['records_enabled']:,} of {records:,} properties have any product; "
             f"GUARD_ENABLED_RECORDS requires {thresholds.enabled_records:,}. The feature table is empty, or a join is missing."
         )
-    refuse_any(Guard.FUTURE_DATES, "have a date in the future", "Correct the feature table.")
+    refuse_any(Guard.FUTURE_DATES, "have", "a date in the future", "Correct the feature table.")
     refuse_any(
         Guard.EARLY_DATES,
-        f"have a date before {thresholds.earliest_date} (GUARD_EARLIEST_DATE)",
+        "have",
+        f"a date before {thresholds.earliest_date} (GUARD_EARLIEST_DATE)",
         "Correct the feature table.",
     )
     return problems

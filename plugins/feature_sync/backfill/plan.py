@@ -12,6 +12,7 @@ from typing import IO, Any, assert_never
 from feature_sync.backfill.probing import find_fallback, probe_report
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import load_settings
+from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import Batch
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
@@ -130,7 +131,7 @@ def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[st
         batches = read_batches(warehouse, run_id)
     check_plan(batches, batch_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
     split_csv(files.full_csv(day), files.batch_folder, batches)
-    log.info("Strategy %s: %s batches, their files are in %s", config.strategy, len(batches), files.batch_folder)
+    log.info("Strategy %s: %s; the files are in %s", config.strategy, count_of(len(batches), "batch"), files.batch_folder)
     if config.dry_run:
         log.info("Dry run: no batch is sent. The log of `check_payload` and %s show what would change", files.preview)
     if config.strategy is not Strategy.PROBE or config.dry_run:
@@ -158,14 +159,14 @@ def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     crowded = [batch for batch in batches if batch.siblings > MAX_SIBLINGS]
     if crowded and config.strategy is not Strategy.FULL:
         log.warning(
-            "In %s batches more than %s records are not the first one of their parent, up to %s. These parents have too many "
+            "In %s more than %s records are not the first one of their parent, up to %s. These parents have too many "
             "records in this run to spread them further: %s",
-            len(crowded),
+            count_of(len(crowded), "batch"),
             MAX_SIBLINGS,
             max(batch.siblings for batch in crowded),
             ", ".join(f"{batch.number:03d}" for batch in crowded),
         )
-    log.info("%s batches to send", len(batches))
+    log.info("%s to send", count_of(len(batches), "batch"))
     return [batch.as_xcom() for batch in batches]
 
 

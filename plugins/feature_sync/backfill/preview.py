@@ -6,6 +6,7 @@ from typing import Any
 
 from feature_sync.backfill.payload_guards import ProductChange
 from feature_sync.config.fields import FieldTable
+from feature_sync.config.wording import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,14 @@ class Preview:
             *(f"| {label:<{width}} | " + " | ".join(f"{number:>10,}" for number in numbers) + " |" for label, *numbers in rows),
         ]
         totals = [
-            f"{self.records:,} records, {self.records_unmatched:,} of them without a feature row",
-            f"{self.batches:,} batches, about {duration(self.estimated_seconds)}",
+            f"{count_of(self.records, 'record')}, {self.records_unmatched:,} of them without a feature row",
+            f"{count_of(self.batches, 'batch')}, about {duration(self.estimated_seconds)}",
         ]
         if self.records_not_undone:
-            totals.append(f"{self.records_not_undone:,} records of the undone run stay as they are: records_not_undone.csv")
+            kept = count_of(
+                self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
+            )
+            totals.append(f"{kept}: records_not_undone.csv")
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from feature_sync.backfill.plan import read_batches
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.settings import load_settings
+from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
@@ -131,9 +132,8 @@ def run_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], book
             failed.append(f"{batch.label} did not succeed: {reason}")
     problems = []
     if failed:
-        batches_did = "1 batch" if len(failed) == 1 else f"{len(failed)} batches"
         problems.append(
-            f"{batches_did} did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
+            f"{count_of(len(failed), 'batch')} did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
             f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their `send` tasks with downstream tasks: "
             "only the records that were not accepted are sent again, and this check runs again."
         )

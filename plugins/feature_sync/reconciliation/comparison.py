@@ -147,7 +147,7 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
         estimated_seconds=estimate_seconds(batches, config.wait_seconds),
         products=drift.changes,
     )
-    differences = "\n".join(f"- {drift.count(kind):,} {kind.description}" for kind in DriftClass if drift.count(kind))
+    differences = "\n".join(f"- {kind.found(drift.count(kind))}" for kind in DriftClass if drift.count(kind))
     return (
         f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties in Salesforce differ from the warehouse:\n\n"
         f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards and approvals. "
@@ -185,5 +185,5 @@ def _table(drift: Drift) -> str:
         f"{each.label:<24}{each.enabled_in_salesforce:>15,}{each.enabled_in_warehouse:>15,}{each.mismatched:>15,}{each.accuracy:>15.2%}"
         for each in drift.products
     ]
-    lines += [f"{drift.count(kind):,} {kind.description}" for kind in DriftClass if drift.count(kind)]
+    lines += [kind.found(drift.count(kind)) for kind in DriftClass if drift.count(kind)]
     return "\n".join(lines)

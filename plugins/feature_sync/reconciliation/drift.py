@@ -8,6 +8,7 @@ from typing import Any
 
 from feature_sync.backfill.payload_guards import ProductChange
 from feature_sync.config.fields import FieldTable
+from feature_sync.config.wording import count_of
 
 
 class NothingComparedError(RuntimeError):
@@ -28,20 +29,43 @@ class DriftClass(StrEnum):
     MISSING_IN_WAREHOUSE = "missing_in_warehouse"
     KEY_MISMATCH = "key_mismatch"
 
+    def found(self, count: int) -> str:
+        """A sentence's beginning that says how many there are: "3 flags are False in Salesforce and should be True"."""
+        return count_of(count, *_WORDS[self])
+
     @property
     def description(self) -> str:
-        return {
-            DriftClass.WRONGLY_FALSE: "flags are False in Salesforce and should be True",
-            DriftClass.WRONGLY_TRUE: "flags are True in Salesforce and should be False",
-            DriftClass.DATE_DIFFERS: "products have another date in Salesforce",
-            DriftClass.MISSING_IN_SALESFORCE: "properties have no record in Salesforce",
-            DriftClass.MISSING_IN_WAREHOUSE: "records in Salesforce belong to no property that the warehouse knows",
-            DriftClass.KEY_MISMATCH: "records in Salesforce have two keys that disagree, or share their property with another",
-        }[self]
+        """The class in words, for several of them."""
+        return self.found(0).removeprefix("0 ")
 
 
 _COLUMNS = {"replica_synced_at": "copy_synced_at"}
 """Attributes of `Drift` whose column in the drift table has another name."""
+_WORDS = {
+    DriftClass.WRONGLY_FALSE: (
+        "flag",
+        "is False in Salesforce and should be True",
+        "are False in Salesforce and should be True",
+    ),
+    DriftClass.WRONGLY_TRUE: (
+        "flag",
+        "is True in Salesforce and should be False",
+        "are True in Salesforce and should be False",
+    ),
+    DriftClass.DATE_DIFFERS: ("product", "has another date in Salesforce", "have another date in Salesforce"),
+    DriftClass.MISSING_IN_SALESFORCE: ("property", "has no record in Salesforce", "have no record in Salesforce"),
+    DriftClass.MISSING_IN_WAREHOUSE: (
+        "record",
+        "in Salesforce belongs to no property that the warehouse knows",
+        "in Salesforce belong to no property that the warehouse knows",
+    ),
+    DriftClass.KEY_MISMATCH: (
+        "record",
+        "in Salesforce has two keys that disagree, or shares its property with another",
+        "in Salesforce have two keys that disagree, or share their property with another",
+    ),
+}
+"""Noun, and what follows after one and after several."""
 UNHEALABLE = (DriftClass.MISSING_IN_SALESFORCE, DriftClass.MISSING_IN_WAREHOUSE, DriftClass.KEY_MISMATCH)
 """Classes that no backfill can correct."""
 

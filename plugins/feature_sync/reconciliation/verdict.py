@@ -118,9 +118,7 @@ def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
     if not drift.properties_checked:
         problems.append("No record was checked: the replica of Salesforce, or the properties table, is empty. Look at both.")
     if drift.properties_mismatched:
-        found = "; ".join(
-            f"{drift.count(kind):,} {kind.description}" for kind in DriftClass if kind not in UNHEALABLE and drift.count(kind)
-        )
+        found = "; ".join(kind.found(drift.count(kind)) for kind in DriftClass if kind not in UNHEALABLE and drift.count(kind))
         problems.append(
             f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties differ from the warehouse: {found}. "
             f"{verdict.reason} To send them again, start product_feature_backfill with scope=mismatched; if its guards refuse "
@@ -132,7 +130,7 @@ def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
         DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated rows in the feature table.",
     }
     problems += [
-        f"{drift.count(kind):,} {kind.description}. {cure} A backfill cannot correct that."
+        f"{kind.found(drift.count(kind))}. {cure} A backfill cannot correct that."
         for kind, cure in cures.items()
         if drift.count(kind)
     ]

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from feature_sync.census.models import RowRecord, RunStatus, SyncRun
+from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import AttemptStatus
 from feature_sync.sending.rejections import are_over_limit, are_temporary, summarize_reasons
 
@@ -130,7 +131,7 @@ def _disagreement(run: SyncRun, staged: Collection[str], records: Collection[Row
     ]
     keys = {record.identifier for record in records if record.identifier is not None}
     if foreign := keys - set(staged):
-        problems.append(f"{len(foreign)} records that were not staged, such as {min(foreign)}")
+        problems.append(f"{count_of(len(foreign), 'record', 'that was', 'that were')} not staged, such as {min(foreign)}")
     if missing := set(staged) - keys:
         problems.append(f"no record of {len(missing)} that were staged, such as {min(missing)}")
     return f"Census's records of run {run.id} disagree: {'; '.join(problems)}." if problems else ""

@@ -71,7 +71,7 @@ def test_an_empty_payload_is_refused_for_that_alone(undoes: bool) -> None:
 def test_one_bad_record_is_refused_with_its_key(guard: Guard) -> None:
     [problem] = problems(bad(guard, records=1))
 
-    assert problem.startswith(f"{guard}: 1 records ")
+    assert problem.startswith(f"{guard}: 1 record ")
     assert f"such as key of {guard}. " in problem
 
 

@@ -65,7 +65,7 @@ class TestProblems:
 
         assert "4 of 1,000 properties differ" in problem
         assert "2 flags are False in Salesforce" in problem
-        assert "1 flags are True in Salesforce" in problem
+        assert "1 flag is True in Salesforce" in problem
         assert "3 products have another date" in problem
         assert "scope=mismatched" in problem
 

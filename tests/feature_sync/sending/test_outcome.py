@@ -61,7 +61,7 @@ def test_rejected_rows_are_reported_with_their_reasons() -> None:
         pytest.param([], "no record of 50 that were staged", id="no-records"),
         pytest.param(
             [*rows()[:49], RowRecord(identifier="x", status="succeeded")],
-            "1 records that were not staged, such as x",
+            "1 record that was not staged, such as x",
             id="a-row-of-another-batch",
         ),
     ],

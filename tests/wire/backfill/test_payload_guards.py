@@ -12,6 +12,7 @@ import pytest
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.backfill.payload_guards import Guard
 from feature_sync.config.settings import load_settings
+from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.sender import StagingError
 from feature_sync.sending.sync_log import SyncLog
@@ -85,7 +86,7 @@ class TestGuards:
                 "reverse_etl_id_c = '{first}'",
                 3,
                 {},
-                "repeated_keys: 3 records share their reverse_etl_id_c with another, such as {first}.",
+                "repeated_keys: 3 records share a reverse_etl_id_c with another, such as {first}.",
                 id="repeated-keys",
             ),
             pytest.param(
@@ -157,7 +158,7 @@ class TestGuards:
                 "vor_start_date_c = DATE'2019-01-31'",
                 1,
                 {"EARLIEST_DATE": "2019-02-01"},
-                "early_dates: 1 records have a date before 2019-02-01 (GUARD_EARLIEST_DATE), such as {first}.",
+                "early_dates: 1 record has a date before 2019-02-01 (GUARD_EARLIEST_DATE), such as {first}.",
                 id="early-dates-by-setting",
             ),
             pytest.param(
@@ -272,7 +273,7 @@ class TestGuards:
 
         [problem] = refusal(run_id)
 
-        assert problem.startswith("missing_keys: 1 records")
+        assert problem.startswith("missing_keys: 1 record has")
         assert f"such as {incident_ids[4]}." in problem
 
     @pytest.mark.parametrize("product", [FRAUD, RENT], ids=lambda product: product.name)
@@ -285,7 +286,7 @@ class TestGuards:
 
         [problem] = refusal(f"empty-{flag}")
 
-        assert problem.startswith("empty_flags: 1 records have an empty flag")
+        assert problem.startswith("empty_flags: 1 record has an empty flag")
         assert f"such as {incident_ids[2]}." in problem
 
     def test_a_second_feature_row_of_a_property_is_refused(
@@ -296,7 +297,7 @@ class TestGuards:
 
         [problem] = refusal("two-rows")
 
-        assert problem.startswith("repeated_keys: 2 records share their reverse_etl_id_c with another")
+        assert problem.startswith("repeated_keys: 2 records share a reverse_etl_id_c with another")
         assert f"such as {incident_ids[2]}." in problem
 
     @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ class TestGuards:
 
         [problem] = refusal(f"one-key-{count}")
 
-        assert problem.startswith(f"repeated_keys: {count} records share")
+        assert problem.startswith(f"repeated_keys: {count_of(count, 'record', 'shares', 'share')} a ")
         assert f"such as {incident_ids[1]}." in problem
 
     @pytest.mark.parametrize("key", ["NULL", "''", "'  '"])
@@ -326,7 +327,7 @@ class TestGuards:
 
         [problem] = refusal(run_id)
 
-        assert problem.startswith("empty_keys: 1 records have no reverse_etl_id_c")
+        assert problem.startswith("empty_keys: 1 record has no reverse_etl_id_c")
         assert f"such as {incident_ids[2]}." in problem
 
     def test_a_scope_that_vanished_is_refused(self, sandbox: Sandbox) -> None:  # noqa: ARG002

@@ -109,7 +109,7 @@ def test_too_many_records_of_one_company_are_logged(skewed: Skewed, caplog: pyte
     batches = Skewed(skewed.sandbox, ids).plan("crowded")
 
     assert [(batch.records, batch.siblings) for batch in batches] == [(30, 25)]
-    assert "In 1 batches more than 12 records are not the first one of their parent, up to 25" in caplog.text
+    assert "In 1 batch more than 12 records are not the first one of their parent, up to 25" in caplog.text
 
 
 @pytest.mark.parametrize("size", [7, 13, 50, 60])

@@ -301,7 +301,7 @@ class TestClasses:
 
         assert report["differences"]["missing_in_salesforce"] == 1
         assert (row["class"], row["snappt_property_id_c"]) == ("missing_in_salesforce", one)
-        with pytest.raises(DriftError, match="1 properties have no record in Salesforce"):
+        with pytest.raises(DriftError, match="1 property has no record in Salesforce"):
             conclude("few", NOTHING, DONE)
 
     def test_a_deleted_record_is_none_and_a_deleted_property_needs_none(self, few: Few) -> None:
