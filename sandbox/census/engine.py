@@ -185,7 +185,7 @@ class RunEngine:
             self._records.settle(record, outcome.status, outcome.message, moment=started, sync_id=run["sync_id"])
 
     def _transact(self, run: sqlite3.Row, sync: dict[str, Any], records: Sequence[sqlite3.Row]) -> list[Outcome]:
-        key = rows.key_field(sync)
+        key = rows.key_field(sync, self._org.schema)
         changes = [
             Change(key, record["identifier"], _without_key(rows.present(record)["record_payload"], key.name))
             for record in records
