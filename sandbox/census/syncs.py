@@ -19,7 +19,7 @@ SALESFORCE_CONNECTION = 47
 GROUP = "local_workspace"
 
 OPERATIONS = ("append", "insert", "mirror", "update", "upsert")
-SUPPORTED_OPERATIONS = ("update", "upsert")
+SUPPORTED_OPERATIONS = ("insert", "update", "upsert")
 FREQUENCIES = ("never", "continuous", "quarter_hourly", "hourly", "daily", "weekly", "expression")
 CHANGEABLE = frozenset(
     {

@@ -17,6 +17,7 @@ from sandbox.state import State, iso, now
 
 ROLLUP = "org.rollup"
 VERSION = "org.version"
+Operation = Literal["insert", "update", "upsert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,24 @@ class Org:
             )
 
     def transact(
-        self, changes: Sequence[Change], *, upsert: bool = False, source: str, sync_run_id: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        operation: Operation = "update",
+        source: str,
+        sync_run_id: int | None = None,
     ) -> list[Outcome]:
         """
         Run one transaction of at most 200 records. Each row is checked on its own. Then the Flow runs once for all valid rows.
 
-        :param upsert: create the records that do not exist. Otherwise they are rejected or ignored, as the setting says.
+        :param operation: `update` rejects or ignores a key without a record, as the setting says; `upsert` and `insert` create the
+            record. `insert` ignores a key that has a record.
         """
         with self._state.transaction() as tx:
             outcomes: list[Outcome | None] = [None] * len(changes)
             writes: dict[int, tuple[str | None, dict[str, Any]]] = {}
             for position, change in enumerate(changes):
-                prepared = self._prepare(tx, change, upsert)
+                prepared = self._prepare(tx, change, operation)
                 if isinstance(prepared, Outcome):
                     outcomes[position] = prepared
                 else:
@@ -124,7 +131,9 @@ class Org:
         """The records that a key finds. An external id that is not unique may find several."""
         return self._state.query(f"SELECT * FROM org_record WHERE {field.name} = ? AND NOT IsDeleted", (value,))
 
-    def _prepare(self, tx: sqlite3.Connection, change: Change, upsert: bool) -> Outcome | tuple[str | None, dict[str, Any]]:
+    def _prepare(
+        self, tx: sqlite3.Connection, change: Change, operation: Operation
+    ) -> Outcome | tuple[str | None, dict[str, Any]]:
         name = change.key_field.name
         matching = tx.execute(f"SELECT Id FROM org_record WHERE {name} = ? AND NOT IsDeleted", (change.key,)).fetchall()
         if len(matching) > 1:
@@ -133,7 +142,9 @@ class Org:
                 "rejected", f"DUPLICATE_EXTERNAL_ID: {name}: more than one record found for external id field: [{ids}]"
             )
         found = next(iter(matching), None)
-        if found is None and not upsert:
+        if found is not None and operation == "insert":
+            return Outcome("ignored")
+        if found is None and operation == "update":
             if self._settings.current.census_unmatched == "ignore":
                 return Outcome("ignored")
             return Outcome("rejected", f"NOT_FOUND: no {name} equals {change.key}")

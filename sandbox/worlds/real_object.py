@@ -30,7 +30,16 @@ STANDARD = (
     ("last_referenced_date", "LastReferencedDate", "Last Referenced Date", FieldType.DATETIME),
 )
 TEXTS = (
-    *("account_c", "product_c", "property_c", "company_id_c", "company_name_c", "company_short_id_c", "property_name_c", "entity_id_c"),
+    *(
+        "account_c",
+        "product_c",
+        "property_c",
+        "company_id_c",
+        "company_name_c",
+        "company_short_id_c",
+        "property_name_c",
+        "entity_id_c",
+    ),
     *("property_short_id_c", "street_c", "city_c", "state_c", "zip_c", "country_c", "phone_c", "email_c", "website_c", "logo_c"),
     *("unit_count_c", "pmc_name_c", "property_status_c", "integration_type_c", "billing_account_c", "implementation_owner_c"),
     *("customer_success_manager_c", "market_segment_c", "source_system_c", "notes_c"),
