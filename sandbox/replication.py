@@ -14,6 +14,7 @@ from sandbox.journal import REPLICATION, Journal
 from sandbox.salesforce.org import Org
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso
+from sandbox.warehouse import metadata
 from sandbox.warehouse.engine import Engine
 from sandbox.worlds.definition import Replica
 
@@ -105,6 +106,7 @@ class Replication:
                 [moment.isoformat()],
             )
             cursor.commit()
+            metadata.wrote(cursor, table, "MERGE")
 
 
 def _stored(kind: str) -> pa.DataType:

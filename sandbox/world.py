@@ -14,6 +14,7 @@ from sandbox.replication import Replication
 from sandbox.salesforce.org import Org
 from sandbox.settings import SettingsStore
 from sandbox.state import State
+from sandbox.warehouse import metadata
 from sandbox.warehouse.engine import Engine
 from sandbox.worlds.catalogue import INCIDENT, world_named
 
@@ -102,6 +103,8 @@ class World:
             return
         self.state.set_fact(WORLD, self.definition.name)
         self.definition.seed_warehouse(self.engine)
+        with self.engine.writing() as cursor:
+            metadata.adopt(cursor)
         with self.state.transaction():
             self.org.load(self.definition.org_records())
             self.syncs.seed()

@@ -84,8 +84,8 @@ class Org:
         """
         Run one transaction of at most 200 records. Each row is checked on its own. Then the Flow runs once for all valid rows.
 
-        :param operation: `update` rejects or ignores a key without a record, as the setting says; `upsert` and `insert` create the
-            record. `insert` ignores a key that has a record.
+        :param operation: `update` rejects or ignores a key without a record, as the setting says. `upsert` and `insert` create
+            the record. `insert` ignores a key that has a record.
         """
         with self._state.transaction() as tx:
             outcomes: list[Outcome | None] = [None] * len(changes)
@@ -134,20 +134,9 @@ class Org:
     def _prepare(
         self, tx: sqlite3.Connection, change: Change, operation: Operation
     ) -> Outcome | tuple[str | None, dict[str, Any]]:
-        name = change.key_field.name
-        matching = tx.execute(f"SELECT Id FROM org_record WHERE {name} = ? AND NOT IsDeleted", (change.key,)).fetchall()
-        if len(matching) > 1:
-            ids = ", ".join(row["Id"] for row in matching)
-            return Outcome(
-                "rejected", f"DUPLICATE_EXTERNAL_ID: {name}: more than one record found for external id field: [{ids}]"
-            )
-        found = next(iter(matching), None)
-        if found is not None and operation == "insert":
-            return Outcome("ignored")
-        if found is None and operation == "update":
-            if self._settings.current.census_unmatched == "ignore":
-                return Outcome("ignored")
-            return Outcome("rejected", f"NOT_FOUND: no {name} equals {change.key}")
+        found = self._matching(tx, change, operation)
+        if isinstance(found, Outcome):
+            return found
         null_is_false = self._settings.current.checkbox_null == "false"
         values: dict[str, Any] = {}
         for name, value in change.values.items():
@@ -161,7 +150,24 @@ class Org:
                 values[field.name] = check_value(field, value, null_is_false=null_is_false)
             except InvalidValueError as invalid:
                 return Outcome("rejected", str(invalid))
-        return (found["Id"] if found else None), values
+        return found, values
+
+    def _matching(self, tx: sqlite3.Connection, change: Change, operation: Operation) -> Outcome | str | None:
+        """The id of the record that a key finds, None for a new record, or the reason why the row is not sent."""
+        name = change.key_field.name
+        matching = tx.execute(f"SELECT Id FROM org_record WHERE {name} = ? AND NOT IsDeleted", (change.key,)).fetchall()
+        if len(matching) > 1:
+            ids = ", ".join(row["Id"] for row in matching)
+            return Outcome(
+                "rejected", f"DUPLICATE_EXTERNAL_ID: {name}: more than one record found for external id field: [{ids}]"
+            )
+        if not matching and operation == "update":
+            if self._settings.current.census_unmatched == "ignore":
+                return Outcome("ignored")
+            return Outcome("rejected", f"NOT_FOUND: no {name} equals {change.key}")
+        if matching and operation == "insert":
+            return Outcome("ignored")
+        return matching[0]["Id"] if matching else None
 
     def _run_flow(self, tx: sqlite3.Connection, writes: Mapping[int, tuple[str | None, dict[str, Any]]]) -> dict[int, str]:
         """The rows that the Flow refuses, by position. Empty if it accepts the transaction."""

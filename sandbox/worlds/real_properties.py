@@ -221,8 +221,8 @@ def business_value(each: Property, product: str) -> Feature:
     """
     A product as the business wants to see it in Salesforce.
 
-    The shared object counts: any True of an ACTIVE sibling wins, with the earliest start and the latest update. A group without an
-    ACTIVE property, and a property alone, have their own values.
+    The shared object counts: any True of an ACTIVE sibling wins, with the earliest start and the latest update. A
+    property alone, and one of a group without an ACTIVE member, have their own values.
     """
     active = siblings().get(each.group, ()) if each.group is not None else ()
     counted: Sequence[Property] = active or (each,)
