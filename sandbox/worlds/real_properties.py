@@ -132,7 +132,7 @@ def properties() -> tuple[Property, ...]:
         *((status, None) for status in alone),
     ]
     made = [_property(planned[index], number, random) for number, index in enumerate(shuffled(PROPERTIES, random))]
-    dead = [replace(_property(("ACTIVE", None), number, random), deleted=True) for number in range(TOMBSTONES)]
+    dead = [replace(_property(("ACTIVE", None), PROPERTIES + number, random), deleted=True) for number in range(TOMBSTONES)]
     return (*made, *dead)
 
 
