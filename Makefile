@@ -11,6 +11,8 @@ INSTALLED := $(VENV)/.installed
 SPARK_INSTALLED := $(VENV)/.spark-installed
 PORT ?=
 PORT_OPTION = $(if $(PORT),--port $(PORT))
+WORLD ?=
+WORLD_OPTION = $(if $(WORLD),--world $(WORLD))
 
 # A user's own switches must not affect the installation or the commands.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
@@ -31,6 +33,7 @@ endef
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
+	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
 	@echo 'make test     ruff, mypy and all tests'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
@@ -47,10 +50,10 @@ help:
 	@echo 'make distclean   clean, and remove .venv'
 
 run: $(INSTALLED)
-	@$(PYTHON) -m laptop run $(PORT_OPTION)
+	@$(PYTHON) -m laptop run $(PORT_OPTION) $(WORLD_OPTION)
 
 up: $(INSTALLED)
-	@$(PYTHON) -m laptop up $(PORT_OPTION)
+	@$(PYTHON) -m laptop up $(PORT_OPTION) $(WORLD_OPTION)
 
 # Without .venv no part can be running, so these two do not wait for an installation.
 down status:

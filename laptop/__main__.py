@@ -7,9 +7,9 @@ import sys
 from laptop.airflow_client import AirflowError
 from laptop.background import down, status, up
 from laptop.processes import ComponentError, Interrupted, PortError, signals_as_exceptions
-from laptop.run import BusyError, run
+from laptop.run import RUN_CONFIGS, BusyError, run
 from laptop.sandbox_client import SandboxError
-from laptop.stack import PROJECT
+from laptop.stack import DEFAULT_WORLD, PROJECT
 from laptop.terminal import RED, Terminal
 
 FOLDER = PROJECT / ".laptop"
@@ -27,6 +27,9 @@ def main(arguments: list[str]) -> int:
     ):
         command = commands.add_parser(name, help=description, description=description)
         if name in ("run", "up"):
+            command.add_argument(
+                "--world", choices=list(RUN_CONFIGS), default=DEFAULT_WORLD, help="the sandbox's world (default: %(default)s)"
+            )
             command.add_argument("--port", type=int, help="Airflow's port (default: 8080, or a free one if 8080 is taken)")
     chosen = parser.parse_args(arguments)
     terminal = Terminal(sys.stdout)
@@ -48,9 +51,9 @@ def main(arguments: list[str]) -> int:
 def _obey(chosen: argparse.Namespace, terminal: Terminal) -> int:
     match chosen.command:
         case "run":
-            return run(FOLDER / "run", terminal, port=chosen.port)
+            return run(FOLDER / "run", terminal, port=chosen.port, world=chosen.world)
         case "up":
-            return up(FOLDER / "up", terminal, port=chosen.port)
+            return up(FOLDER / "up", terminal, port=chosen.port, world=chosen.world)
         case "down":
             return down(FOLDER / "up", terminal)
         case _:

@@ -8,11 +8,11 @@ import requests
 from laptop.airflow_client import AirflowClient
 from laptop.environment import ADMIN, Secrets
 from laptop.run import folder_lock, project_environment, shown
-from laptop.stack import Stack, StackRecord
+from laptop.stack import DEFAULT_WORLD, Stack, StackRecord
 from laptop.terminal import RED, Terminal
 
 
-def up(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
+def up(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
     """Start the stack of ``folder`` with its existing data, unless it is already running. Print its addresses and the login."""
     with folder_lock(folder):
         record = StackRecord.read(folder)
@@ -25,7 +25,7 @@ def up(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
             record.end(folder)
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
-        stack = Stack(folder, environment=project_environment(), port=port, usual_ports=True)
+        stack = Stack(folder, environment=project_environment(), port=port, usual_ports=True, world=world)
         stack.start()
         record = stack.leave_running()
         terminal.line(f"Ready after {time.monotonic() - begun:.0f} s.")

@@ -11,18 +11,17 @@ from laptop.airflow_client import AirflowError, DagRun, TaskInstance
 from laptop.processes import ComponentError
 from laptop.progress import Progress, clock
 from laptop.report import ReportError, local_folder, product_table, read_report
-from laptop.stack import PROJECT, Stack, empty_folder
+from laptop.stack import DEFAULT_WORLD, PROJECT, Stack, empty_folder
 from laptop.terminal import GREEN, RED, Terminal
 
 DAG_ID = "product_feature_backfill"
-# The records of the incident. The pause between batches suits the sandbox, whose time runs faster.
-RUN_CONFIG: Mapping[str, object] = {
-    "scope": "created_between",
-    "created_from": "2025-11-21",
-    "created_to": "2025-11-21",
-    "batch_size": 50,
-    "wait_seconds": 3,
+# The pause between batches suits the sandbox, whose time runs faster.
+PACE: Mapping[str, object] = {"batch_size": 50, "wait_seconds": 3}
+RUN_CONFIGS: Mapping[str, Mapping[str, object]] = {
+    "incident": {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21", **PACE},
+    "real": {"scope": "mismatched", **PACE},
 }
+"""The run that repairs each world of the sandbox."""
 RUN_LIMIT_SECONDS = 20 * 60
 
 
@@ -51,14 +50,14 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def run(folder: Path, terminal: Terminal, *, port: int | None = None) -> int:
+def run(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
     """Start a fresh stack in ``folder``, run the DAG and report its progress. Return 0 if every record is repaired, else 1."""
     with folder_lock(folder):
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
-        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True) as stack:
+        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True, world=world) as stack:
             terminal.line(f"Ready after {time.monotonic() - begun:.0f} s: {stack.airflow.url}, logs in {shown(stack.logs)}")
-            good = watched_run(stack, DAG_ID, RUN_CONFIG, terminal)
+            good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
             terminal.status("Stopping ...")
         return 0 if good else 1
 

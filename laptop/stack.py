@@ -38,6 +38,7 @@ AIRFLOW_PORT = 8080
 SANDBOX_PORT = 18100
 POOL = "census_sync"
 START_LIMIT_SECONDS = 300
+DEFAULT_WORLD = "incident"
 GRACE_SECONDS = 6
 
 # The scheduler and the triggerer run without their log servers, which listen on every address. One machine does not need them.
@@ -104,6 +105,7 @@ class Stack:
     :param dags_folder: the project's own by default.
     :param port: Airflow's port. It must be free.
     :param usual_ports: prefer the usual ports, 8080 and 18100, to random ones.
+    :param world: the sandbox's world. Airflow gets the settings that fit the package to it.
     """
 
     airflow: AirflowClient
@@ -118,6 +120,7 @@ class Stack:
         dags_folder: Path | None = None,
         port: int | None = None,
         usual_ports: bool = False,
+        world: str = DEFAULT_WORLD,
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
@@ -127,6 +130,7 @@ class Stack:
         self._dags_folder = (dags_folder or PROJECT / "dags").resolve()
         self._port = port
         self._usual_ports = usual_ports
+        self._world = world
         self._leash: Leash | None = None
 
     def __enter__(self) -> Self:
@@ -203,7 +207,8 @@ class Stack:
             secrets=secrets,
         )
         migration = self._start_migration(airflow_base)
-        connections = _sandbox_connections(sandbox_port, base)
+        connections = _sandbox_lines(["connections", "--port", str(sandbox_port)], base)
+        settings = _sandbox_lines(["settings", "--world", self._world], base)
         self.sandbox = SandboxClient(f"http://{HOST}:{sandbox_port}")
         self.airflow = AirflowClient(f"http://{HOST}:{port}", ADMIN, secrets.admin_password, check=self.check)
         if migration is not None:
@@ -213,7 +218,7 @@ class Stack:
             self._migrated_file.write_text(version("apache-airflow-core"))
 
         since = time.time()
-        environment = airflow_base | connections | self._extra_environment
+        environment = airflow_base | connections | settings | self._extra_environment
         for name, arguments in AIRFLOW_COMMANDS.items():
             program = "laptop.preloaded" if name in FORKING else "airflow"
             self._component(name, [sys.executable, "-m", program, *arguments], environment).start()
@@ -237,7 +242,7 @@ class Stack:
         return component
 
     def _sandbox_command(self, port: int) -> list[str]:
-        command = ["-m", "sandbox", "--port", str(port), "--state", str(self.folder / "sandbox")]
+        command = ["-m", "sandbox", "--world", self._world, "--port", str(port), "--state", str(self.folder / "sandbox")]
         for name, value in self._sandbox_settings.items():
             command += ["--set", f"{name}={value}"]
         return command
@@ -278,13 +283,13 @@ class Stack:
         return status == "healthy" and heartbeat is not None and heartbeat >= datetime.fromtimestamp(since, UTC)
 
 
-def _sandbox_connections(port: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Airflow's connections to the sandbox: names and values of environment variables."""
-    command = [sys.executable, "-m", "sandbox", "connections", "--port", str(port)]
+def _sandbox_lines(arguments: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that a command of the sandbox prints: its connections, or the package's settings."""
+    command = [sys.executable, "-m", "sandbox", *arguments]
     answer = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
-        raise ComponentError(f"python -m sandbox connections failed:\n{answer.stderr.strip()}")
-    lines = [line.partition("=") for line in answer.stdout.splitlines() if line.startswith("AIRFLOW_CONN_")]
+        raise ComponentError(f"python -m sandbox {arguments[0]} failed:\n{answer.stderr.strip()}")
+    lines = [line.partition("=") for line in answer.stdout.splitlines() if line.startswith(("AIRFLOW_CONN_", "FEATURE_SYNC_"))]
     return {name: value for name, _, value in lines}
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 from sandbox.connections import connection_lines
 from sandbox.settings import SettingError, Settings, parse_settings
+from sandbox.worlds.catalogue import INCIDENT, WORLDS, settings_lines
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "connections":
         print("\n".join(connection_lines(options.host, options.port)))
+        return 0
+    if options.command == "settings":
+        print("\n".join(settings_lines(options.world or INCIDENT)))
         return 0
     try:
         return _serve(options)
@@ -57,11 +61,19 @@ def _parser() -> argparse.ArgumentParser:
         dest="settings",
         help="change a setting and keep it in the state; may be repeated",
     )
-    commands = parser.add_subparsers(title="other commands", metavar="connections")
+    _add_world(parser, default="the one in DIR, else incident")
+    commands = parser.add_subparsers(title="other commands", metavar="connections | settings")
     connections = commands.add_parser("connections", help="print the two Airflow connections as environment lines")
     connections.set_defaults(command="connections")
     _add_address(connections)
+    settings = commands.add_parser("settings", help="print the package's settings for a world as environment lines")
+    settings.set_defaults(command="settings")
+    _add_world(settings, default=INCIDENT)
     return parser
+
+
+def _add_world(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument("--world", choices=WORLDS, help=f"which world: see sandbox/README.md (default: {default})")
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -83,9 +95,12 @@ def _serve(options: argparse.Namespace) -> int:
     import uvicorn  # noqa: PLC0415
 
     from sandbox.app import create_app  # noqa: PLC0415
-    from sandbox.world import World  # noqa: PLC0415
+    from sandbox.world import World, WorldError  # noqa: PLC0415
 
-    world = World(options.state)
+    try:
+        world = World(options.state, options.world)
+    except WorldError as error:
+        raise StartError(str(error)) from error
     world.settings.change(changed)
 
     class Server(uvicorn.Server):

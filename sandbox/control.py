@@ -9,10 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.answers import JsonAnswer
-from sandbox.census.runs import UI_TAG_DRY_RUN, UI_TAG_MANUAL, TriggerError
+from sandbox.census.runs import UI_TAG_API, UI_TAG_DRY_RUN, UI_TAG_MANUAL, TriggerError
 from sandbox.faults import FaultError
+from sandbox.journal import NOTEBOOK
 from sandbox.settings import SettingError, Settings
 from sandbox.world import World
+from sandbox.worlds.catalogue import PROJECT
 
 
 class RequestError(ValueError):
@@ -55,8 +57,13 @@ def routes(world: World) -> list[Route]:
         world.reset()
         return {"status": "reset"}
 
+    def run_notebook(_: Request, body: Any) -> Any:
+        return _run_notebook(world, body)
+
     return [
-        route("health", "GET", lambda _, __: {"status": "ok"}),
+        route("health", "GET", lambda _, __: {"status": "ok", "world": world.definition.name}),
+        route("world", "GET", lambda _, __: _describe(world)),
+        route("notebook", "POST", run_notebook),
         route("journal", "GET", read_journal),
         route("faults", "GET", lambda _, __: world.faults.read()),
         route("faults", "POST", set_fault),
@@ -71,6 +78,29 @@ def routes(world: World) -> list[Route]:
     ]
 
 
+def _describe(world: World) -> dict[str, Any]:
+    """The names of the world's tables and syncs, and the settings that fit the package to it."""
+    definition = world.definition
+    return {
+        "name": definition.name,
+        "replica": definition.replica.table,
+        "syncs": {sync["label"]: sync["id"] for sync in definition.census.syncs},
+        "settings": definition.project_settings(PROJECT),
+    }
+
+
+def _run_notebook(world: World, body: dict[str, Any]) -> dict[str, Any]:
+    """Rebuild the table that is not ours, as its owner's notebook does every day. It may then trigger a sync, as theirs does."""
+    if unknown := set(body) - {"sync_id"}:
+        raise RequestError(f"unknown parameters: {', '.join(sorted(unknown))}")
+    if world.definition.notebook is None:
+        raise RequestError(f"the world {world.definition.name} has no notebook")
+    table, rows = world.definition.notebook(world.engine)
+    world.journal.add(NOTEBOOK, table=table, rows=rows)
+    started = _start_run(world, {"sync_id": body["sync_id"], "ui_tag": UI_TAG_API}) if "sync_id" in body else {}
+    return {"table": table, "rows": rows, **started}
+
+
 def _start_run(world: World, body: dict[str, Any]) -> dict[str, int]:
     """Start a run as a person does in Census's own pages."""
     if unknown := set(body) - {"sync_id", "ui_tag", "full_sync"}:
@@ -79,8 +109,9 @@ def _start_run(world: World, body: dict[str, Any]) -> dict[str, int]:
     if sync is None:
         raise RequestError(f"there is no sync {body.get('sync_id')}")
     ui_tag = body.get("ui_tag", UI_TAG_MANUAL)
-    if ui_tag not in (UI_TAG_MANUAL, UI_TAG_DRY_RUN):
-        raise RequestError(f"ui_tag must be {UI_TAG_MANUAL!r} or {UI_TAG_DRY_RUN!r}")
+    allowed = (UI_TAG_MANUAL, UI_TAG_DRY_RUN, UI_TAG_API)
+    if ui_tag not in allowed:
+        raise RequestError(f"ui_tag must be one of {', '.join(map(repr, allowed))}")
     try:
         run_id = world.runs.create(sync["id"], paused=False, force_full_sync=bool(body.get("full_sync", False)), ui_tag=ui_tag)
     except TriggerError as refused:

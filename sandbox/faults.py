@@ -21,8 +21,11 @@ FAULTS: dict[str, frozenset[str]] = {
     "fetch_sync": ANSWER_FAULTS,
     "patch_sync": ANSWER_FAULTS,
     "list_syncs": ANSWER_FAULTS,
+    "list_datasets": ANSWER_FAULTS,
     "fetch_dataset": ANSWER_FAULTS,
     "patch_dataset": ANSWER_FAULTS,
+    "list_sources": ANSWER_FAULTS,
+    "list_destinations": ANSWER_FAULTS,
     # Salesforce's REST API, and its transactions
     "salesforce": ANSWER_FAULTS,
     "transaction": frozenset({"lock_row", "limit_exceeded"}),

@@ -14,6 +14,7 @@ SALESFORCE_TRANSACTION = "salesforce.transaction"
 SALESFORCE_REQUEST = "salesforce.request"
 REPLICATION = "replication"
 SANDBOX_STARTED = "sandbox.started"
+NOTEBOOK = "notebook"
 
 
 class Journal:

@@ -9,16 +9,15 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from feature_sync.config.fields import load_fields
 from sandbox.faults import Faults
 from sandbox.journal import REPLICATION, Journal
 from sandbox.salesforce.org import Org
-from sandbox.salesforce.schema import FIELDS, FieldType
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso
+from sandbox.warehouse import metadata
 from sandbox.warehouse.engine import Engine
+from sandbox.worlds.definition import Replica
 
-COPY = "crm.salesforce.product_property_c"
 COPIED = "replication.version"
 STEP = 0.05
 
@@ -33,7 +32,15 @@ class Replication:
     """
 
     def __init__(
-        self, *, state: State, journal: Journal, faults: Faults, settings: SettingsStore, org: Org, engine: Engine
+        self,
+        *,
+        state: State,
+        journal: Journal,
+        faults: Faults,
+        settings: SettingsStore,
+        org: Org,
+        engine: Engine,
+        replica: Replica,
     ) -> None:
         self._state = state
         self._journal = journal
@@ -41,6 +48,8 @@ class Replication:
         self._settings = settings
         self._org = org
         self._engine = engine
+        self._replica = replica
+        self._types = replica.types(org.schema)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="replication", daemon=True)
         self.pass_lock = threading.Lock()
@@ -80,35 +89,26 @@ class Replication:
                     log.exception("The replication failed. The next pass tries again")
 
     def _write(self, rows: Sequence[sqlite3.Row], moment: datetime) -> None:
-        changed = pa.table([pa.array([row[name] for row in rows], type_) for name, type_ in _STORED], names=list(_COLUMNS))
-        columns = ", ".join(f"CAST({column} AS {kind}) AS {column}" for column, (_, kind) in _COLUMNS.items())
+        stored = [
+            pa.array([row[name] for row in rows], _stored(self._types[column])) for column, name in self._replica.columns.items()
+        ]
+        changed = pa.table(stored, names=list(self._replica.columns))
+        columns = ", ".join(f"CAST({column} AS {kind}) AS {column}" for column, kind in self._types.items())
+        constants = "".join(f", {value} AS {column}" for column, value in self._replica.constants.items())
+        table = self._replica.table
         with self._engine.writing() as cursor:
             cursor.register("changed", changed)
             cursor.begin()
-            cursor.execute(f"DELETE FROM {COPY} WHERE id IN (SELECT id FROM changed)")
+            cursor.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM changed)")
             cursor.execute(
-                f"INSERT INTO {COPY} BY NAME SELECT {columns}, CAST(? AS TIMESTAMPTZ) AS _fivetran_synced FROM changed",
+                f"INSERT INTO {table} BY NAME"
+                f" SELECT {columns}{constants}, CAST(? AS TIMESTAMPTZ) AS _fivetran_synced FROM changed",
                 [moment.isoformat()],
             )
             cursor.commit()
+            metadata.wrote(cursor, table, "MERGE")
 
 
-def _columns() -> dict[str, tuple[str, str]]:
-    """The replica's columns: the org's field, and the type in the warehouse."""
-    kinds = {
-        FieldType.ID: "VARCHAR",
-        FieldType.STRING: "VARCHAR",
-        FieldType.BOOLEAN: "BOOLEAN",
-        FieldType.DATE: "DATE",
-        FieldType.DATETIME: "TIMESTAMPTZ",
-    }
-    names = {"id": "Id", "name": "Name"}
-    names |= {field.column: field.salesforce_name for field in load_fields()}
-    names |= {"created_date": "CreatedDate", "system_modstamp": "SystemModstamp", "is_deleted": "IsDeleted"}
-    fields = {column: FIELDS[name.lower()] for column, name in names.items()}
-    return {column: (field.name, kinds[field.type]) for column, field in fields.items()}
-
-
-_COLUMNS = _columns()
-_STORED = [(name, pa.int8() if kind == "BOOLEAN" else pa.string()) for name, kind in _COLUMNS.values()]
-"""The org keeps checkboxes as numbers and times as text."""
+def _stored(kind: str) -> pa.DataType:
+    """The org keeps checkboxes as numbers and times as text."""
+    return pa.int8() if kind == "BOOLEAN" else pa.string()

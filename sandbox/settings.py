@@ -25,6 +25,9 @@ class Settings(BaseModel):
     records_visible_seconds: float = Field(
         0.3, ge=0, le=86_400, description="From the end of a run until its row records can be read"
     )
+    census_updated_seconds: float = Field(
+        0.0, ge=0, le=86_400, description="How long a run's `updated_at` moves after the run's end"
+    )
     census_batch_size: int = Field(200, ge=1, le=200, description="Records a Salesforce transaction, when the sync sets none")
     census_unmatched: Literal["reject", "ignore"] = Field(
         "reject", description="What an `update` does with a key that Salesforce does not know"
@@ -40,6 +43,9 @@ class Settings(BaseModel):
     census_v1_retired: bool = Field(False, description="Whether API v1 answers 410, as after 2027-01-15")
     checkbox_null: Literal["reject", "false"] = Field("reject", description="What Salesforce does with NULL for a checkbox")
     flow_enabled: bool = Field(True, description="Whether the rollup Flow runs; off: no limits, no locks, no rollup")
+    flow_fires: Literal["always", "trigger_rollups"] = Field(
+        "always", description="Records that start the Flow: all, or those of which a row sets `Trigger_Rollups__c` to true"
+    )
     flow_soql_per_record: int = Field(2, ge=0, description="SOQL queries the Flow makes for each record of a transaction")
     flow_soql_limit: int = Field(100, ge=0, description="SOQL queries allowed in a transaction")
     flow_dml_per_record: int = Field(1, ge=0, description="DML statements the Flow makes for each record")

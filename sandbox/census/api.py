@@ -94,8 +94,11 @@ class CensusApi:
                 ("GET", r"sync_runs/(\d+)/records", "records", self._list_records),
                 ("GET", r"sync_runs/(\d+)/records_count", "records", self._count_records),
                 ("GET", r"sync_runs/(\d+)/records_export", "records", self._export_records),
+                ("GET", r"datasets", "list_datasets", self._list_datasets),
                 ("GET", r"datasets/(\d+)", "fetch_dataset", self._fetch_dataset),
                 ("PATCH", r"datasets/(\d+)", "patch_dataset", self._patch_dataset),
+                ("GET", r"sources", "list_sources", self._list_sources),
+                ("GET", r"destinations", "list_destinations", self._list_destinations),
             )
         )
 
@@ -154,7 +157,7 @@ class CensusApi:
         run = self._runs.get(call.id)
         if run is None:
             raise ApiError(404)
-        return JsonAnswer({"status": "success", "data": runs.present(run)})
+        return JsonAnswer({"status": "success", "data": self._present_run(run)})
 
     def _list_runs(self, call: Call) -> Response:
         """Census API: list sync runs. Newest first by default."""
@@ -164,7 +167,7 @@ class CensusApi:
             raise ApiError(400, "order must be asc or desc")
         page, size = _page(call)
         total, found = self._runs.page(call.id, descending=order == "desc", offset=(page - 1) * size, limit=size)
-        return _paged(call, [runs.present(run) for run in found], total)
+        return _paged(call, [self._present_run(run) for run in found], total)
 
     def _cancel(self, call: Call) -> Response:
         """Census API: cancel a sync run that is actively running. The answer for a run that has ended is not documented."""
@@ -228,6 +231,26 @@ class CensusApi:
     def _patch_sync(self, call: Call) -> Response:
         self._change(call, self._syncs.change)
         return JsonAnswer({"status": "updated", "data": self._syncs.present(call.id, call.version)})
+
+    def _list_datasets(self, call: Call) -> Response:
+        """Census API: list datasets. ``type`` selects."""
+        page, size = _page(call)
+        ids = self._syncs.dataset_ids(call.query.get("type"))
+        shown = [self._syncs.present_dataset(dataset_id, call.version) for dataset_id in ids[(page - 1) * size : page * size]]
+        return _paged(call, shown, len(ids))
+
+    def _list_sources(self, call: Call) -> Response:
+        return self._page_of(call, self._syncs.sources(call.version))
+
+    def _list_destinations(self, call: Call) -> Response:
+        return self._page_of(call, self._syncs.destinations(call.version))
+
+    def _page_of(self, call: Call, everything: list[dict[str, Any]]) -> Response:
+        page, size = _page(call)
+        return _paged(call, everything[(page - 1) * size : page * size], len(everything))
+
+    def _present_run(self, run: Any) -> dict[str, Any]:
+        return runs.present(run, self._settings.current.census_updated_seconds)
 
     def _fetch_dataset(self, call: Call) -> Response:
         dataset = self._syncs.present_dataset(call.id, call.version)

@@ -185,15 +185,15 @@ class RunEngine:
             self._records.settle(record, outcome.status, outcome.message, moment=started, sync_id=run["sync_id"])
 
     def _transact(self, run: sqlite3.Row, sync: dict[str, Any], records: Sequence[sqlite3.Row]) -> list[Outcome]:
-        key = rows.key_field(sync)
+        key = rows.key_field(sync, self._org.schema)
         changes = [
             Change(key, record["identifier"], _without_key(rows.present(record)["record_payload"], key.name))
             for record in records
         ]
-        upsert = sync["operation"] == "upsert"
-        if upsert:
+        operation = sync["operation"]
+        if operation != "update":
             changes = [replace(change, values={**change.values, key.name: change.key}) for change in changes]
-        return self._org.transact(changes, upsert=upsert, source="census", sync_run_id=run["id"])
+        return self._org.transact(changes, operation=operation, source="census", sync_run_id=run["id"])
 
     def _held_back(self, run: sqlite3.Row, chunk: Sequence[sqlite3.Row], fault: Active | None) -> dict[int, Outcome]:
         """The rows that a fault keeps from Salesforce, by position, with the outcome that Census reports for them."""

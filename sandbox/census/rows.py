@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.salesforce.schema import FIELDS, OrgField
+from sandbox.salesforce.schema import ObjectSchema, OrgField
 from sandbox.state import State
 
 PENDING = "pending"
@@ -74,9 +74,9 @@ def _payload(sync: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def key_field(sync: Mapping[str, Any]) -> OrgField:
+def key_field(sync: Mapping[str, Any], schema: ObjectSchema) -> OrgField:
     """The Salesforce field that matches rows with records."""
-    return FIELDS[next(mapping for mapping in sync["mappings"] if mapping["is_primary_identifier"])["to"].lower()]
+    return schema[next(mapping for mapping in sync["mappings"] if mapping["is_primary_identifier"])["to"]]
 
 
 class RowRecords:

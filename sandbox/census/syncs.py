@@ -1,14 +1,15 @@
-"""Syncs and datasets: the two syncs and the dataset that the sandbox starts with, how to read and how to change them."""
+"""Syncs, datasets, sources and destinations: how to read and how to change them, and those of the incident's world."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feature_sync.config.fields import load_fields
 from sandbox.census import source
-from sandbox.salesforce.schema import FIELDS, OBJECT
+from sandbox.salesforce.schema import OBJECT, ObjectSchema
 from sandbox.state import State, iso, now
 from sandbox.warehouse.engine import Engine
+from sandbox.worlds.definition import CensusWorkspace
 
 BACKFILL_SYNC = 4711
 PROPERTY_SYNC = 4712
@@ -18,7 +19,7 @@ SALESFORCE_CONNECTION = 47
 GROUP = "local_workspace"
 
 OPERATIONS = ("append", "insert", "mirror", "update", "upsert")
-SUPPORTED_OPERATIONS = ("update", "upsert")
+SUPPORTED_OPERATIONS = ("insert", "update", "upsert")
 FREQUENCIES = ("never", "continuous", "quarter_hourly", "hourly", "daily", "weekly", "expression")
 CHANGEABLE = frozenset(
     {
@@ -52,16 +53,26 @@ class ChangeError(ValueError):
 class Syncs:
     """Configurations as the API returns them, stored as JSON."""
 
-    def __init__(self, state: State, engine: Engine) -> None:
+    def __init__(self, state: State, engine: Engine, schema: ObjectSchema, workspace: CensusWorkspace) -> None:
         self._state = state
         self._engine = engine
+        self._schema = schema
+        self._workspace = workspace
 
     def seed(self) -> None:
         with self._state.transaction() as tx:
-            for sync in (_backfill_sync(), _property_sync()):
+            for sync in self._workspace.syncs:
                 tx.execute("INSERT OR REPLACE INTO census_sync VALUES (?, ?)", (sync["id"], json.dumps(sync)))
-            dataset = _property_dataset()
-            tx.execute("INSERT OR REPLACE INTO census_dataset VALUES (?, ?)", (dataset["id"], json.dumps(dataset)))
+            for dataset in self._workspace.datasets:
+                tx.execute("INSERT OR REPLACE INTO census_dataset VALUES (?, ?)", (dataset["id"], json.dumps(dataset)))
+
+    def sources(self, version: str) -> list[dict[str, Any]]:
+        """Census API: list sources."""
+        return [_of_version(source, version) for source in self._workspace.sources]
+
+    def destinations(self, version: str) -> list[dict[str, Any]]:
+        """Census API: list destinations."""
+        return [_of_version(destination, version) for destination in self._workspace.destinations]
 
     def get(self, sync_id: int) -> dict[str, Any] | None:
         """A sync as it is stored. Its source is a table, or the id of a dataset."""
@@ -70,6 +81,11 @@ class Syncs:
 
     def ids(self) -> list[int]:
         return [row["id"] for row in self._state.query("SELECT id FROM census_sync ORDER BY id")]
+
+    def dataset_ids(self, kind: str | None) -> list[int]:
+        """Ids of the datasets, or of those of one type."""
+        rows = self._state.query("SELECT id, body FROM census_dataset ORDER BY id")
+        return [row["id"] for row in rows if kind is None or json.loads(row["body"])["type"] == kind]
 
     def present(self, sync_id: int, version: str) -> dict[str, Any] | None:
         """
@@ -104,7 +120,7 @@ class Syncs:
             if unknown := set(changes) - CHANGEABLE:
                 raise ChangeError(f"Unknown attributes: {', '.join(sorted(unknown))}")
             changed = {**sync, **changes, "updated_at": iso(now())}
-            _check_sync(changed)
+            _check_sync(changed, self._schema)
             tx.execute("UPDATE census_sync SET body = ? WHERE id = ?", (json.dumps(changed), sync_id))
 
     def get_dataset(self, dataset_id: int) -> dict[str, Any] | None:
@@ -120,7 +136,7 @@ class Syncs:
             columns = source.read_columns(self._engine, source.from_query(dataset["query"]))
         except source.SourceError:
             columns = []
-        return {**dataset, "columns": columns, **({"group_id": GROUP} if version == "v2" else {})}
+        return _of_version({**dataset, "columns": columns}, version)
 
     def change_dataset(self, dataset_id: int, changes: Mapping[str, Any]) -> None:
         """:raises ChangeError: an attribute is unknown, or the SQL does not parse or run."""
@@ -165,7 +181,7 @@ class Syncs:
         return "Ready" if last is None else "Failing" if last["status"] == "failed" else "Up to Date"
 
 
-def _check_sync(sync: Mapping[str, Any]) -> None:
+def _check_sync(sync: Mapping[str, Any], schema: ObjectSchema) -> None:
     if not isinstance(sync["paused"], bool) or not isinstance(sync["label"], str):
         raise ChangeError("paused must be a boolean, and label must be a string")
     if sync["operation"] not in OPERATIONS:
@@ -177,7 +193,7 @@ def _check_sync(sync: Mapping[str, Any]) -> None:
         raise ChangeError("advanced_configuration must be an object. Its batch_size must be 1 to 200, or absent for Automatic")
     try:
         _check_source(sync["source_attributes"]["object"])
-        _check_mappings(sync["mappings"])
+        _check_mappings(sync["mappings"], schema)
         destination = sync["destination_attributes"]["object"]
     except (KeyError, TypeError, AttributeError) as error:
         raise ChangeError(f"nested attributes must be sent in full; one is missing or misplaced: {error}") from error
@@ -196,7 +212,7 @@ def _check_source(object_: Mapping[str, Any]) -> None:
             raise ChangeError(f"the sandbox reads tables and datasets, not source type {other!r}")
 
 
-def _check_mappings(mappings: Any) -> None:
+def _check_mappings(mappings: Any, schema: ObjectSchema) -> None:
     if not isinstance(mappings, list) or not mappings:
         raise ChangeError("mappings must be a list of at least one mapping")
     keys = [mapping for mapping in mappings if mapping.get("is_primary_identifier")]
@@ -206,10 +222,14 @@ def _check_mappings(mappings: Any) -> None:
         kind = mapping["from"]["type"]
         if kind not in ("column", "constant_value"):
             raise ChangeError(f"the sandbox maps columns and constants, not {kind!r}")
-        if mapping["to"].lower() not in FIELDS:
+        if schema.get(mapping["to"]) is None:
             raise ChangeError(f"{OBJECT} has no field {mapping['to']}")
         if mapping.get("preserve_values"):
             raise ChangeError("the sandbox does not support preserve_values")
+
+
+def _of_version(body: Mapping[str, Any], version: str) -> dict[str, Any]:
+    return {**body, **({"group_id": GROUP} if version == "v2" else {})}
 
 
 def _dataset_as_source(dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,6 +247,39 @@ def _dataset_as_source(dataset: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def incident_workspace() -> CensusWorkspace:
+    """Two syncs and a dataset."""
+    return CensusWorkspace(
+        syncs=(_backfill_sync(), _property_sync()),
+        datasets=(_property_dataset(),),
+        sources=(source_connection(WAREHOUSE_CONNECTION, "Databricks"),),
+        destinations=(destination_connection(SALESFORCE_CONNECTION, "Salesforce"),),
+    )
+
+
+def source_connection(number: int, name: str) -> dict[str, Any]:
+    """A source as the API shows it (Census API: list sources). `label` is deprecated."""
+    details = {"hostname": "dbc-local.cloud.databricks.com", "port": 443, "http_path": "/sql/1.0/warehouses/local"}
+    return {"id": number, "name": name, "label": name, "type": "databricks", "sync_engine": "advanced", **_tested(details)}
+
+
+def destination_connection(number: int, name: str) -> dict[str, Any]:
+    """A destination as the API shows it (Census API: list destinations)."""
+    details = {"domain": "local.my.salesforce.com", "sandbox": False}
+    return {"id": number, "name": name, "type": "salesforce", **_tested(details)}
+
+
+def _tested(details: Mapping[str, Any]) -> dict[str, Any]:
+    moment = "2025-10-02T09:02:11.480Z"
+    return {
+        "created_at": moment,
+        "connection_details": dict(details),
+        "last_test_succeeded": True,
+        "last_tested_at": moment,
+        "test_status": [{"step_name": "Connection", "status": "succeeded", "error_message": None}],
+    }
+
+
 def _backfill_sync() -> dict[str, Any]:
     table = {
         "type": "table",
@@ -234,24 +287,69 @@ def _backfill_sync() -> dict[str, Any]:
         "table_schema": "sfdc_dbx",
         "table_name": "product_property_feature_batch",
     }
-    return _sync(
+    return _incident_sync(
         BACKFILL_SYNC, "Product Property feature backfill", operation="update", object_=table, frequency="never", others=[]
     )
 
 
 def _property_sync() -> dict[str, Any]:
     dataset = {"type": "dataset", "id": PROPERTY_DATASET}
-    return _sync(
+    return _incident_sync(
         PROPERTY_SYNC, "Product Property sync", operation="upsert", object_=dataset, frequency="hourly", others=[("name", "Name")]
     )
 
 
-def _sync(
+def _incident_sync(
     sync_id: int, label: str, *, operation: str, object_: dict[str, Any], frequency: str, others: list[tuple[str, str]]
 ) -> dict[str, Any]:
     table = load_fields()
-    pairs = [*others, *((field.column, FIELDS[field.salesforce_name.lower()].name) for field in table)]
-    created = "2025-10-02T09:14:31.207Z"
+    # The keys as the org spells them, see `sandbox.worlds.incident`.
+    spelled = {"snappt_property_id__c": "Snappt_Property_ID__c", "reverse_etl_id__c": "Reverse_ETL_ID__c"}
+    pairs = [*others, *((field.column, spelled.get(field.salesforce_name, field.salesforce_name)) for field in table)]
+    return make_sync(
+        sync_id,
+        label,
+        operation=operation,
+        object_=object_,
+        frequency=frequency,
+        mappings=[make_mapping(column, name, is_key=column == table.upsert_key.column) for column, name in pairs],
+        connections=(WAREHOUSE_CONNECTION, SALESFORCE_CONNECTION),
+        created="2025-10-02T09:14:31.207Z",
+    )
+
+
+def make_mapping(column: str, name: str, *, is_key: bool = False) -> dict[str, Any]:
+    """A mapping of a column, as the API shows it."""
+    return {
+        "from": {"type": "column", "data": column},
+        "to": name,
+        "is_primary_identifier": is_key,
+        "lookup_object": None,
+        "lookup_field": None,
+        "preserve_values": False,
+        "generate_field": False,
+        "sync_null_values": True,
+        "array_field": False,
+        "field_type": None,
+        "follow_source_type": False,
+    }
+
+
+def make_sync(
+    sync_id: int,
+    label: str,
+    *,
+    operation: str,
+    object_: dict[str, Any],
+    frequency: str,
+    mappings: Sequence[Mapping[str, Any]],
+    connections: tuple[int, int],
+    created: str,
+    triggers: Mapping[str, Any] | None = None,
+    alerts: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """A sync as it is stored. ``connections``: ids of its source and its destination. ``triggers``: besides the schedule."""
+    warehouse, salesforce = connections
     return {
         "id": sync_id,
         "label": label,
@@ -265,27 +363,11 @@ def _sync(
         "schedule_hour": None,
         "schedule_minute": 0 if frequency == "hourly" else None,
         "cron_expression": None,
-        "mode": {"type": "triggered", "triggers": {"schedule": {"frequency": frequency}}},
-        "source_attributes": {"connection_id": WAREHOUSE_CONNECTION, "object": object_, "filter_segment_id": None},
-        "destination_attributes": {"connection_id": SALESFORCE_CONNECTION, "object": OBJECT, "lead_union_insert_to": None},
-        "mappings": [
-            {
-                "from": {"type": "column", "data": column},
-                "to": name,
-                "is_primary_identifier": column == table.upsert_key.column,
-                "lookup_object": None,
-                "lookup_field": None,
-                "preserve_values": False,
-                "generate_field": False,
-                "sync_null_values": True,
-                "array_field": False,
-                "field_type": None,
-                "follow_source_type": False,
-                "position": position,
-            }
-            for position, (column, name) in enumerate(pairs)
-        ],
-        "alert_attributes": [],
+        "mode": {"type": "triggered", "triggers": {"schedule": {"frequency": frequency}, **(triggers or {})}},
+        "source_attributes": {"connection_id": warehouse, "object": object_, "filter_segment_id": None},
+        "destination_attributes": {"connection_id": salesforce, "object": OBJECT, "lead_union_insert_to": None},
+        "mappings": [{**mapping, "position": position} for position, mapping in enumerate(mappings)],
+        "alert_attributes": list(alerts),
         "advanced_configuration": {"bulk_id_lookup": True},
         "field_behavior": "specific_properties",
         "field_normalization": None,

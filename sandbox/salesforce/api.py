@@ -16,7 +16,7 @@ from sandbox.faults import Faults
 from sandbox.journal import SALESFORCE_REQUEST, Journal
 from sandbox.salesforce import soql
 from sandbox.salesforce.org import Change, Org, presented
-from sandbox.salesforce.schema import FIELDS, OBJECT, OBJECT_LABEL, FieldType, OrgField
+from sandbox.salesforce.schema import OBJECT, OBJECT_LABEL, FieldType, ObjectSchema, OrgField
 from sandbox.salesforce.soql import SoqlError
 from sandbox.state import State
 from sandbox.tokens import SALESFORCE_SESSION, bearer
@@ -37,6 +37,14 @@ class RestError(Exception):
         super().__init__(message)
         self.code = code
         self.error_code = error_code
+
+
+class AmbiguousKey(Exception):  # noqa: N818 - Salesforce does not answer it as an error
+    """Several records have the external id. The answer is the list of their addresses."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        super().__init__()
+        self.addresses = addresses
 
 
 def _error(problem: RestError, headers: Mapping[str, str] | None = None) -> Response:
@@ -60,6 +68,7 @@ class SalesforceApi:
         self._journal = journal
         self._faults = faults
         self._org = org
+        self._schema = org.schema
         self._lock = threading.Lock()
         self._open: OrderedDict[str, list[dict[str, Any]]] = OrderedDict()
         self._numbers = itertools.count(1)
@@ -94,6 +103,8 @@ class SalesforceApi:
                 return self._route(method, path, query, body)
             except RestError as problem:
                 return _error(problem)
+            except AmbiguousKey as several:
+                return JsonAnswer(several.addresses, 300)
 
         return await answer(work, self._faults.take("salesforce"), Shapes(unauthorized, failed))
 
@@ -108,21 +119,21 @@ class SalesforceApi:
                 return self._more(version, locator)
             return self._query(version, query.get("q", ""), include_deleted=kind == "queryAll")
         if method == "GET" and rest.lower() == f"sobjects/{OBJECT}/describe".lower():
-            return JsonAnswer(_describe(version))
+            return JsonAnswer(_describe(version, self._schema))
         record = _RECORD.fullmatch(rest)
         if record is None:
             raise _not_found()
-        field, value = _key(*record.groups())
+        field, value = self._key(*record.groups())
         match method:
             case "GET":
                 return JsonAnswer(self._record(version, field, value, query.get("fields")))
             case "PATCH":
-                return self._update(field, value, body)
+                return self._update(version, field, value, body)
         raise RestError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed. Allowed are GET,PATCH")
 
     def _query(self, version: str, text: str, *, include_deleted: bool) -> Response:
         try:
-            parsed = soql.parse(text, include_deleted=include_deleted)
+            parsed = soql.parse(text, self._schema, include_deleted=include_deleted)
         except SoqlError as error:
             raise RestError(400, error.code, str(error)) from error
         try:
@@ -134,7 +145,10 @@ class SalesforceApi:
         if parsed.columns:
             attributes = {"type": "AggregateResult"}
             records = [
-                {"attributes": attributes, **{name: soql.aggregate_value(dict(row), name) for name in parsed.columns}}
+                {
+                    "attributes": attributes,
+                    **{name: soql.aggregate_value(dict(row), name, self._schema) for name in parsed.columns},
+                }
                 for row in rows
             ]
         else:
@@ -157,35 +171,40 @@ class SalesforceApi:
         return _page(version, name, records, int(start))
 
     def _record(self, version: str, field: OrgField, value: str, fields: str | None) -> dict[str, Any]:
-        row = self._org.find(field, value)
-        if row is None:
-            raise _not_found()
-        chosen = [FIELDS.get(name.strip().lower()) for name in fields.split(",")] if fields else list(FIELDS.values())
+        row = self._find(version, field, value)
+        chosen = [self._schema.get(name.strip()) for name in fields.split(",")] if fields else list(self._schema)
         if None in chosen:
             raise RestError(400, "INVALID_FIELD", f"No such column among '{fields}' on entity '{OBJECT}'.")
         return _present(version, row, tuple(one for one in chosen if one is not None))
 
-    def _update(self, field: OrgField, value: str, body: Any) -> Response:
+    def _update(self, version: str, field: OrgField, value: str, body: Any) -> Response:
         """An admin changes one record. This is a separate transaction, and the Flow runs in it too."""
         if not isinstance(body, dict):
             raise RestError(400, "JSON_PARSER_ERROR", "The body must be a JSON object")
-        if self._org.find(field, value) is None:
-            raise _not_found()
+        self._find(version, field, value)
         [outcome] = self._org.transact([Change(field, value, body)], source="rest")
         if outcome.status != "succeeded":
             code, _, text = (outcome.message or "").partition(": ")
             raise RestError(400, code, text)
         return Response(status_code=204)
 
+    def _key(self, name: str, value: str | None) -> tuple[OrgField, str]:
+        """A record is identified by its Id, or by an external id field and its value."""
+        if value is None:
+            return self._schema["id"], name
+        field = self._schema.get(name)
+        if field is None or not field.is_key:
+            raise RestError(404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {name}")
+        return field, value
 
-def _key(name: str, value: str | None) -> tuple[OrgField, str]:
-    """A record is identified by its Id, or by an external id field and its value."""
-    if value is None:
-        return FIELDS["id"], name
-    field = FIELDS.get(name.lower())
-    if field is None or not field.is_key:
-        raise RestError(404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {name}")
-    return field, value
+    def _find(self, version: str, field: OrgField, value: str) -> sqlite3.Row:
+        """Salesforce REST API: Status Codes. A key of several records is answered with 300 and their addresses."""
+        found = self._org.find(field, value)
+        if not found:
+            raise _not_found()
+        if len(found) > 1:
+            raise AmbiguousKey([f"/services/data/v{version}/sobjects/{OBJECT}/{row['Id']}" for row in found])
+        return found[0]
 
 
 def _not_found() -> RestError:
@@ -206,7 +225,7 @@ def _page(version: str, locator: str, records: list[dict[str, Any]], start: int)
     return JsonAnswer(page)
 
 
-def _describe(version: str) -> dict[str, Any]:
+def _describe(version: str, schema: ObjectSchema) -> dict[str, Any]:
     """Salesforce REST API: sObject Describe, reduced to the attributes that distinguish fields."""
     return {
         "name": OBJECT,
@@ -224,7 +243,7 @@ def _describe(version: str) -> dict[str, Any]:
                 "length": {FieldType.ID: 18, FieldType.STRING: 255}.get(field.type, 0),
                 "custom": field.custom,
                 "externalId": field.is_key,
-                "unique": field.is_key,
+                "unique": field.is_unique,
                 "caseSensitive": False,
                 "idLookup": field.is_key or field.type is FieldType.ID,
                 "nillable": field.type is not FieldType.BOOLEAN and field.updateable,
@@ -234,6 +253,6 @@ def _describe(version: str) -> dict[str, Any]:
                 "sortable": True,
                 "defaultValue": False if field.type is FieldType.BOOLEAN else None,
             }
-            for field in FIELDS.values()
+            for field in schema
         ],
     }

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from sandbox.faults import Faults
 from sandbox.journal import SALESFORCE_TRANSACTION, Journal
 from sandbox.salesforce import flow
-from sandbox.salesforce.schema import FIELDS, FieldType, InvalidValueError, OrgField, check_value, create_table
+from sandbox.salesforce.schema import FieldType, InvalidValueError, ObjectSchema, OrgField, check_value
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso, now
 
 ROLLUP = "org.rollup"
 VERSION = "org.version"
-STORED = tuple(field.name for field in FIELDS.values())
+Operation = Literal["insert", "update", "upsert"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,19 @@ class Org:
         journal: Journal,
         faults: Faults,
         settings: SettingsStore,
+        *,
+        schema: ObjectSchema,
         companies: Callable[[Sequence[str]], Mapping[str, str]],
     ) -> None:
-        """:param companies: returns the company of each given property. Only called if the limit on parents is on."""
+        """:param companies: returns the parent of each given property. Only called if the limit on parents is on."""
         self._state = state
         self._journal = journal
         self._faults = faults
         self._settings = settings
+        self.schema = schema
         self._companies = companies
         with state.transaction() as tx:
-            for statement in create_table().split(";"):
+            for statement in schema.create_table().split(";"):
                 tx.execute(statement)
 
     def load(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -63,7 +66,7 @@ class Org:
         with self._state.transaction() as tx:
             tx.execute("DELETE FROM org_record")
             version = self._next_version()
-            names = [*(name for name in STORED if name != "LastModifiedDate"), "LastModifiedDate"]
+            names = [*(field.name for field in self.schema if field.name != "LastModifiedDate"), "LastModifiedDate"]
             sources = [*names[:-1], "SystemModstamp"]
             tx.executemany(
                 f"INSERT INTO org_record ({', '.join(names)}, version) VALUES ({', '.join('?' * len(names))}, {version})",
@@ -71,18 +74,24 @@ class Org:
             )
 
     def transact(
-        self, changes: Sequence[Change], *, upsert: bool = False, source: str, sync_run_id: int | None = None
+        self,
+        changes: Sequence[Change],
+        *,
+        operation: Operation = "update",
+        source: str,
+        sync_run_id: int | None = None,
     ) -> list[Outcome]:
         """
         Run one transaction of at most 200 records. Each row is checked on its own. Then the Flow runs once for all valid rows.
 
-        :param upsert: create the records that do not exist. Otherwise they are rejected or ignored, as the setting says.
+        :param operation: `update` rejects or ignores a key without a record, as the setting says. `upsert` and `insert` create
+            the record. `insert` ignores a key that has a record.
         """
         with self._state.transaction() as tx:
             outcomes: list[Outcome | None] = [None] * len(changes)
             writes: dict[int, tuple[str | None, dict[str, Any]]] = {}
             for position, change in enumerate(changes):
-                prepared = self._prepare(tx, change, upsert)
+                prepared = self._prepare(tx, change, operation)
                 if isinstance(prepared, Outcome):
                     outcomes[position] = prepared
                 else:
@@ -95,9 +104,9 @@ class Org:
             if accepted:
                 version = self._next_version()
                 for position, (record_id, values) in accepted.items():
-                    _write(tx, record_id, values, moment, version)
+                    self._write(tx, record_id, values, moment, version)
                     outcomes[position] = Outcome("succeeded")
-                if self._settings.current.flow_enabled:
+                if any(self._starts_flow(*write) for write in accepted.values()):
                     self._state.set_fact(ROLLUP, json.dumps([time.time(), self._settings.current.rollup_seconds]))
             done = [outcome or Outcome("succeeded") for outcome in outcomes]
             self._journal.add(
@@ -118,21 +127,20 @@ class Org:
             rows = tx.execute("SELECT * FROM org_record WHERE version > ?", (version,)).fetchall()
             return now(), int(self._state.fact(VERSION) or 0), rows
 
-    def find(self, field: OrgField, value: str) -> sqlite3.Row | None:
-        return self._state.one(f"SELECT * FROM org_record WHERE {field.name} = ? AND NOT IsDeleted", (value,))
+    def find(self, field: OrgField, value: str) -> list[sqlite3.Row]:
+        """The records that a key finds. An external id that is not unique may find several."""
+        return self._state.query(f"SELECT * FROM org_record WHERE {field.name} = ? AND NOT IsDeleted", (value,))
 
-    def _prepare(self, tx: sqlite3.Connection, change: Change, upsert: bool) -> Outcome | tuple[str | None, dict[str, Any]]:
-        found = tx.execute(
-            f"SELECT Id FROM org_record WHERE {change.key_field.name} = ? AND NOT IsDeleted", (change.key,)
-        ).fetchone()
-        if found is None and not upsert:
-            if self._settings.current.census_unmatched == "ignore":
-                return Outcome("ignored")
-            return Outcome("rejected", f"NOT_FOUND: no {change.key_field.name} equals {change.key}")
+    def _prepare(
+        self, tx: sqlite3.Connection, change: Change, operation: Operation
+    ) -> Outcome | tuple[str | None, dict[str, Any]]:
+        found = self._matching(tx, change, operation)
+        if isinstance(found, Outcome):
+            return found
         null_is_false = self._settings.current.checkbox_null == "false"
         values: dict[str, Any] = {}
         for name, value in change.values.items():
-            field = FIELDS.get(name.lower())
+            field = self.schema.get(name)
             if field is None or not field.updateable:
                 return Outcome("rejected", f"INVALID_FIELD_FOR_INSERT_UPDATE: Unable to create/update fields: {name}")
             # Census destination Salesforce: an empty string leaves the field as it is, NULL clears it.
@@ -142,7 +150,24 @@ class Org:
                 values[field.name] = check_value(field, value, null_is_false=null_is_false)
             except InvalidValueError as invalid:
                 return Outcome("rejected", str(invalid))
-        return (found["Id"] if found else None), values
+        return found, values
+
+    def _matching(self, tx: sqlite3.Connection, change: Change, operation: Operation) -> Outcome | str | None:
+        """The id of the record that a key finds, None for a new record, or the reason why the row is not sent."""
+        name = change.key_field.name
+        matching = tx.execute(f"SELECT Id FROM org_record WHERE {name} = ? AND NOT IsDeleted", (change.key,)).fetchall()
+        if len(matching) > 1:
+            ids = ", ".join(row["Id"] for row in matching)
+            return Outcome(
+                "rejected", f"DUPLICATE_EXTERNAL_ID: {name}: more than one record found for external id field: [{ids}]"
+            )
+        if not matching and operation == "update":
+            if self._settings.current.census_unmatched == "ignore":
+                return Outcome("ignored")
+            return Outcome("rejected", f"NOT_FOUND: no {name} equals {change.key}")
+        if matching and operation == "insert":
+            return Outcome("ignored")
+        return matching[0]["Id"] if matching else None
 
     def _run_flow(self, tx: sqlite3.Connection, writes: Mapping[int, tuple[str | None, dict[str, Any]]]) -> dict[int, str]:
         """The rows that the Flow refuses, by position. Empty if it accepts the transaction."""
@@ -153,16 +178,27 @@ class Org:
             chosen = everything[: fault.parameters.count] if fault.parameters.count is not None else everything
             return self._refuse(writes, chosen, locked=fault.name == "lock_row")
         settings = self._settings.current
-        if not settings.flow_enabled:
+        starting = {position: write for position, write in writes.items() if self._starts_flow(*write)}
+        if not starting:
             return {}
         started, seconds = json.loads(self._state.fact(ROLLUP) or "[0, 0]")
         # A shorter rollup time takes effect at once, a longer one from the next transaction on.
         if time.time() < started + min(seconds, settings.rollup_seconds):
             return self._refuse(writes, everything, locked=True)
-        parents = self._parents(tx, writes) if settings.flow_duplicate_parents_limit else []
-        if flow.breaks_a_limit(len(writes), parents, settings):
+        parents = self._parents(tx, starting) if settings.flow_duplicate_parents_limit else []
+        if flow.breaks_a_limit(len(starting), parents, settings):
             return self._refuse(writes, everything, locked=False)
         return {}
+
+    def _starts_flow(self, record_id: str | None, values: Mapping[str, Any]) -> bool:
+        """Observed: the Flow only runs if a row sets a field of its record, and each record has an off-switch."""
+        settings = self._settings.current
+        if not settings.flow_enabled or settings.flow_fires == "always":
+            return settings.flow_enabled
+        if not values.get("Trigger_Rollups__c"):
+            return False
+        stored = self._state.one("SELECT Exclude_From_Flow__c AS excluded FROM org_record WHERE Id = ?", (record_id,))
+        return not values.get("Exclude_From_Flow__c", stored["excluded"] if stored else 0)
 
     def _refuse(
         self, writes: Mapping[int, tuple[str | None, dict[str, Any]]], positions: Sequence[int], *, locked: bool
@@ -188,17 +224,16 @@ class Org:
         self._state.set_fact(name, str(number))
         return number
 
-
-def _write(tx: sqlite3.Connection, record_id: str | None, values: Mapping[str, Any], moment: str, version: int) -> None:
-    stamped = {**values, "LastModifiedDate": moment, "SystemModstamp": moment, "version": version}
-    if record_id is not None:
-        assignments = ", ".join(f"{name} = ?" for name in stamped)
-        tx.execute(f"UPDATE org_record SET {assignments} WHERE Id = ?", (*stamped.values(), record_id))
-        return
-    empty = {field.name: 0 if field.type is FieldType.BOOLEAN else None for field in FIELDS.values()}
-    count = tx.execute("SELECT count(*) AS records FROM org_record").fetchone()["records"]
-    new_id = f"a2P8X0z{count + 1:08d}AAA"
-    _insert(tx, {**empty, "Id": new_id, "Name": new_id, "CreatedDate": moment, **stamped})
+    def _write(self, tx: sqlite3.Connection, record_id: str | None, values: Mapping[str, Any], moment: str, version: int) -> None:
+        stamped = {**values, "LastModifiedDate": moment, "SystemModstamp": moment, "version": version}
+        if record_id is not None:
+            assignments = ", ".join(f"{name} = ?" for name in stamped)
+            tx.execute(f"UPDATE org_record SET {assignments} WHERE Id = ?", (*stamped.values(), record_id))
+            return
+        empty = {field.name: 0 if field.type is FieldType.BOOLEAN else None for field in self.schema}
+        count = tx.execute("SELECT count(*) AS records FROM org_record").fetchone()["records"]
+        new_id = f"a2P8X0z{count + 1:08d}AAA"
+        _insert(tx, {**empty, "Id": new_id, "Name": new_id, "CreatedDate": moment, **stamped})
 
 
 def _insert(tx: sqlite3.Connection, values: Mapping[str, Any]) -> None:

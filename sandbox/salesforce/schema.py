@@ -1,12 +1,11 @@
 """The object ``Product_Property__c``: its fields, and Salesforce's checks of their values."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
-
-from feature_sync.config.fields import FieldKind, load_fields
 
 OBJECT = "Product_Property__c"
 OBJECT_LABEL = "Product Property"
@@ -31,69 +30,57 @@ class InvalidValueError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class OrgField:
-    """One field of the object."""
+    """
+    One field of the object.
+
+    ``is_key``: an external id, which finds records. ``is_unique``: no two records may share its value.
+    """
 
     name: str
     label: str
     type: FieldType
     is_key: bool = False
     updateable: bool = True
+    is_unique: bool = False
 
     @property
     def custom(self) -> bool:
         return self.name.endswith("__c")
 
 
-def _load() -> dict[str, OrgField]:
-    kinds = {
-        FieldKind.TEXT: FieldType.STRING,
-        FieldKind.CHECKBOX: FieldType.BOOLEAN,
-        FieldKind.DATE: FieldType.DATE,
-        FieldKind.DATETIME: FieldType.DATETIME,
-    }
-    table = load_fields()
-    labels = {
-        field.column: f"{product.label} {what}"
-        for product in table.products
-        for field, what in zip(product.fields, ("Enabled", "Start Date", "Updated Date"), strict=True)
-    }
-    # The two keys have capitals that the rule x_c -> x__c cannot know. Salesforce ignores case when it compares names.
-    spelled = {"snappt_property_id__c": "Snappt_Property_ID__c", "reverse_etl_id__c": "Reverse_ETL_ID__c"}
-    fields = [
-        OrgField("Id", "Record ID", FieldType.ID, updateable=False),
-        OrgField("Name", "Property Name", FieldType.STRING),
-        *(
-            OrgField(
-                spelled.get(field.salesforce_name, field.salesforce_name),
-                labels.get(field.column, field.column.removesuffix("_c").replace("_", " ").title()),
-                kinds[field.kind],
-                is_key=field == table.upsert_key,
-            )
-            for field in table
-        ),
-        OrgField("CreatedDate", "Created Date", FieldType.DATETIME, updateable=False),
-        OrgField("LastModifiedDate", "Last Modified Date", FieldType.DATETIME, updateable=False),
-        OrgField("SystemModstamp", "System Modstamp", FieldType.DATETIME, updateable=False),
-        OrgField("IsDeleted", "Deleted", FieldType.BOOLEAN, updateable=False),
-    ]
-    return {field.name.lower(): field for field in fields}
+@dataclass(frozen=True, slots=True)
+class ObjectSchema:
+    """The object's fields, by their names in lower case. Salesforce ignores case when it compares names."""
 
+    fields: Mapping[str, OrgField]
 
-FIELDS = _load()
-"""By the name in lower case."""
-UPSERT_KEY = next(field for field in FIELDS.values() if field.is_key)
-FEATURES = tuple(FIELDS[field.salesforce_name.lower()] for field in load_fields().features)
+    @classmethod
+    def of(cls, fields: Iterable[OrgField]) -> "ObjectSchema":
+        return cls({field.name.lower(): field for field in fields})
 
+    def get(self, name: str) -> OrgField | None:
+        return self.fields.get(name.lower())
 
-def create_table() -> str:
-    """The SQL that creates the table of the records. Comparisons of text ignore case, as in SOQL."""
-    types = {FieldType.BOOLEAN: "INTEGER NOT NULL", FieldType.STRING: "TEXT COLLATE NOCASE"}
-    columns = ", ".join(f"{field.name} {types.get(field.type, 'TEXT')}" for field in FIELDS.values())
-    return (
-        f"CREATE TABLE IF NOT EXISTS org_record ({columns}, version INTEGER NOT NULL, PRIMARY KEY (Id));"
-        f"CREATE UNIQUE INDEX IF NOT EXISTS org_record_key ON org_record ({UPSERT_KEY.name}) WHERE NOT IsDeleted;"
-        "CREATE INDEX IF NOT EXISTS org_record_version ON org_record (version);"
-    )
+    def __getitem__(self, name: str) -> OrgField:
+        return self.fields[name.lower()]
+
+    def __iter__(self) -> Iterator[OrgField]:
+        return iter(self.fields.values())
+
+    def create_table(self) -> str:
+        """The SQL that creates the table of the records. Comparisons of text ignore case, as in SOQL."""
+        types = {FieldType.BOOLEAN: "INTEGER NOT NULL", FieldType.STRING: "TEXT COLLATE NOCASE"}
+        columns = ", ".join(f"{field.name} {types.get(field.type, 'TEXT')}" for field in self)
+        keys = "".join(
+            f"CREATE {'UNIQUE ' if field.is_unique else ''}INDEX IF NOT EXISTS org_record_{field.name.lower()} "
+            f"ON org_record ({field.name}) WHERE NOT IsDeleted;"
+            for field in self
+            if field.is_key
+        )
+        return (
+            f"CREATE TABLE IF NOT EXISTS org_record ({columns}, version INTEGER NOT NULL, PRIMARY KEY (Id));{keys}"
+            "CREATE INDEX IF NOT EXISTS org_record_version ON org_record (version);"
+        )
 
 
 def check_value(field: OrgField, value: Any, *, null_is_false: bool) -> Any:

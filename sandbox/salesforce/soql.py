@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sandbox.salesforce.schema import FIELDS, OBJECT, FieldType, OrgField
+from sandbox.salesforce.schema import OBJECT, FieldType, ObjectSchema, OrgField
 from sandbox.state import iso
 
 AGGREGATES = (exp.Count, exp.Min, exp.Max, exp.Sum, exp.Avg)
@@ -52,7 +52,7 @@ class Query:
     count: bool = False
 
 
-def parse(soql: str, *, include_deleted: bool) -> Query:
+def parse(soql: str, schema: ObjectSchema, *, include_deleted: bool) -> Query:
     """
     Translate a query of ``Product_Property__c`` (Salesforce: SOQL and SOSL reference).
 
@@ -70,9 +70,9 @@ def parse(soql: str, *, include_deleted: bool) -> Query:
     aliases = {node.alias.lower() for node in tree.expressions if isinstance(node, exp.Alias)}
     for column in list(tree.find_all(exp.Column)):
         if column.name.lower() not in aliases:
-            column.replace(exp.column(exp.to_identifier(_field(column).name, quoted=False)))
+            column.replace(exp.column(exp.to_identifier(_field(column, schema).name, quoted=False)))
     _compare_with_null(tree)
-    _read_dates(tree)
+    _read_dates(tree, schema)
     if not include_deleted:
         tree = tree.where("NOT IsDeleted", dialect="sqlite")
     tree.set("from_", exp.From(this=exp.to_table("org_record")))
@@ -81,7 +81,7 @@ def parse(soql: str, *, include_deleted: bool) -> Query:
     if tree.args.get("group") or any(node.find(*AGGREGATES) for node in tree.expressions):
         columns = _name_aggregates(tree)
         return Query(tree.sql(dialect="sqlite"), columns=columns)
-    fields = tuple(_field(node) for node in tree.expressions if isinstance(node, exp.Column))
+    fields = tuple(_field(node, schema) for node in tree.expressions if isinstance(node, exp.Column))
     if len(fields) != len(tree.expressions):
         raise SoqlError("MALFORMED_QUERY", "only fields and aggregates can be selected")
     tree.set("expressions", [exp.Star()])
@@ -105,8 +105,8 @@ def _check_object(tree: exp.Select) -> None:
         raise SoqlError("MALFORMED_QUERY", "unexpected token: DISTINCT")
 
 
-def _field(column: exp.Column) -> OrgField:
-    field = FIELDS.get(column.name.lower())
+def _field(column: exp.Column, schema: ObjectSchema) -> OrgField:
+    field = schema.get(column.name)
     if field is None:
         raise SoqlError("INVALID_FIELD", f"No such column '{column.name}' on entity '{OBJECT}'.")
     return field
@@ -119,13 +119,13 @@ def _compare_with_null(tree: exp.Select) -> None:
             node.replace(exp.Not(this=is_null) if isinstance(node, exp.NEQ) else is_null)
 
 
-def _read_dates(tree: exp.Select) -> None:
+def _read_dates(tree: exp.Select, schema: ObjectSchema) -> None:
     """Convert marked dates to their stored form, and refuse dates that the query quotes."""
     for literal in list(tree.find_all(exp.Literal)):
         value = literal.this
         parent = literal.parent
         compared = parent.this if isinstance(parent, exp.Binary | exp.In) else None
-        field = FIELDS.get(compared.name.lower()) if isinstance(compared, exp.Column) else None
+        field = schema.get(compared.name) if isinstance(compared, exp.Column) else None
         timed = field is not None and field.type in (FieldType.DATE, FieldType.DATETIME)
         if literal.is_string and value.startswith(_MARK):
             if field is None or not timed or ("T" in value) != (field.type is FieldType.DATETIME):
@@ -163,8 +163,8 @@ def _name_aggregates(tree: exp.Select) -> tuple[str, ...]:
     return tuple(node.alias_or_name for node in named)
 
 
-def aggregate_value(columns: Mapping[str, object], name: str) -> object:
+def aggregate_value(columns: Mapping[str, object], name: str, schema: ObjectSchema) -> object:
     """A value of an aggregate. Checkboxes are stored as numbers and shown as booleans."""
-    field = FIELDS.get(name.lower())
+    field = schema.get(name)
     value = columns[name]
     return bool(value) if field is not None and field.type is FieldType.BOOLEAN and value is not None else value

@@ -12,26 +12,13 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, TokenError
 from sqlglot.tokens import TokenType
 
+from sandbox.warehouse import information_schema, metadata
+from sandbox.warehouse.catalog_statements import Answer, catalog_statement
 from sandbox.warehouse.engine import Engine
+from sandbox.warehouse.results import Namespace, Result, StatementCanceled, StatementError, nothing
 
 BATCH_ROWS = 10_000
 """Rows that DuckDB computes ahead of the client."""
-
-DEFAULT_TIME_ZONE = "Etc/UTC"
-"""For a session that asks for none. It is not spelled UTC, so that a test notices a client that forgot to ask for UTC."""
-
-
-class StatementError(Exception):
-    """A statement failed. The message is in the words of Databricks: ``[ERROR_CLASS] ... SQLSTATE: xxxxx``."""
-
-    @property
-    def sql_state(self) -> str:
-        found = re.search(r"SQLSTATE: (\w{5})", str(self))
-        return found[1] if found else "XX000"
-
-
-class StatementCanceled(StatementError):  # noqa: N818 - a cancellation is no error
-    """The client canceled the statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +28,6 @@ class Parameter:
     name: str | None
     type: str
     value: str | None
-
-
-@dataclass(slots=True)
-class Namespace:
-    """A session's catalog and schema for unqualified names, and its time zone."""
-
-    catalog: str = "crm"
-    schema: str = "default"
-    time_zone: str = DEFAULT_TIME_ZONE
-
-    def prepare(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """
-        Put a cursor into this namespace.
-
-        :raises StatementError: the namespace or the time zone does not exist.
-        """
-        try:
-            cursor.execute(f"USE {_quoted(self.catalog)}.{_quoted(self.schema)}")
-            cursor.execute(f"SET TimeZone = '{self.time_zone.replace(chr(39), '')}'")
-        except duckdb.CatalogException as error:
-            raise StatementError(
-                f"[SCHEMA_NOT_FOUND] The schema `{self.catalog}`.`{self.schema}` cannot be found. Verify the spelling and "
-                "correctness of the schema and catalog. SQLSTATE: 42704"
-            ) from error
-        except duckdb.Error as error:
-            raise StatementError(
-                f"[INVALID_CONF_VALUE.TIME_ZONE] The value '{self.time_zone}' in the config \"TIMEZONE\" is invalid. "
-                "Cannot resolve the given timezone. SQLSTATE: 22022"
-            ) from error
-
-
-@dataclass(slots=True)
-class Result:
-    """The rows of a statement, computed while they are read, and the number of rows that it changed."""
-
-    schema: pa.Schema
-    batches: Iterator[pa.RecordBatch]
-    modified: int | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +47,8 @@ class Statement:
 
         :raises StatementError: the statement is wrong, or was canceled.
         """
+        if (of_catalog := catalog_statement(self.text)) is not None:
+            return self._ask_catalog(*of_catalog)
         tree = parse(self.text, self.parameters, self.namespace)
         try:
             if isinstance(tree, exp.Use):
@@ -107,10 +58,16 @@ class Statement:
                 self._prepare()
                 if isinstance(tree, exp.Describe):
                     return _describe(self._cursor, tree)
+                tree = information_schema.filled_in(tree, self._cursor, self.namespace)
                 return _select(self._cursor, _to_duckdb(tree))
             with self.engine.writing() as self._cursor:
                 self._prepare()
-                return _write(self._cursor, tree)
+                change = metadata.change_of(self._cursor, self.namespace, tree, self.text)
+                if not isinstance(tree, exp.Create) or tree.args.get("kind") != "VIEW":
+                    tree = information_schema.filled_in(tree, self._cursor, self.namespace)
+                result = _write(self._cursor, tree)
+                metadata.record(self._cursor, change)
+                return result
         except duckdb.InterruptException as error:
             raise StatementCanceled("[OPERATION_CANCELED] Operation has been canceled. SQLSTATE: HY008") from error
         except duckdb.Error as error:
@@ -134,6 +91,18 @@ class Statement:
         assert self._cursor is not None  # noqa: S101 - for the type checker
         self.namespace.prepare(self._cursor)
 
+    def _ask_catalog(self, answer: Answer, writes: bool) -> Result:
+        try:
+            if not writes:
+                self._cursor = self.engine.cursor()
+                self._prepare()
+                return answer(self._cursor, self.namespace)
+            with self.engine.writing() as self._cursor:
+                self._prepare()
+                return answer(self._cursor, self.namespace)
+        except duckdb.Error as error:
+            raise databricks_error(error, exp.Select()) from error
+
     def _use(self, tree: exp.Use) -> Result:
         kind, name = str(tree.args.get("kind") or "").upper(), tree.this
         if kind == "CATALOG":
@@ -143,7 +112,7 @@ class Statement:
         with self.engine.cursor() as cursor:
             wanted.prepare(cursor)
         self.namespace.catalog, self.namespace.schema = wanted.catalog, wanted.schema
-        return _nothing()
+        return nothing()
 
 
 def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> exp.Expression:
@@ -393,7 +362,7 @@ def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
         inserted = _changed(cursor, tree)
         return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
     cursor.execute(_to_duckdb(tree))
-    return _nothing()
+    return nothing()
 
 
 def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
@@ -407,12 +376,12 @@ def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     for column in added:
         cursor.execute(f"ALTER TABLE {_to_duckdb(tree.this)} ADD COLUMN {_to_duckdb(column)}")
     cursor.commit()
-    return _nothing()
+    return nothing()
 
 
 def _other(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     cursor.execute(_to_duckdb(tree))
-    return _nothing()
+    return nothing()
 
 
 _WRITERS: dict[type[exp.Expression], Callable[[duckdb.DuckDBPyConnection, exp.Expression], Result]] = {
@@ -437,15 +406,7 @@ def _counts(**counts: int) -> Result:
     return Result(batch.schema, iter([batch]), counts["num_affected_rows"])
 
 
-def _nothing() -> Result:
-    return Result(pa.schema([]), iter(()))
-
-
 def _unsupported(tree: exp.Expression) -> StatementError:
     return StatementError(
         f"[SANDBOX_UNSUPPORTED] The sandbox's warehouse does not support this statement: {tree.sql('databricks')[:200]}"
     )
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

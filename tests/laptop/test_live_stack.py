@@ -50,7 +50,7 @@ def told_by_run(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *
     """What `make run` tells and gives for the toy DAG, in the stack that runs already."""
     monkeypatch.setattr(run_module, "Stack", lambda *_args, **_options: nullcontext(stack))
     monkeypatch.setattr(run_module, "DAG_ID", DAG_ID)
-    monkeypatch.setattr(run_module, "RUN_CONFIG", conf)
+    monkeypatch.setattr(run_module, "RUN_CONFIGS", {"incident": conf})
     screen = io.StringIO()
     code = run(tmp_path / "run", Terminal(screen))
     return code, screen.getvalue()

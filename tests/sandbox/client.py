@@ -65,8 +65,8 @@ class Sandbox:
         return int(self.url.rpartition(":")[2])
 
     @classmethod
-    def start(cls, state: Path, **settings: Any) -> "Sandbox":
-        given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    def start(cls, state: Path, *options: str, **settings: Any) -> "Sandbox":
+        given = [*options] + [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
         process = command("--port", "0", "--state", str(state), *given)
         assert process.stdout is not None
         line = process.stdout.readline()

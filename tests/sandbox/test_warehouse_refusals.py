@@ -32,7 +32,9 @@ from tests.sandbox.wire import TOKEN
         pytest.param("SELECT :missing", r"\[UNBOUND_SQL_PARAMETER\].*missing", id="parameter"),
         pytest.param("SELECT CAST(name AS BIGINT) FROM rds.pg_rds_public.properties", r"\[CAST_INVALID_INPUT\]", id="cast"),
         pytest.param("SELECT 1 / (id - id) FROM rds.pg_rds_public.properties", r"\[DIVIDE_BY_ZERO\]", id="division-by-zero"),
-        pytest.param("SHOW TABLES IN crm.sfdc_dbx", r"\[SANDBOX_UNSUPPORTED\]", id="unsupported"),
+        pytest.param(
+            "ANALYZE TABLE rds.pg_rds_public.properties COMPUTE STATISTICS", r"\[SANDBOX_UNSUPPORTED\]", id="unsupported"
+        ),
         pytest.param(
             "MERGE INTO crm.sfdc_dbx.twice AS t USING (SELECT 1 AS a UNION ALL SELECT 1) AS s ON t.a = s.a "
             "WHEN MATCHED THEN UPDATE SET a = 2",
