@@ -185,8 +185,8 @@ class BatchSender:
         if not keys or (resends_rejections_of is None and len(keys) != self.batch.records):
             raise StagingError(
                 f"{self.batch.label}: {len(keys):,} of its {self.batch.records:,} records are in the payload table and passed "
-                "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream tasks. "
-                f"If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start a new run."
+                "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream "
+                f"tasks. If it was removed, {self.warehouse.settings.payload_days} days after the last activity, start a new run."
             )
         self.warehouse.execute(
             "sending/stage_batch",
