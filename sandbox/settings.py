@@ -25,6 +25,9 @@ class Settings(BaseModel):
     records_visible_seconds: float = Field(
         0.3, ge=0, le=86_400, description="From the end of a run until its row records can be read"
     )
+    census_updated_seconds: float = Field(
+        0, ge=0, le=86_400, description="From the end of a completed run until its `updated_at` stands still"
+    )
     census_batch_size: int = Field(200, ge=1, le=200, description="Records a Salesforce transaction, when the sync sets none")
     census_unmatched: Literal["reject", "ignore"] = Field(
         "reject", description="What an `update` does with a key that Salesforce does not know"

@@ -154,7 +154,10 @@ class CensusApi:
         run = self._runs.get(call.id)
         if run is None:
             raise ApiError(404)
-        return JsonAnswer({"status": "success", "data": runs.present(run)})
+        return JsonAnswer({"status": "success", "data": self._present(run)})
+
+    def _present(self, run: Any) -> dict[str, Any]:
+        return runs.present(run, self._settings.current.census_updated_seconds)
 
     def _list_runs(self, call: Call) -> Response:
         """Census API: list sync runs. Newest first by default."""
@@ -164,7 +167,7 @@ class CensusApi:
             raise ApiError(400, "order must be asc or desc")
         page, size = _page(call)
         total, found = self._runs.page(call.id, descending=order == "desc", offset=(page - 1) * size, limit=size)
-        return _paged(call, [runs.present(run) for run in found], total)
+        return _paged(call, [self._present(run) for run in found], total)
 
     def _cancel(self, call: Call) -> Response:
         """Census API: cancel a sync run that is actively running. The answer for a run that has ended is not documented."""
@@ -204,7 +207,7 @@ class CensusApi:
         visible = run["phase"] == "ended" and (run["records_due"] or 0) <= time.time()
         if not visible:
             return 0, []
-        return self._records.read(
+        total, found = self._records.read(
             call.id,
             status=status,
             operation=call.query.get("operation"),
@@ -212,6 +215,10 @@ class CensusApi:
             offset=offset,
             limit=limit,
         )
+        fault = runs.fault_of(run)
+        if fault is not None and fault.name == "records_lost":
+            total = max(0, total - (total if fault.parameters.count is None else fault.parameters.count))
+        return total, found[: max(0, total - offset)]
 
     def _list_syncs(self, call: Call) -> Response:
         page, size = _page(call)

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.faults import Active, Faults, Parameters
@@ -171,10 +172,18 @@ def fault_of(run: sqlite3.Row) -> Active | None:
     return Active(run["fault_id"], stored.pop("fault"), Parameters.model_validate(stored))
 
 
-def present(run: sqlite3.Row) -> dict[str, Any]:
-    """A run as the API shows it (Census API: fetch sync run; observed). `current_step` was absent in live runs."""
+def present(run: sqlite3.Row, updated_seconds: float = 0) -> dict[str, Any]:
+    """
+    A run as the API shows it (Census API: fetch sync run; observed). `current_step` was absent in live runs.
+
+    Observed: ``updated_at`` moves for minutes after ``completed_at``; here for ``updated_seconds``.
+    """
+    shown = {name: run[name] for name in FIELDS}
+    if run["completed_at"] and updated_seconds:
+        still_at = datetime.fromisoformat(run["completed_at"]) + timedelta(seconds=updated_seconds)
+        shown["updated_at"] = iso(min(still_at, now()))
     return {
-        **{name: run[name] for name in FIELDS},
+        **shown,
         "scheduled_execution_time": None,
         "canceled": bool(run["canceled"]),
         "full_sync": bool(run["full_sync"]),

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from feature_sync.census.errors import (
     CensusAuthError,
     CensusError,
+    CensusForbiddenError,
     CensusProtocolError,
     CensusRefusedError,
     CensusTriggerUnansweredError,
@@ -91,6 +92,12 @@ class CensusHook(HttpHook):
     def get_run(self, sync_run_id: int) -> SyncRun:
         body = self._get(f"sync_runs/{sync_run_id}")
         return _parse(SyncRun, body.get("data"), f"sync run {sync_run_id}")
+
+    def see_run(self, sync_run_id: int) -> SyncRunPage:
+        """One run, and Census's own time."""
+        response = self._repeat("GET", f"sync_runs/{sync_run_id}")
+        run = _parse(SyncRun, _data(response, dict), f"sync run {sync_run_id}")
+        return SyncRunPage(runs=(run,), now=_server_time(response))
 
     def list_runs(self, sync_id: int) -> SyncRunPage:
         """The newest 100 runs of a sync, newest first, including dry runs and skipped runs."""
@@ -255,7 +262,8 @@ def _refuse_errors(what: str, response: requests.Response) -> None:
         seconds = _retry_after(response)
         raise CensusUnavailableError(said) if seconds is None else _RetryLaterError(said, seconds)
     if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise CensusAuthError(f"{said}. Check the token of the connection and its permissions.")
+        kind = CensusForbiddenError if code == HTTPStatus.FORBIDDEN else CensusAuthError
+        raise kind(f"{said}. Check the token of the connection and its permissions.")
     raise CensusRefusedError(said)
 
 

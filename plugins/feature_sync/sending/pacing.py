@@ -1,4 +1,8 @@
-"""When the next Census run may start: never while one is active, never sooner than ``wait_seconds`` after the last one ended."""
+"""How long to wait for Census.
+
+The next run never starts while one is active, and never sooner than ``wait_seconds`` after the last one ended. The row records of
+a run may still come as long as Census works on the run.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +17,10 @@ MAX_TURN_PAUSE = 300.0
 @dataclass(frozen=True, slots=True)
 class Pause:
     """
-    Why no run may start now.
+    Why no run may start now, or why the last one cannot be judged yet.
 
-    :param seconds: time until a run may start. 0 while ``active_run`` has not ended, because its end is not known.
+    :param seconds: time until a run may start, or may be judged. 0 while ``active_run`` has not ended, because its end is not
+        known.
     :param active_run: the run that is active, if there is one.
     """
 
@@ -51,6 +56,30 @@ def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: floa
         return None
     return Pause(
         f"Census run {last.id} ended at {last.ended_at:%H:%M:%S} UTC; {seconds:.0f} of {wait_seconds:.0f} s are left", seconds
+    )
+
+
+def records_pause(run: SyncRun, now: datetime, limit_seconds: float, quiet_seconds: float) -> Pause | None:
+    """
+    Decide whether missing row records of a completed run may still come.
+
+    Census changes ``updated_at`` for minutes after ``completed_at``; row records may come as late.
+
+    :param now: the time by Census's clock.
+    :param limit_seconds: longest wait since the run completed.
+    :param quiet_seconds: once ``updated_at`` has stood still for so long, Census works on the run no more.
+    :returns: None if they are not waited for any longer.
+    """
+    completed = run.completed_at or run.created_at
+    changed = max(completed, run.updated_at or completed)
+    give_up = min(completed + timedelta(seconds=limit_seconds), changed + timedelta(seconds=quiet_seconds))
+    seconds = (give_up - now).total_seconds()
+    if seconds <= 0:
+        return None
+    return Pause(
+        f"row records of Census run {run.id} are missing; it completed at {completed:%H:%M:%S} UTC and was changed last at "
+        f"{changed:%H:%M:%S} UTC. They are waited for {seconds:.0f} s more at most",
+        seconds,
     )
 
 

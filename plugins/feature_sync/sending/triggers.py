@@ -15,6 +15,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import count_unfinished
 from feature_sync.orchestration.deferral import SafeTrigger
 from feature_sync.sending.pacing import Pause, pause_before_next, turn_pause
+from feature_sync.sending.rejections import read_row_records
 
 
 class _CensusTrigger(SafeTrigger):
@@ -59,6 +60,25 @@ class CensusRunTrigger(_CensusTrigger):
 
     def is_over(self, hook: CensusHook) -> bool:
         return not hook.get_run(self.sync_run_id).is_active
+
+
+class CensusRecordsTrigger(_CensusTrigger):
+    """
+    Waits until Census shows the row records of a run that has ended.
+
+    :param records: how many there should be.
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = ("sync_run_id", "records", *_CensusTrigger.arguments)
+
+    def __init__(self, sync_run_id: int, records: int, poll_seconds: float, deadline: str) -> None:
+        super().__init__(poll_seconds, deadline)
+        self.sync_run_id = sync_run_id
+        self.records = records
+
+    def is_over(self, hook: CensusHook) -> bool:
+        seen, _ = read_row_records(hook, self.sync_run_id)
+        return len(seen) >= self.records
 
 
 class CensusQuietTrigger(_CensusTrigger):
