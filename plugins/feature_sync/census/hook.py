@@ -23,7 +23,7 @@ from feature_sync.census.errors import (
     CensusTriggerUnansweredError,
     CensusUnavailableError,
 )
-from feature_sync.census.models import Dataset, RowRecord, Sync, SyncRun, SyncRunPage
+from feature_sync.census.models import Dataset, RowRecord, Sync, SyncOutline, SyncRun, SyncRunPage
 from feature_sync.config.names import CENSUS_CONN_ID
 
 CONNECT_TIMEOUT = 10.0
@@ -124,13 +124,12 @@ class CensusHook(HttpHook):
 
         :param status: only ``succeeded``, ``rejected`` or ``invalid`` rows.
         """
-        page: int | None = 1
-        while page:
-            query = {"page": page, "per_page": PAGE_SIZE, **({"status": status} if status else {})}
-            body = self._get(f"sync_runs/{sync_run_id}/records", query)
-            for item in body.get("data") or []:
-                yield _parse(RowRecord, item, f"a record of sync run {sync_run_id}")
-            page = (body.get("pagination") or {}).get("next_page")
+        for item in self._all_pages(f"sync_runs/{sync_run_id}/records", {"status": status} if status else {}):
+            yield _parse(RowRecord, item, f"a record of sync run {sync_run_id}")
+
+    def list_syncs(self) -> list[SyncOutline]:
+        """All syncs of the workspace, from all pages."""
+        return [_parse(SyncOutline, item, "a sync of the list") for item in self._all_pages("syncs", {})]
 
     def get_sync(self, sync_id: int) -> Sync:
         return _parse(Sync, self._get(f"syncs/{sync_id}").get("data"), f"sync {sync_id}")
@@ -183,6 +182,13 @@ class CensusHook(HttpHook):
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return _json(self._repeat("GET", path, params=params))
+
+    def _all_pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        page: int | None = 1
+        while page:
+            body = self._get(path, {"page": page, "per_page": PAGE_SIZE, **params})
+            yield from body.get("data") or []
+            page = (body.get("pagination") or {}).get("next_page")
 
     def _send(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return _json(self._request(method, path, **request))

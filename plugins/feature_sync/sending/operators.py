@@ -144,9 +144,11 @@ class CensusBatchOperator(BaseOperator):
         self.log.info("Waiting: %s", pause.reason)
         limit = timedelta(seconds=settings.census_run_limit_seconds)
         if pause.active_run and datetime.now(UTC) - pause.active_run.created_at > limit:
+            is_ours = pause.active_run.sync_id == settings.census_sync_id
+            cure = "Cancel that run in Census" if is_ours else "Wait for its end, or ask the owner of that sync to cancel it"
             raise CensusBusyError(
                 f"{pause.reason} since {pause.active_run.created_at:%Y-%m-%d %H:%M:%S} UTC, longer than {limit}. "
-                "Nothing was sent. Cancel that run in Census, then clear this task."
+                f"Nothing was sent. {cure}, then clear this task."
             )
         if pause.seconds <= inline_until - time.monotonic():
             time.sleep(pause.seconds or settings.census_poll_seconds)

@@ -16,6 +16,7 @@ from typing import Any
 from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun, SyncRunPage
+from feature_sync.census.neighbours import WriterRuns
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
@@ -57,6 +58,12 @@ class BatchSender:
     generation: int = 0
     is_probe: bool = False
     patience: Patience = field(default_factory=Patience)
+    writers: WriterRuns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """One look for the life of the sender, because it asks for the list of syncs once."""
+        writers = WriterRuns(self.census, self.sync_id, self.warehouse.settings.salesforce_object)
+        object.__setattr__(self, "writers", writers)
 
     def begin(self) -> Attempt | Pause:
         """
@@ -89,13 +96,13 @@ class BatchSender:
                 f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear the failed tasks of "
                 "this run ('only failed', with downstream): exactly the batches that failed or were held back are sent."
             )
-        if pause := self._pause(self.census.list_runs(self.sync_id)):
+        if pause := self._pause(self.writers.look()):
             return pause
         keys = self._stage(last)
-        page = self.census.list_runs(self.sync_id)
+        page = self.writers.look()
         if pause := self._pause(page):  # somebody else started a run while we staged
             return pause
-        newest = max((run.id for run in page.runs), default=0)
+        newest = max((run.id for run in page.of(self.sync_id).runs), default=0)
         opened = self._next_attempt(last, AttemptStatus.SENDING, records=len(keys), previous_sync_run_id=newest)
         self._log.record(opened)
         self._check_staged(len(keys))

@@ -117,6 +117,26 @@ class TestCensus:
 
         assert check(INCIDENT)["records"] == 1_296
 
+    def test_other_syncs_that_write_the_object_are_named_in_the_log_and_refuse_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+
+        assert check(INCIDENT)["records"] == 1_296
+
+        said = "Census sync 4712 (Product Property sync) writes Product_Property__c too: hourly at minute 0"
+        assert said in caplog.text
+
+    def test_a_token_that_may_not_list_the_syncs_is_reported_with_the_reason_for_asking(self, sandbox: Sandbox) -> None:
+        sandbox.fault("list_syncs", "status", code=403)
+
+        [problem] = problems_of(INCIDENT)
+
+        assert problem.startswith("Census's list of syncs cannot be read (census_default): ")
+        assert problem.endswith(
+            "Each batch waits for the runs of all syncs that write Product_Property__c, so they must be known."
+        )
+
     def test_a_sync_that_does_not_exist_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FEATURE_SYNC_CENSUS_SYNC_ID", "99")
 
