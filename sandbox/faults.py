@@ -42,6 +42,7 @@ FAULTS: dict[str, frozenset[str]] = {
             "counters_disagree",
             "skipped",
             "failed",
+            "records_lost",
         }
     ),
     "warehouse": frozenset({"fail", "slow", "refuse", "lost_response"}),

@@ -207,7 +207,7 @@ class CensusApi:
         visible = run["phase"] == "ended" and (run["records_due"] or 0) <= time.time()
         if not visible:
             return 0, []
-        return self._records.read(
+        total, found = self._records.read(
             call.id,
             status=status,
             operation=call.query.get("operation"),
@@ -215,6 +215,10 @@ class CensusApi:
             offset=offset,
             limit=limit,
         )
+        fault = runs.fault_of(run)
+        if fault is not None and fault.name == "records_lost":
+            total = max(0, total - (total if fault.parameters.count is None else fault.parameters.count))
+        return total, found[: max(0, total - offset)]
 
     def _list_syncs(self, call: Call) -> Response:
         page, size = _page(call)

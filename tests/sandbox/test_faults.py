@@ -131,6 +131,22 @@ def test_what_a_fault_makes_of_a_run(sandbox: Sandbox, fault: str, parameters: d
     assert sandbox.send()["records_updated"] == 4
 
 
+@pytest.mark.parametrize(("parameters", "shown"), [({}, 0), ({"count": 1}, 3), ({"count": 9}, 0)], ids=["all", "one", "too-many"])
+def test_lost_row_records_are_never_shown_although_the_rows_were_sent(
+    sandbox: Sandbox, parameters: dict[str, int], shown: int
+) -> None:
+    sandbox.stage(4, offset=600)
+    sandbox.fault("run", "records_lost", times=1, **parameters)
+
+    run = sandbox.send()
+
+    assert (run["records_updated"], run["records_failed"]) == (4, 0)
+    assert len(sandbox.records(run["id"])) == shown
+    assert len(sandbox.records(run["id"], per_page=2, page=2)) == max(0, shown - 2)
+    count = sandbox.census("GET", f"sync_runs/{run['id']}/records_count").json()["data"]
+    assert count == [{"record_count": shown}]
+
+
 def test_a_silent_loss_is_seen_in_salesforce_alone(sandbox: Sandbox) -> None:
     keys = sandbox.stage(4, offset=620, day="DATE'2031-05-05'")
     sandbox.fault("run", "silent_loss", times=1, count=3)

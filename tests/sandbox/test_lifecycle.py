@@ -1,6 +1,7 @@
 """Runs of the Census API: from the trigger to the end, over the wire."""
 
 import time
+from datetime import datetime
 
 import pytest
 import requests
@@ -215,6 +216,23 @@ def test_row_records_become_visible_after_the_end(sandbox: Sandbox) -> None:
     assert records[0]["record_payload"]["fraud_detection_start_date__c"] == "2025-06-01"
     assert sandbox.census("GET", f"sync_runs/{run_id}/records_count").json()["data"] == [{"record_count": 3}]
     assert sandbox.census("GET", f"sync_runs/{run_id}/records_export").json()["urls"]
+
+
+def test_census_works_on_a_completed_run_for_a_while(sandbox: Sandbox) -> None:
+    sandbox.settings(census_updated_seconds=0.6)
+    sandbox.stage(1)
+    run_id = sandbox.send()["id"]
+
+    first = sandbox.run(run_id)["updated_at"]
+    time.sleep(0.2)
+    second = sandbox.run(run_id)["updated_at"]
+    time.sleep(0.6)
+    still = [sandbox.run(run_id) for _ in range(2)]
+
+    assert first < second
+    assert still[0] == still[1]
+    worked = datetime.fromisoformat(still[0]["updated_at"]) - datetime.fromisoformat(still[0]["completed_at"])
+    assert worked.total_seconds() == pytest.approx(0.6, abs=0.002)
 
 
 def test_a_dry_run_looks_successful_and_changes_nothing(sandbox: Sandbox) -> None:

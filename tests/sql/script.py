@@ -121,6 +121,7 @@ def script(settings: Settings) -> Script:
             "sending/record_rejections",
             {**run, "batch_number": 1, "attempt": 2, "rejections": _rejections("still", REFUSED[::2])},
         ),
+        Step("sending/record_attempt", _attempt(25, 1, "accepted_by_counters", sync_run_id=1_004)),
         Step("sending/select_last_attempts", {**run, "batch_number": None}),
         Step("sending/select_last_attempts", {**run, "batch_number": 1}),
         Step("sending/select_rejections", run),

@@ -22,7 +22,7 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox, eventually
 
-IMPATIENT = Patience(lookup_seconds=0.5, lookup_pause=0.1, flight_seconds=1.5, record_pauses=(0.1, 0.2, 0.4))
+IMPATIENT = Patience(lookup_seconds=0.5, lookup_pause=0.1, flight_seconds=1.5, records_quiet_seconds=1.5)
 SIZE = 4
 """Records a batch. Not a divisor of much, and enough for some to be rejected and some not."""
 
@@ -76,7 +76,7 @@ class Campaign:
     def send(self, number: int = 1, **options: Any) -> Outcome:
         sender = self.sender(number, **options)
         attempt = begin(sender)
-        return sender.conclude(attempt, self.wait_for(attempt))
+        return concluded(sender, attempt, self.wait_for(attempt))
 
     def wait_for(self, attempt: Attempt) -> SyncRun:
         run_id = attempt.sync_run_id
@@ -120,6 +120,15 @@ def sent_unseen(sandbox: Sandbox) -> Iterator[Campaign]:
         assert campaign.send().succeeded
         yield campaign
     sandbox.settings(replication_stalled=False)
+
+
+def concluded(sender: BatchSender, attempt: Attempt, run: SyncRun, seconds: float = 60) -> Outcome:
+    """The outcome, once the sender need not pause any more."""
+    end = time.monotonic() + seconds
+    while isinstance(step := sender.conclude(attempt, run), Pause):
+        assert time.monotonic() < end, step.reason
+        time.sleep(0.1)
+    return step
 
 
 def begin(sender: BatchSender, seconds: float = 60) -> Attempt:

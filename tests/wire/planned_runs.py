@@ -58,7 +58,9 @@ class Run:
                 assert step.sync_run_id is not None
                 while (run := census.get_run(step.sync_run_id)).is_active:
                     time.sleep(0.05)
-                outcomes.append(sender.conclude(step, run))
+                while isinstance(outcome := sender.conclude(step, run), Pause):
+                    time.sleep(0.1)
+                outcomes.append(outcome)
         return outcomes
 
     def validate(self) -> Validation:

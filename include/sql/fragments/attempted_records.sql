@@ -6,6 +6,7 @@ SELECT
     payload.salesforce_id,
     payload.{{ fields.upsert_key.column }},
     attempt.attempt,
+    attempt.status,
     attempt.sync_run_id,
     attempt.records_rejected,
     attempt.run_started_at,

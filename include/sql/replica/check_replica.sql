@@ -3,6 +3,7 @@
 -- * The row changed since that run started. Salesforce keeps system_modstamp in whole seconds.
 -- * The replica holds any change made after that run ended. The replication follows the order of changes, so the row is then what
 --   Salesforce held at the end of the run, changed or not.
+-- Records that were accepted by counters are waited for too: only Census's row records are missing.
 -- Rejected records are not waited for. They changed nothing, so no newer row would ever come.
 WITH replica AS (
     SELECT MAX(system_modstamp) AS changed_at, MAX(_fivetran_synced) AS synced_at
@@ -17,7 +18,7 @@ last_written AS (
     SELECT attempted.*
     FROM attempted
     WHERE
-        attempted.records_rejected IS NOT NULL
+        (attempted.records_rejected IS NOT NULL OR attempted.status = 'accepted_by_counters')
         AND (CAST(:run_id AS STRING) IS NULL OR attempted.run_id = CAST(:run_id AS STRING))
     QUALIFY row_number() OVER (PARTITION BY attempted.run_id, attempted.record_number ORDER BY attempted.attempt DESC) = 1
 ),

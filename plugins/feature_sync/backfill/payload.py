@@ -3,13 +3,16 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
 from feature_sync.backfill.scope import scope_parameters
+from feature_sync.census.errors import CensusError
+from feature_sync.census.hook import CensusHook
+from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.problems import GuardError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import Settings, load_settings
@@ -90,17 +93,19 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
         batches = most_batches(config.strategy, facts["records"], config.batch_size)
+        seconds = estimate_seconds(batches, config.wait_seconds)
         preview = Preview(
             run_id=run_id,
             records=facts["records"],
             records_unmatched=facts["records_unmatched"],
             records_not_undone=not_undone,
             batches=batches,
-            estimated_seconds=estimate_seconds(batches, config.wait_seconds),
+            estimated_seconds=seconds,
             products=product_changes(summary, settings.fields),
+            neighbours=_neighbours_during(settings, seconds),
         )
         write_json(files.preview, preview.as_json())
-        log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_table())
+        log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())
         problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
         mass_disable = mass_disable_problems(preview.products, preview.records, _thresholds(settings)) if preview.records else []
         if problems or (mass_disable and not config.allow_mass_disable):
@@ -139,6 +144,16 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
         raise CsvError(f"{full_csv.name} has {records:,} records, the payload {expected:,}. Clear this task to write it again.")
     log.info("Written: %s records to %s", f"{records:,}", full_csv)
     return {"folder": str(files.folder), "full_csv": str(full_csv), "records": records}
+
+
+def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNeighbour, ...] | None:
+    """The other syncs that may start within ``seconds`` from now. None if Census could not be asked: a preview can do without."""
+    try:
+        neighbours = WriterRuns(CensusHook(), settings.census_sync_id, settings.salesforce_object).neighbours
+    except CensusError as error:
+        log.warning("The syncs beside ours are not known: %s", error)
+        return None
+    return scheduled_between(neighbours, datetime.now(UTC), seconds)
 
 
 def _thresholds(settings: Settings) -> Thresholds:

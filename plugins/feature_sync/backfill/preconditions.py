@@ -8,6 +8,7 @@ from typing import Any
 from feature_sync.backfill.scope import count_scope
 from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
+from feature_sync.census.neighbours import WriterRuns, describe_schedule
 from feature_sync.census.sync_checks import batch_sync_problems
 from feature_sync.config.names import CENSUS_CONN_ID, DATABRICKS_CONN_ID
 from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
@@ -101,14 +102,36 @@ def _pool_problems(settings: Settings) -> list[Problem]:
 
 
 def _census_problems(settings: Settings) -> list[Problem]:
+    census = CensusHook()
     try:
-        sync = CensusHook().get_sync(settings.census_sync_id)
+        sync = census.get_sync(settings.census_sync_id)
     except CensusError as error:
-        is_temporary = isinstance(error, CensusUnavailableError | CensusProtocolError)
-        return [Problem(f"Census sync {settings.census_sync_id} cannot be read ({CENSUS_CONN_ID}): {error}", is_temporary)]
-    return [
-        Problem(text) for text in batch_sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object)
-    ]
+        return [Problem(f"Census sync {settings.census_sync_id} cannot be read ({CENSUS_CONN_ID}): {error}", _may_pass(error))]
+    problems = batch_sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object)
+    return [*(Problem(text) for text in problems), *_neighbour_problems(census, settings)]
+
+
+def _neighbour_problems(census: CensusHook, settings: Settings) -> list[Problem]:
+    """Other syncs that write the same object are no problem, but a run waits for them, so they must be known."""
+    try:
+        neighbours = WriterRuns(census, settings.census_sync_id, settings.salesforce_object).neighbours
+    except CensusError as error:
+        text = f"Census's list of syncs cannot be read ({CENSUS_CONN_ID}): {error} Each batch waits for the runs of all syncs "
+        return [Problem(f"{text}that write {settings.salesforce_object}, so they must be known.", _may_pass(error))]
+    for sync in neighbours:
+        log.info(
+            "Census sync %s (%s) writes %s too: %s%s. Each batch waits for its runs",
+            sync.id,
+            sync.label or "no name",
+            sync.destination_object or "an object that cannot be read, so perhaps ours",
+            "paused, " if sync.paused else "",
+            describe_schedule(sync),
+        )
+    return []
+
+
+def _may_pass(error: CensusError) -> bool:
+    return isinstance(error, CensusUnavailableError | CensusProtocolError)
 
 
 def _output_problems(settings: Settings) -> list[Problem]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from feature_sync.backfill.payload_guards import ProductChange
+from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.wording import count_of
 
@@ -16,6 +17,7 @@ class Preview:
 
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
+    ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
     """
 
     run_id: str
@@ -25,12 +27,13 @@ class Preview:
     batches: int
     estimated_seconds: int
     products: tuple[ProductChange, ...]
+    neighbours: tuple[ScheduledNeighbour, ...] | None = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def as_table(self) -> str:
-        """A Markdown table with the totals below it, for logs and for Airflow's approval page."""
+        """A Markdown table with the totals below it, for Airflow's approval page and for `as_log`."""
         rows = [
             (change.label, change.enabled_now, change.enabled_after, change.to_enable, change.to_disable)
             for change in self.products
@@ -52,6 +55,19 @@ class Preview:
             )
             totals.append(f"{kept}: records_not_undone.csv")
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
+
+    def as_log(self) -> str:
+        """
+        The table, and the syncs that may start during the run.
+
+        They are not in the table itself: a question to a person must stay the same when it is asked again, and their next start
+        does not.
+        """
+        if self.neighbours is None:
+            said = ["Census could not be asked which other syncs write the same object, so some may start during the run"]
+        else:
+            said = [f"{one}: writes the same object and may start during the run; batches wait for it" for one in self.neighbours]
+        return "\n".join([self.as_table(), *(f"- {one}" for one in said)])
 
 
 def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[ProductChange, ...]:

@@ -49,9 +49,7 @@ def find_fallback(sizes: Sequence[int], attempts: Mapping[int, Attempt]) -> Fall
                     "smaller batch_size."
                 )
             return Fallback(number, attempt.number, passed, attempt.reason or "")
-        if attempt.status is AttemptStatus.SUCCEEDED or (
-            attempt.records_rejected is not None and attempt.records_rejected < attempt.records
-        ):
+        if attempt.status.is_success or (attempt.records_rejected is not None and attempt.records_rejected < attempt.records):
             passed = size
     return None
 

@@ -42,12 +42,17 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The outcome of every record in scope."""
+    """
+    The outcome of every record in scope.
+
+    ``accepted_by_counters``: those of the sent records of which only Census's counters say that they were accepted.
+    """
 
     in_scope: int
     sent: int
     rejected: int
     not_sent: int
+    accepted_by_counters: int = 0
 
     @property
     def balance(self) -> bool:
@@ -90,7 +95,7 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
 
     :param attempts: the last attempt at each batch, by batch number.
     """
-    in_scope = sent = rejected = 0
+    in_scope = sent = rejected = by_counters = 0
     for batch in batches:
         in_scope += batch.records
         attempt = attempts.get(batch.number)
@@ -102,12 +107,13 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
             rejected += left
             continue
         sent += batch.records - attempt.records
-        if attempt.status is AttemptStatus.SUCCEEDED:
+        if attempt.status.is_success:
             sent += attempt.records
+            by_counters += attempt.records if attempt.status is AttemptStatus.ACCEPTED_BY_COUNTERS else 0
         elif attempt.records_rejected is not None:
             sent += attempt.records - attempt.records_rejected
             rejected += attempt.records_rejected
-    return Books(in_scope, sent, rejected, in_scope - sent - rejected)
+    return Books(in_scope, sent, rejected, in_scope - sent - rejected, by_counters)
 
 
 def records_left(batch: Batch, attempt: Attempt) -> int:
@@ -127,7 +133,7 @@ def run_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], book
         attempt = attempts.get(batch.number)
         if attempt and attempt.status is AttemptStatus.OVER_LIMIT and not records_left(batch, attempt):
             continue
-        if attempt is None or attempt.status is not AttemptStatus.SUCCEEDED:
+        if attempt is None or not attempt.status.is_success:
             reason = (attempt and attempt.reason) or ("its outcome is not known" if attempt else "it was never sent")
             failed.append(f"{batch.label} did not succeed: {reason}")
     problems = []
@@ -157,7 +163,7 @@ def _report(run_id: str, replica: Row, facts: Row, books: Books, fields: FieldTa
         "properties_checked": facts["properties_checked"],
         "properties_mismatched": facts["properties_mismatched"],
         "result": f"{facts['properties_mismatched']:,} properties with mismatched feature data",
-        "records": {"in_scope": books.in_scope, "sent": books.sent, "rejected": books.rejected, "not_sent": books.not_sent},
+        "records": asdict(books),
         "products": [
             {
                 "product": product.name,
@@ -177,4 +183,10 @@ def _table(report: Mapping[str, Any]) -> str:
         f"{row['label']:<24}{row['enabled_in_salesforce']:>15,}{row['enabled_in_warehouse']:>15,}{row['mismatched']:>12,}"
         for row in report["products"]
     ]
-    return "\n".join([head, *rows])
+    lines = [head, *rows]
+    if count := report["records"]["accepted_by_counters"]:
+        lines.append(
+            f"{count:,} of {report['records']['sent']:,} records sent were accepted by Census's counters alone, because its row "
+            "records never came. The numbers above include their values in Salesforce."
+        )
+    return "\n".join(lines)

@@ -5,6 +5,7 @@ CensusError
 ├── CensusTriggerUnansweredError  the trigger was sent but its answer was lost: a run may exist and must be looked up
 ├── CensusBusyError               a run, ours or another's, has been active for longer than the limit
 ├── CensusAuthError               401 or 403: the connection's token is wrong
+│   └── CensusForbiddenError      403: the token is known, but may not do this
 ├── CensusRefusedError            any other 4xx, or an answer with status "error": the request itself is wrong
 └── CensusProtocolError           an answer that the API does not document
 """
@@ -38,6 +39,10 @@ class CensusBusyError(CensusError):
 
 class CensusAuthError(CensusError):
     """The token of the connection is missing, expired, or lacks a permission."""
+
+
+class CensusForbiddenError(CensusAuthError):
+    """The token of the connection is known to Census, but lacks the permission for this call."""
 
 
 class CensusRefusedError(CensusError):

@@ -17,12 +17,13 @@ from pydantic import BaseModel, ValidationError
 from feature_sync.census.errors import (
     CensusAuthError,
     CensusError,
+    CensusForbiddenError,
     CensusProtocolError,
     CensusRefusedError,
     CensusTriggerUnansweredError,
     CensusUnavailableError,
 )
-from feature_sync.census.models import Dataset, RowRecord, Sync, SyncRun, SyncRunPage
+from feature_sync.census.models import Dataset, RowRecord, Sync, SyncOutline, SyncRun, SyncRunPage
 from feature_sync.config.names import CENSUS_CONN_ID
 
 CONNECT_TIMEOUT = 10.0
@@ -92,6 +93,12 @@ class CensusHook(HttpHook):
         body = self._get(f"sync_runs/{sync_run_id}")
         return _parse(SyncRun, body.get("data"), f"sync run {sync_run_id}")
 
+    def see_run(self, sync_run_id: int) -> SyncRunPage:
+        """One run, and Census's own time."""
+        response = self._repeat("GET", f"sync_runs/{sync_run_id}")
+        run = _parse(SyncRun, _data(response, dict), f"sync run {sync_run_id}")
+        return SyncRunPage(runs=(run,), now=_server_time(response))
+
     def list_runs(self, sync_id: int) -> SyncRunPage:
         """The newest 100 runs of a sync, newest first, including dry runs and skipped runs."""
         response = self._repeat("GET", f"syncs/{sync_id}/sync_runs", params={"per_page": PAGE_SIZE, "order": "desc"})
@@ -117,13 +124,12 @@ class CensusHook(HttpHook):
 
         :param status: only ``succeeded``, ``rejected`` or ``invalid`` rows.
         """
-        page: int | None = 1
-        while page:
-            query = {"page": page, "per_page": PAGE_SIZE, **({"status": status} if status else {})}
-            body = self._get(f"sync_runs/{sync_run_id}/records", query)
-            for item in body.get("data") or []:
-                yield _parse(RowRecord, item, f"a record of sync run {sync_run_id}")
-            page = (body.get("pagination") or {}).get("next_page")
+        for item in self._all_pages(f"sync_runs/{sync_run_id}/records", {"status": status} if status else {}):
+            yield _parse(RowRecord, item, f"a record of sync run {sync_run_id}")
+
+    def list_syncs(self) -> list[SyncOutline]:
+        """All syncs of the workspace, from all pages."""
+        return [_parse(SyncOutline, item, "a sync of the list") for item in self._all_pages("syncs", {})]
 
     def get_sync(self, sync_id: int) -> Sync:
         return _parse(Sync, self._get(f"syncs/{sync_id}").get("data"), f"sync {sync_id}")
@@ -176,6 +182,13 @@ class CensusHook(HttpHook):
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return _json(self._repeat("GET", path, params=params))
+
+    def _all_pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        page: int | None = 1
+        while page:
+            body = self._get(path, {"page": page, "per_page": PAGE_SIZE, **params})
+            yield from body.get("data") or []
+            page = (body.get("pagination") or {}).get("next_page")
 
     def _send(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return _json(self._request(method, path, **request))
@@ -255,7 +268,8 @@ def _refuse_errors(what: str, response: requests.Response) -> None:
         seconds = _retry_after(response)
         raise CensusUnavailableError(said) if seconds is None else _RetryLaterError(said, seconds)
     if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        raise CensusAuthError(f"{said}. Check the token of the connection and its permissions.")
+        kind = CensusForbiddenError if code == HTTPStatus.FORBIDDEN else CensusAuthError
+        raise kind(f"{said}. Check the token of the connection and its permissions.")
     raise CensusRefusedError(said)
 
 

@@ -110,10 +110,14 @@ class SyncRun(_Answer):
 
 
 class SyncRunPage(_Answer):
-    """The newest runs of a sync, newest first, and Census's own time, so that two clocks are never compared."""
+    """The newest runs of one sync or several, newest first, and Census's own time, so that two clocks are never compared."""
 
     runs: tuple[SyncRun, ...]
     now: datetime
+
+    def of(self, sync_id: int) -> "SyncRunPage":
+        """The runs of one sync only."""
+        return SyncRunPage(runs=tuple(run for run in self.runs if run.sync_id == sync_id), now=self.now)
 
 
 class RecordStatus(StrEnum):
@@ -196,6 +200,53 @@ class Sync(_Answer):
     source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
     destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
     mappings: tuple[Annotated[FieldMapping, BeforeValidator(_as_mapping)], ...]
+
+
+def _text_or_none(value: Any) -> Any:
+    """A name or an id as text. An id is a number in API v1 and a text in v2."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
+
+
+def _number_or_none(value: Any) -> Any:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _bool_or_none(value: Any) -> Any:
+    return value if isinstance(value, bool) else None
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_text_or_none)]
+OptionalNumber = Annotated[int | None, BeforeValidator(_number_or_none)]
+
+
+class SyncOutline(_Answer):
+    """
+    What the list of syncs says of one: what it writes, and when its schedule starts it.
+
+    Only the id must be readable. Anything else that is absent, or has an unknown form, is None.
+    """
+
+    id: int
+    label: OptionalText = None
+    paused: Annotated[bool | None, BeforeValidator(_bool_or_none)] = None
+    destination_object: OptionalText = Field(default=None, validation_alias=AliasPath("destination_attributes", "object"))
+    connection_id: OptionalText = Field(default=None, validation_alias=AliasPath("destination_attributes", "connection_id"))
+    frequency: OptionalText = Field(default=None, validation_alias="schedule_frequency")
+    day: OptionalText = Field(default=None, validation_alias="schedule_day")
+    hour: OptionalNumber = Field(default=None, validation_alias="schedule_hour")
+    minute: OptionalNumber = Field(default=None, validation_alias="schedule_minute")
+    cron_expression: OptionalText = None
+    mode: Any = None
+
+    @property
+    def has_other_triggers(self) -> bool:
+        """Whether something else than a clock starts it: a live mode, another sync, dbt, and so on."""
+        match self.mode:
+            case None | {"type": "triggered", "triggers": None}:
+                return False
+            case {"type": "triggered", "triggers": {**triggers}}:
+                return any(value for name, value in triggers.items() if name != "schedule")
+        return True
 
 
 class Dataset(_Answer):

@@ -1,6 +1,7 @@
 """How a Census sync must be configured: the live sync in, problems out, each with what to do about it."""
 
 from feature_sync.census.models import Sync
+from feature_sync.census.sources import source_problem
 from feature_sync.config.fields import FieldTable
 
 
@@ -18,9 +19,8 @@ def batch_sync_problems(sync: Sync, fields: FieldTable, batch_table: str, salesf
         )
     if sync.destination_object.lower() != salesforce_object.lower():
         problems.append(f"{where}: it writes to {sync.destination_object}; it must write to {salesforce_object}.")
-    if (sync.source.table or "").lower() != batch_table.lower():
-        found = sync.source.table or f"a {sync.source.type or 'source'} that is not a table"
-        problems.append(f"{where}: it reads {found}; it must read the table {batch_table}.")
+    if found := source_problem(sync.source, batch_table, [field.column for field in fields]):
+        problems.append(f"{where}: {found}; it must read all of the table {batch_table}, and nothing else.")
     if sync.paused:
         problems.append(f"{where}: it is paused; resume it in Census.")
     if sync.schedule_frequency != "never":

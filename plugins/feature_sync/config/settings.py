@@ -158,6 +158,10 @@ class Settings(AlertSettings):
         "How long a task polls Census itself before it defers to the triggerer.", ge=0, le=60
     )
     census_run_limit_seconds: PositiveInt = _setting("Longest time that a Census run, or the wait for another one, may take.")
+    census_records_limit_seconds: NonNegativeInt = _setting(
+        "Longest time that the row records of a completed Census run are waited for. If some are still missing then, and all "
+        "counters of the run are right, the batch is accepted by counters."
+    )
     copy_poll_seconds: float = _setting("Pause between two looks at the replica.", ge=0.2, le=3600)
     copy_limit_seconds: PositiveInt = _setting("Longest wait until the replica shows what was sent.")
     copy_age_limit_seconds: PositiveInt = _setting(

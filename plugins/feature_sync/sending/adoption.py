@@ -21,8 +21,8 @@ class Patience:
     (assumed; not documented). ``lookup_pause``: between two of these looks.
     ``flight_seconds``: how long after an attempt was opened its trigger may still start a run, because the request of a dead
     process may be on its way.
-    ``record_pauses``: between the looks for row records, which appear a moment after the run has ended (assumed; Census documents
-    no limit).
+    ``records_quiet_seconds``: row records that are missing come no more once Census has not changed the run for so long. 221 s
+    from the end of a run to its last change were seen; Census documents no limit.
     ``cancel_seconds``: how long a run that was told to cancel may take to end.
     """
 
@@ -30,7 +30,7 @@ class Patience:
     lookup_seconds: float = 10.0
     lookup_pause: float = 2.0
     flight_seconds: float = CONNECT_TIMEOUT + READ_TIMEOUT + 10.0
-    record_pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
+    records_quiet_seconds: float = 240.0
     cancel_seconds: float = 60.0
 
 

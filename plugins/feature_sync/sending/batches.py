@@ -43,17 +43,24 @@ class AttemptStatus(StrEnum):
     """
     The outcome of an attempt at a batch.
 
-    ``SENDING``: not known yet. ``NOT_SENT``: nothing left the warehouse, because Census skipped the run or could not be asked for
-    one. ``HALTED``: held back because other batches had failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits
-    allow; its rejected records go into smaller batches.
+    ``SENDING``: not known yet. ``ACCEPTED_BY_COUNTERS``: Census's counters say that every record was accepted, but its row
+    records, which would say so of each one, never came. It counts as a success, and is reported. ``NOT_SENT``: nothing left the
+    warehouse, because Census skipped the run or could not be asked for one. ``HALTED``: held back because other batches had
+    failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits allow; its rejected records go into smaller batches.
     """
 
     SENDING = "sending"
     SUCCEEDED = "succeeded"
+    ACCEPTED_BY_COUNTERS = "accepted_by_counters"
     FAILED = "failed"
     NOT_SENT = "not_sent"
     HALTED = "halted"
     OVER_LIMIT = "over_limit"
+
+    @property
+    def is_success(self) -> bool:
+        """Whether every record was accepted, as far as Census says."""
+        return self in (AttemptStatus.SUCCEEDED, AttemptStatus.ACCEPTED_BY_COUNTERS)
 
 
 NOT_A_FAILURE = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
@@ -106,7 +113,7 @@ class Attempt:
     @property
     def next_resends_rejections_of(self) -> int | None:
         """The attempt whose rejected records the next attempt sends again, or None for the whole batch."""
-        if self.status is AttemptStatus.SUCCEEDED:
+        if self.status.is_success:
             return None
         return self.number if self.records_rejected else self.resends_rejections_of
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feature_sync.config.run_config import OnBatchFailure
-from feature_sync.sending.batches import NOT_A_FAILURE, Attempt, AttemptStatus
+from feature_sync.sending.batches import NOT_A_FAILURE, Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class FailurePolicy:
             others = [one for one in others if one.generation and (since is None or (one.seen_at and one.seen_at > since))]
         failed: list[int] = []
         for attempt in sorted(others, key=lambda one: (one.seen_at is not None, one.seen_at), reverse=True):
-            if attempt.status is AttemptStatus.SUCCEEDED:
+            if attempt.status.is_success:
                 break
             failed.append(attempt.batch_number)
         limit = 1 if self.on_batch_failure is OnBatchFailure.STOP else self.max_consecutive_failures

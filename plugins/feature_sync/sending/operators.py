@@ -16,11 +16,18 @@ from feature_sync.orchestration.dag_runs import generation_of, skip
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
-from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError, Outcome
+from feature_sync.sending.outcome import (
+    BatchFailedError,
+    BatchHaltedError,
+    BatchLockedError,
+    BatchSkippedError,
+    Outcome,
+    count_row_results,
+)
 from feature_sync.sending.pacing import Pause
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sender import BatchSender
-from feature_sync.sending.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.sending.triggers import CensusQuietTrigger, CensusRecordsTrigger, CensusRunTrigger
 from feature_sync.storage.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
@@ -73,7 +80,10 @@ class CensusBatchOperator(BaseOperator):
         self.patience = patience or Patience()
 
     def execute(self, context: "Context") -> dict[str, Any]:
-        """:returns: the attempt's number, its Census run and how many records it sent."""
+        """
+        :returns: the attempt's number, its Census run and how many records it sent; ``over_limit`` or ``accepted_by_counters``
+            with the reason, if that is the outcome.
+        """
         ti = context["ti"]
         settings = load_settings()
         batch = Batch.from_xcom(self.batch)
@@ -98,13 +108,17 @@ class CensusBatchOperator(BaseOperator):
             if not attempt.is_open:
                 return _summary(attempt)
             run = self._wait_for_end(census, attempt, settings, inline_until)
-            outcome = sender.conclude(attempt, run)
+            while isinstance(outcome := sender.conclude(attempt, run), Pause):
+                self._wait_for_records(outcome, run, settings, inline_until)
+                run = self._wait_for_end(census, attempt, settings, inline_until)
             if outcome.rejected:
                 export_rejections(warehouse, ti.run_id)
         if outcome.status is AttemptStatus.OVER_LIMIT:
             self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
             return {**_summary(attempt), "over_limit": outcome.reason}
         _refuse_failure(batch, attempt, outcome)
+        if outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
+            return {**_summary(attempt), "accepted_by_counters": outcome.reason}
         self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
         return _summary(attempt)
 
@@ -130,9 +144,11 @@ class CensusBatchOperator(BaseOperator):
         self.log.info("Waiting: %s", pause.reason)
         limit = timedelta(seconds=settings.census_run_limit_seconds)
         if pause.active_run and datetime.now(UTC) - pause.active_run.created_at > limit:
+            is_ours = pause.active_run.sync_id == settings.census_sync_id
+            cure = "Cancel that run in Census" if is_ours else "Wait for its end, or ask the owner of that sync to cancel it"
             raise CensusBusyError(
                 f"{pause.reason} since {pause.active_run.created_at:%Y-%m-%d %H:%M:%S} UTC, longer than {limit}. "
-                "Nothing was sent. Cancel that run in Census, then clear this task."
+                f"Nothing was sent. {cure}, then clear this task."
             )
         if pause.seconds <= inline_until - time.monotonic():
             time.sleep(pause.seconds or settings.census_poll_seconds)
@@ -162,6 +178,17 @@ class CensusBatchOperator(BaseOperator):
             time.sleep(settings.census_poll_seconds)
         return run
 
+    def _wait_for_records(self, pause: Pause, run: SyncRun, settings: Settings, inline_until: float) -> None:
+        self.log.info("Waiting: %s", pause.reason)
+        if time.monotonic() < inline_until:
+            time.sleep(min(pause.seconds, settings.census_poll_seconds))
+            return
+        deadline = datetime.now(UTC) + timedelta(seconds=pause.seconds)
+        self.defer(
+            trigger=CensusRecordsTrigger(run.id, count_row_results(run), settings.census_poll_seconds, deadline.isoformat()),
+            method_name="resume",
+        )
+
     def _cancel(self, census: CensusHook, run: SyncRun, settings: Settings) -> SyncRun:
         self.log.warning("Census run %s has been active for over %s s; canceling it", run.id, settings.census_run_limit_seconds)
         census.cancel_run(run.id)
@@ -190,4 +217,7 @@ def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
 
 
 def _summary(attempt: Attempt) -> dict[str, Any]:
-    return {"attempt": attempt.number, "sync_run_id": attempt.sync_run_id, "records": attempt.records}
+    summary = {"attempt": attempt.number, "sync_run_id": attempt.sync_run_id, "records": attempt.records}
+    if attempt.status is AttemptStatus.ACCEPTED_BY_COUNTERS:  # an earlier try recorded it
+        return {**summary, "accepted_by_counters": attempt.reason}
+    return summary

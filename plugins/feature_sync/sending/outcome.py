@@ -30,7 +30,7 @@ class Outcome:
     """
     The verdict on one run.
 
-    ``reason``: why it is not a success; empty if it is one.
+    ``reason``: why it is not a success, or only one by the counters; empty if it is one beyond doubt.
     ``rejected``: the rows that were not accepted, or None if Census's row records do not say so for sure.
     """
 
@@ -40,7 +40,7 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        return self.status is AttemptStatus.SUCCEEDED
+        return self.status.is_success
 
     @property
     def is_over_limit(self) -> bool:
@@ -53,16 +53,18 @@ class Outcome:
         return are_temporary(self.rejected or ())
 
 
-def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord]) -> Outcome:
+def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord], refusal: str = "") -> Outcome:
     """
     Judge a run that has ended.
 
     It succeeded only if it is completed, not canceled, and every staged record was read, sent and accepted. Both Census's
     counters and its row records must say so. Anything unknown, such as an undocumented status or an empty counter, is a
-    failure.
+    failure. There is one exception: if row records are missing, but the counters are all right and no row record contradicts
+    them, the batch is accepted by counters.
 
     :param staged: the upsert keys that were in the batch table.
-    :param records: Census's row records. They are only read if the run is completed.
+    :param records: Census's row records, as far as they have come. They are only read if the run is completed.
+    :param refusal: Census's words if it does not show the row records.
     """
     if run.status is RunStatus.SKIPPED:
         return Outcome(AttemptStatus.NOT_SENT, f"Census skipped run {run.id}: an earlier run of the sync was still active.")
@@ -70,7 +72,9 @@ def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord])
     if not has_row_results(run):
         return Outcome(AttemptStatus.FAILED, reason)
     if disagreement := _disagreement(run, staged, records):
-        return Outcome(AttemptStatus.FAILED, " ".join(part for part in (reason, disagreement) if part))
+        if not reason and are_rows_missing(run, records) and _are_accepted(records, staged):
+            return Outcome(AttemptStatus.ACCEPTED_BY_COUNTERS, _accepted_by_counters(run, len(records), refusal))
+        return Outcome(AttemptStatus.FAILED, " ".join(part for part in (reason, disagreement, refusal) if part))
     rejected = tuple(record for record in records if not record.was_accepted)
     if rejected:
         reason = f"{reason} Reasons: {summarize_reasons(rejected)}."
@@ -86,6 +90,24 @@ def has_row_results(run: SyncRun) -> bool:
 def count_row_results(run: SyncRun) -> int:
     """How many row records a run should have according to its counters."""
     return (run.records_processed or 0) + (run.records_invalid or 0)
+
+
+def are_rows_missing(run: SyncRun, records: Collection[RowRecord]) -> bool:
+    """Whether fewer row records have come than the run's counters say."""
+    return len(records) < count_row_results(run)
+
+
+def _are_accepted(records: Collection[RowRecord], staged: Collection[str]) -> bool:
+    """Whether all row records that have come are of accepted records that were staged."""
+    return all(record.was_accepted and record.identifier in staged for record in records)
+
+
+def _accepted_by_counters(run: SyncRun, seen: int, refusal: str) -> str:
+    shown = f"the row records of {seen:,} of them" if seen else "no row record"
+    return (
+        f"Census run {run.id} counts all {run.records_updated:,} records as accepted, but shows {shown}"
+        f"{f' ({refusal})' if refusal else ''}. The task `validate` compares each record with Salesforce."
+    )
 
 
 def _failure(run: SyncRun, expected: int) -> str:

@@ -1,4 +1,8 @@
-"""When the next Census run may start: never while one is active, never sooner than ``wait_seconds`` after the last one ended."""
+"""How long to wait for Census.
+
+The next run never starts while one is active, and never sooner than ``wait_seconds`` after the last one ended. The row records of
+a run may still come as long as Census works on the run.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +17,10 @@ MAX_TURN_PAUSE = 300.0
 @dataclass(frozen=True, slots=True)
 class Pause:
     """
-    Why no run may start now.
+    Why no run may start now, or why the last one cannot be judged yet.
 
-    :param seconds: time until a run may start. 0 while ``active_run`` has not ended, because its end is not known.
+    :param seconds: time until a run may start, or may be judged. 0 while ``active_run`` has not ended, because its end is not
+        known.
     :param active_run: the run that is active, if there is one.
     """
 
@@ -28,11 +33,12 @@ def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: floa
     """
     Decide whether a run may start now.
 
-    Runs that others started count like our own, because the Flow in Salesforce does not care who wrote the records. Skipped runs
+    Runs that others started, and those of other syncs that write the same object, count like our own, because the Flow in
+    Salesforce does not care who wrote the records. Skipped runs
     and dry runs write nothing, so no pause has to follow them. A run with an undocumented status may be active, but not for ever:
     ``run_limit_seconds`` after its last change it counts as ended.
 
-    :param runs: the sync's newest runs, in any order.
+    :param runs: the newest runs of all these syncs, in any order.
     :param now: the time by Census's clock.
     :returns: None if a run may start.
     """
@@ -40,17 +46,40 @@ def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: floa
     for run in seen:
         unknown_since = run.updated_at or run.created_at
         if run.is_active or (run.may_be_active and now - unknown_since < timedelta(seconds=run_limit_seconds)):
-            return Pause(f"Census run {run.id} is {run.raw_status}", active_run=run)
-    ended = [run for run in seen if run.ended_at and run.status is not RunStatus.SKIPPED and not run.is_dry_run]
-    if not ended:
+            return Pause(f"Census run {run.id} of sync {run.sync_id} is {run.raw_status}", active_run=run)
+    over = [run for run in seen if run.ended_at and run.status is not RunStatus.SKIPPED and not run.is_dry_run]
+    if not over:
         return None
-    last = max(ended, key=lambda run: run.ended_at or run.created_at)
+    last = max(over, key=lambda run: run.ended_at or run.created_at)
     assert last.ended_at is not None  # noqa: S101 - the filter above; for the type checker
     seconds = (last.ended_at + timedelta(seconds=wait_seconds) - now).total_seconds()
     if seconds <= 0:
         return None
+    ended = f"Census run {last.id} of sync {last.sync_id} ended at {last.ended_at:%H:%M:%S} UTC"
+    return Pause(f"{ended}; {seconds:.0f} of {wait_seconds:.0f} s are left", seconds)
+
+
+def records_pause(run: SyncRun, now: datetime, limit_seconds: float, quiet_seconds: float) -> Pause | None:
+    """
+    Decide whether missing row records of a completed run may still come.
+
+    Census changes ``updated_at`` for minutes after ``completed_at``; row records may come as late.
+
+    :param now: the time by Census's clock.
+    :param limit_seconds: longest wait since the run completed.
+    :param quiet_seconds: once ``updated_at`` has stood still for so long, Census works on the run no more.
+    :returns: None if they are not waited for any longer.
+    """
+    completed = run.completed_at or run.created_at
+    changed = max(completed, run.updated_at or completed)
+    give_up = min(completed + timedelta(seconds=limit_seconds), changed + timedelta(seconds=quiet_seconds))
+    seconds = (give_up - now).total_seconds()
+    if seconds <= 0:
+        return None
     return Pause(
-        f"Census run {last.id} ended at {last.ended_at:%H:%M:%S} UTC; {seconds:.0f} of {wait_seconds:.0f} s are left", seconds
+        f"row records of Census run {run.id} are missing; it completed at {completed:%H:%M:%S} UTC and was changed last at "
+        f"{changed:%H:%M:%S} UTC. They are waited for {seconds:.0f} s more at most",
+        seconds,
     )
 
 

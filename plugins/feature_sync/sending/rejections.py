@@ -1,8 +1,10 @@
-"""The rows that Salesforce rejected: what their reasons mean, and the list of those that are still rejected."""
+"""The row records of a Census run, what the reasons of the rejected ones mean, and the list of those that are still rejected."""
 
 from collections import Counter
 from collections.abc import Iterable
 
+from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
+from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord
 from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import run_files
@@ -22,6 +24,20 @@ LIMIT_REJECTIONS = (
 """Words, in lower case, in Salesforce's reasons for a rejection that a smaller batch would avoid (governor limits)."""
 MAX_REASONS = 3
 """Different reasons that a message quotes."""
+
+
+def read_row_records(census: CensusHook, sync_run_id: int) -> tuple[tuple[RowRecord, ...], str]:
+    """
+    Read the row records of a run, once. That Census does not show them is an answer, not an error.
+
+    It shows them for 14 days, with the permission to see them, and perhaps minutes after the run.
+
+    :returns: the records, and Census's refusal or an empty text.
+    """
+    try:
+        return tuple(census.list_records(sync_run_id)), ""
+    except (CensusRefusedError, CensusForbiddenError, CensusProtocolError) as refused:
+        return (), str(refused)
 
 
 def are_over_limit(rejected: Iterable[RowRecord]) -> bool:

@@ -10,18 +10,19 @@ finds the same answer:
 """
 
 import logging
-import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
-from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
+from feature_sync.census.models import SyncRun, SyncRunPage
+from feature_sync.census.neighbours import WriterRuns
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
-from feature_sync.sending.outcome import BatchHaltedError, Outcome, count_row_results, has_row_results, judge
-from feature_sync.sending.pacing import Pause, pause_before_next
+from feature_sync.sending.outcome import BatchHaltedError, Outcome, are_rows_missing, has_row_results, judge
+from feature_sync.sending.pacing import Pause, pause_before_next, records_pause
+from feature_sync.sending.rejections import read_row_records
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 
@@ -57,6 +58,12 @@ class BatchSender:
     generation: int = 0
     is_probe: bool = False
     patience: Patience = field(default_factory=Patience)
+    writers: WriterRuns = field(init=False)
+
+    def __post_init__(self) -> None:
+        """One look for the life of the sender, because it asks for the list of syncs once."""
+        writers = WriterRuns(self.census, self.sync_id, self.warehouse.settings.salesforce_object)
+        object.__setattr__(self, "writers", writers)
 
     def begin(self) -> Attempt | Pause:
         """
@@ -71,8 +78,8 @@ class BatchSender:
         """
         attempts = self._log.last_attempts(self.run_id)
         last = attempts.get(self.batch.number)
-        if last and last.status is AttemptStatus.SUCCEEDED and last.generation == self.generation:
-            log.info("%s: attempt %s has succeeded already", self.batch.label, last.number)
+        if last and last.status.is_success and last.generation == self.generation:
+            log.info("%s: attempt %s has succeeded already (%s)", self.batch.label, last.number, last.status)
             return last
         if last and last.is_open:
             page = self.census.list_runs(self.sync_id)
@@ -89,13 +96,13 @@ class BatchSender:
                 f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and "
                 "choose 'Clear only failed tasks': exactly the batches that failed or were held back are sent."
             )
-        if pause := self._pause(self.census.list_runs(self.sync_id)):
+        if pause := self._pause(self.writers.look()):
             return pause
         keys = self._stage(last)
-        page = self.census.list_runs(self.sync_id)
+        page = self.writers.look()
         if pause := self._pause(page):  # somebody else started a run while we staged
             return pause
-        newest = max((run.id for run in page.runs), default=0)
+        newest = max((run.id for run in page.of(self.sync_id).runs), default=0)
         opened = self._next_attempt(last, AttemptStatus.SENDING, records=len(keys), previous_sync_run_id=newest)
         self._log.record(opened)
         self._check_staged(len(keys))
@@ -116,14 +123,21 @@ class BatchSender:
                 return f"{self.batch.label} exceeded a limit before; its records are sent in smaller batches"
         return ""
 
-    def conclude(self, attempt: Attempt, run: SyncRun) -> Outcome:
+    def conclude(self, attempt: Attempt, run: SyncRun) -> Outcome | Pause:
         """
         Judge a run that has ended. Record the attempt's final outcome, and the rows that stay rejected, in the warehouse.
 
         :param attempt: as `begin` returned it.
+        :returns: the outcome, or a pause as long as Census may still show row records that are missing.
         """
-        records = self._fetch_records(run) if has_row_results(run) else []
-        outcome = judge(run, self._staged_keys(attempt.resends_rejections_of), records)
+        records, refusal = read_row_records(self.census, run.id) if has_row_results(run) else ((), "")
+        if has_row_results(run) and are_rows_missing(run, records):
+            page = self.census.see_run(run.id)
+            [run] = page.runs
+            limit = self.warehouse.settings.census_records_limit_seconds
+            if pause := records_pause(run, page.now, limit, self.patience.records_quiet_seconds):
+                return pause
+        outcome = judge(run, self._staged_keys(attempt.resends_rejections_of), records, refusal)
         if self.is_probe and outcome.is_over_limit:
             outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
         self._log.record_rejections(attempt, outcome.rejected or ())
@@ -140,6 +154,8 @@ class BatchSender:
                 run_ended_at=run.ended_at,
             )
         )
+        if outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
+            log.warning("%s was accepted by counters alone. %s", self.batch.label, outcome.reason)
         return outcome
 
     def note_not_sent(self, error: Exception) -> None:
@@ -241,13 +257,3 @@ class BatchSender:
         reason = f"Census did not answer {self.patience.triggers} triggers of sync {self.sync_id} and started no run."
         self._log.record(replace(attempt, reason=reason))  # stays open: if a run shows up after all, the next try adopts it
         raise NotTriggeredError(f"{self.batch.label}: {reason}")
-
-    def _fetch_records(self, run: SyncRun) -> list[RowRecord]:
-        """The row records of a run. Waits for all that Census has counted, but not longer than the patience allows."""
-        records: list[RowRecord] = []
-        for pause in (0.0, *self.patience.record_pauses):
-            time.sleep(pause)
-            records = list(self.census.list_records(run.id))
-            if len(records) >= count_row_results(run):
-                break
-        return records

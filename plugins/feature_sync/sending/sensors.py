@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from feature_sync.census.hook import CensusHook
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import count_unfinished
-from feature_sync.sending.triggers import BatchTurnTrigger, ask_for_pause
+from feature_sync.sending.triggers import BatchTurnTrigger, ask_for_pause, runs_to_look_at
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,7 +43,7 @@ class BatchTurnSensor(BaseSensorOperator):
         wait_seconds = float(self.wait_seconds)
         map_index = ti.map_index or 0
         if not count_unfinished(ti.dag_id, ti.run_id, self.send_task_id, map_index):
-            pause = ask_for_pause(CensusHook(), settings.census_sync_id, wait_seconds)
+            pause = ask_for_pause(runs_to_look_at(CensusHook(), settings.census_sync_id), wait_seconds)
             if pause is None:
                 return
             self.log.info("%s", pause.reason)

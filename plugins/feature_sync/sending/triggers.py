@@ -11,10 +11,12 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
+from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import count_unfinished
 from feature_sync.orchestration.deferral import SafeTrigger
 from feature_sync.sending.pacing import Pause, pause_before_next, turn_pause
+from feature_sync.sending.rejections import read_row_records
 
 
 class _CensusTrigger(SafeTrigger):
@@ -61,10 +63,30 @@ class CensusRunTrigger(_CensusTrigger):
         return not hook.get_run(self.sync_run_id).is_active
 
 
+class CensusRecordsTrigger(_CensusTrigger):
+    """
+    Waits until Census shows the row records of a run that has ended.
+
+    :param records: how many there should be.
+    """
+
+    arguments: ClassVar[tuple[str, ...]] = ("sync_run_id", "records", *_CensusTrigger.arguments)
+
+    def __init__(self, sync_run_id: int, records: int, poll_seconds: float, deadline: str) -> None:
+        super().__init__(poll_seconds, deadline)
+        self.sync_run_id = sync_run_id
+        self.records = records
+
+    def is_over(self, hook: CensusHook) -> bool:
+        seen, _ = read_row_records(hook, self.sync_run_id)
+        return len(seen) >= self.records
+
+
 class CensusQuietTrigger(_CensusTrigger):
     """
-    Waits until no run of the sync is active and ``wait_seconds`` have passed since the last one ended.
+    Waits until no run of a sync that writes our object is active, and ``wait_seconds`` have passed since the last one ended.
 
+    :param sync_id: our own sync.
     :param not_before: ISO 8601 time with offset before which the task is never resumed.
     """
 
@@ -75,17 +97,19 @@ class CensusQuietTrigger(_CensusTrigger):
         self.not_before = not_before
         self.sync_id = sync_id
         self.wait_seconds = wait_seconds
+        self._writers: WriterRuns | None = None
 
     def is_over(self, hook: CensusHook) -> bool:
         if datetime.now(UTC) < datetime.fromisoformat(self.not_before):
             return False
-        return ask_for_pause(hook, self.sync_id, self.wait_seconds) is None
+        self._writers = self._writers or runs_to_look_at(hook, self.sync_id)
+        return ask_for_pause(self._writers, self.wait_seconds) is None
 
 
 class BatchTurnTrigger(SafeTrigger):
     """
-    Ends its task in the triggerer when a batch's turn has come: every lower batch has ended, no Census run is active, and
-    ``wait_seconds`` have passed since the last one.
+    Ends its task in the triggerer when a batch's turn has come: every lower batch has ended, no run of a sync that writes our
+    object is active, and ``wait_seconds`` have passed since the last one.
 
     :param dag_id: the DAG of the waiting task. ``run_id`` and ``map_index`` are that task's too.
     :param send_task_id: the mapped task whose lower indexes must have ended.
@@ -125,7 +149,7 @@ class BatchTurnTrigger(SafeTrigger):
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
         """Yield the task's success, or an event with an ``error`` that waiting cannot solve."""
-        hook = CensusHook()
+        writers = runs_to_look_at(CensusHook(), self.sync_id)
         while True:
             seconds = self.poll_seconds
             try:
@@ -133,7 +157,7 @@ class BatchTurnTrigger(SafeTrigger):
                 if ahead:
                     seconds = turn_pause(ahead, self.wait_seconds, self.poll_seconds)
                 else:
-                    pause = await asyncio.to_thread(ask_for_pause, hook, self.sync_id, self.wait_seconds)
+                    pause = await asyncio.to_thread(ask_for_pause, writers, self.wait_seconds)
                     if pause is None:
                         yield TaskSuccessEvent()
                         return
@@ -150,7 +174,12 @@ class BatchTurnTrigger(SafeTrigger):
         return count_unfinished(self.dag_id, self.run_id, self.send_task_id, self.map_index)
 
 
-def ask_for_pause(hook: CensusHook, sync_id: int, wait_seconds: float) -> Pause | None:
-    """Ask Census whether the sync's next run may start; None if it may. See `pause_before_next`."""
-    page = hook.list_runs(sync_id)
+def runs_to_look_at(hook: CensusHook, sync_id: int) -> WriterRuns:
+    """The runs of our sync and of all syncs that write the same object. Keep it: it asks for the list of syncs once."""
+    return WriterRuns(hook, sync_id, load_settings().salesforce_object)
+
+
+def ask_for_pause(writers: WriterRuns, wait_seconds: float) -> Pause | None:
+    """Ask Census whether the next run may start; None if it may. See `pause_before_next`."""
+    page = writers.look()
     return pause_before_next(page.runs, page.now, wait_seconds, load_settings().census_run_limit_seconds)

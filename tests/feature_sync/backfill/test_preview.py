@@ -1,11 +1,13 @@
 """What a person reads before anything is sent."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from feature_sync.backfill.payload_guards import ProductChange
 from feature_sync.backfill.preview import Preview, approval_body, duration, product_changes
+from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import load_fields
 
 FIELDS = load_fields()
@@ -43,6 +45,33 @@ def test_records_that_an_undo_leaves_alone_are_reported_with_their_file() -> Non
     )
 
 
+def test_other_syncs_that_may_start_during_the_run_are_named_in_the_table_and_in_the_file() -> None:
+    hourly = ScheduledNeighbour(4712, "Product Property sync", "hourly at minute 0", "2025-11-21T13:00+00:00")
+
+    shown = replace(preview(), neighbours=(hourly,))
+
+    assert shown.as_log() == (
+        f"{TABLE}\n- Census sync 4712 (Product Property sync), hourly at minute 0, next start 2025-11-21T13:00+00:00: writes the "
+        "same object and may start during the run; batches wait for it"
+    )
+    assert shown.as_table() == TABLE, "a question must stay the same when it is asked again"
+    assert json.loads(json.dumps(shown.as_json()))["neighbours"] == [
+        {
+            "sync_id": 4712,
+            "label": "Product Property sync",
+            "schedule": "hourly at minute 0",
+            "next_start": "2025-11-21T13:00+00:00",
+        }
+    ]
+
+
+def test_if_census_could_not_be_asked_the_preview_says_so() -> None:
+    unknown = replace(preview(), neighbours=None)
+
+    assert unknown.as_log().endswith("so some may start during the run")
+    assert unknown.as_json()["neighbours"] is None
+
+
 def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
     written = json.loads(json.dumps(preview(records_not_undone=3).as_json()))
 
@@ -54,6 +83,7 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "records_not_undone": 3,
         "batches": 26,
         "estimated_seconds": 4_920,
+        "neighbours": [],
     }
     assert products[0] == {
         "product": "fraud_detection",

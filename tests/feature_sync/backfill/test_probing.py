@@ -11,7 +11,15 @@ OVER, GOOD, BAD = AttemptStatus.OVER_LIMIT, AttemptStatus.SUCCEEDED, AttemptStat
 
 def attempts(*statuses: AttemptStatus, rejected: int | None = 0) -> dict[int, Attempt]:
     return {
-        number: Attempt("run", number, 1, status, records=SIZES[number - 1], records_rejected=rejected, reason="Limit Exceeded.")
+        number: Attempt(
+            "run",
+            number,
+            1,
+            status,
+            records=SIZES[number - 1],
+            records_rejected=None if status is AttemptStatus.ACCEPTED_BY_COUNTERS else rejected,
+            reason="Limit Exceeded.",
+        )
         for number, status in enumerate(statuses, start=1)
     }
 
@@ -24,6 +32,7 @@ def test_without_an_exceeded_limit_it_does_not_fall_back() -> None:
 @pytest.mark.parametrize(
     ("statuses", "over", "size"),
     [
+        pytest.param((AttemptStatus.ACCEPTED_BY_COUNTERS, OVER), 2, 50, id="the-first-was-accepted-by-counters"),
         pytest.param((GOOD, OVER), 2, 50, id="the-second-is-too-large"),
         pytest.param((GOOD, GOOD, OVER), 3, 100, id="the-rest-is-too-large"),
     ],

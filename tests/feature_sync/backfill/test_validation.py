@@ -64,6 +64,19 @@ def test_every_record_is_sent_rejected_or_not_sent(changes: dict[str, Any], book
     assert any("batch 002: records 51-100 did not succeed" in problem for problem in problems(log))
 
 
+def test_a_batch_that_was_accepted_by_counters_is_sent_and_counted_apart_and_no_problem() -> None:
+    log = attempts(status=AttemptStatus.ACCEPTED_BY_COUNTERS, records_rejected=None, reason="no row record")
+
+    assert balance_books(BATCHES, log) == Books(146, 146, 0, 0, accepted_by_counters=50)
+    assert problems(log) == []
+
+
+def test_only_the_records_of_the_attempt_that_was_accepted_by_counters_count_as_such() -> None:
+    log = attempts(status=AttemptStatus.ACCEPTED_BY_COUNTERS, number=2, records=3, records_rejected=None)
+
+    assert balance_books(BATCHES, log) == Books(146, 146, 0, 0, accepted_by_counters=3)
+
+
 def test_a_batch_that_was_never_tried_is_a_problem() -> None:
     log = attempts()
     del log[2]

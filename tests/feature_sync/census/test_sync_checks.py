@@ -50,6 +50,22 @@ def test_a_correct_sync_passes_whatever_the_case_of_its_names() -> None:
     assert problems() == []
 
 
+@pytest.mark.parametrize("kind", ["business_object_source", "dataset", "model"])
+def test_a_dataset_that_is_the_whole_table_counts_as_the_table(kind: str) -> None:
+    object_ = {"type": kind, "id": 815, "dataset_id": 815, "query": f"SELECT * FROM {BATCH_TABLE}"}
+
+    assert problems(source_attributes={"object": object_}) == []
+
+
+def test_a_query_is_believed_rather_than_a_table_beside_it() -> None:
+    catalog, schema, name = BATCH_TABLE.split(".")
+    object_ = {"table_catalog": catalog, "table_schema": schema, "table_name": name, "query": "SELECT * FROM a.b.c"}
+
+    [problem] = problems(source_attributes={"object": object_})
+
+    assert "whose query reads a.b.c" in problem
+
+
 def with_mapping(index: int, **changes: Any) -> list[dict[str, Any]]:
     changed = mappings()
     changed[index] |= changes
@@ -63,9 +79,14 @@ def with_mapping(index: int, **changes: Any) -> list[dict[str, Any]]:
         pytest.param({"operation": "mirror"}, "behavior is 'mirror'", id="mirror"),
         pytest.param({"destination_attributes": {"object": "Account"}}, "writes to Account", id="other-object"),
         pytest.param(
-            {"source_attributes": {"object": {"type": "dataset", "query": "SELECT 1"}}},
-            "reads a dataset that is not a table; it must read the table crm.sfdc_dbx",
-            id="dataset-as-source",
+            {"source_attributes": {"object": {"type": "dataset", "dataset_id": 815, "query": "SELECT 1"}}},
+            "reads dataset 815, whose query reads no table; it must read all of the table crm.sfdc_dbx",
+            id="dataset-of-another-query",
+        ),
+        pytest.param(
+            {"source_attributes": {"object": {"type": "dataset", "id": 815}}},
+            "reads a dataset that is not a table and does not show its query",
+            id="dataset-without-its-query",
         ),
         pytest.param(
             {"source_attributes": {"object": {"type": "table", "table_catalog": "crm", "table_schema": "x", "table_name": "y"}}},

@@ -57,8 +57,16 @@ def test_rejected_rows_are_reported_with_their_reasons() -> None:
     ("records", "complaint"),
     [
         pytest.param(rows(1), "50 accepted by its counters, 49 by its records", id="a-rejection-not-counted"),
-        pytest.param(rows()[:49], "no record of 1 that were staged, such as k49", id="a-row-missing"),
-        pytest.param([], "no record of 50 that were staged", id="no-records"),
+        pytest.param(rows(1)[:20], "50 accepted by its counters, 19 by its records", id="a-rejection-among-the-rows-that-came"),
+        pytest.param(
+            [*rows()[:48], RowRecord(identifier="x", status="succeeded")],
+            "1 records that were not staged, such as x",
+            id="a-foreign-row-among-those-that-came",
+        ),
+        pytest.param(
+            [*rows()[:48], RowRecord(identifier=None, status="succeeded")], "no record of 2", id="a-row-of-nobody-among-them"
+        ),
+        pytest.param([*rows()[:49], rows()[0]], "no record of 1 that were staged, such as k49", id="a-row-twice-for-another"),
         pytest.param(
             [*rows()[:49], RowRecord(identifier="x", status="succeeded")],
             "1 record that was not staged, such as x",
@@ -72,6 +80,35 @@ def test_records_that_disagree_with_the_counters_are_a_failure(records: list[Row
     assert outcome.status is AttemptStatus.FAILED
     assert complaint in outcome.reason
     assert outcome.rejected is None
+
+
+@pytest.mark.parametrize(
+    ("records", "refusal", "said"),
+    [
+        pytest.param([], "", "but shows no row record. The", id="none"),
+        pytest.param(rows()[:49], "", "but shows the row records of 49 of them. The", id="one-missing"),
+        pytest.param([], "Census answered 404", "but shows no row record (Census answered 404). The", id="refused"),
+    ],
+)
+def test_right_counters_without_all_row_records_are_accepted_by_counters(
+    records: list[RowRecord], refusal: str, said: str
+) -> None:
+    outcome = judge(run(), KEYS, records, refusal)
+
+    assert outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS
+    assert outcome.succeeded
+    assert outcome.rejected is None
+    assert outcome.reason.startswith(f"Census run 7 counts all 50 records as accepted, {said}")
+
+
+def test_wrong_counters_without_row_records_are_a_failure_that_says_both() -> None:
+    outcome = judge(run(records_failed=2, records_updated=48), KEYS, [], "Census answered 404")
+
+    assert outcome.status is AttemptStatus.FAILED
+    assert outcome.rejected is None
+    assert "records_failed is 2 instead of 0" in outcome.reason
+    assert "no record of 50 that were staged" in outcome.reason
+    assert outcome.reason.endswith("Census answered 404")
 
 
 def test_locks_pass_but_only_when_nothing_else_was_rejected() -> None:

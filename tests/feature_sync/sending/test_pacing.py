@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from feature_sync.census.models import SyncRun
-from feature_sync.sending.pacing import pause_before_next, turn_pause
+from feature_sync.sending.pacing import pause_before_next, records_pause, turn_pause
 
 LIMIT = 1800
 NOW = datetime(2025, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -91,6 +91,40 @@ def test_an_unknown_status_counts_as_active_only_for_the_limit() -> None:
 
 def test_an_unknown_status_with_an_end_is_over() -> None:
     assert pause_before_next([run(8, "foo", ended=200)], NOW, 150, LIMIT) is None
+
+
+@pytest.mark.parametrize(
+    ("completed", "changed", "left"),
+    [
+        pytest.param(0, 0, 240, id="just-completed"),
+        pytest.param(100, 10, 230, id="census-still-works-on-it"),
+        pytest.param(500, 0, 100, id="census-works-on-it-until-the-limit"),
+        pytest.param(600, 0, None, id="the-limit-has-passed"),
+        pytest.param(300, 240, None, id="census-works-on-it-no-more"),
+        pytest.param(300, None, None, id="census-does-not-say-when-it-changed-it"),
+        pytest.param(100, None, 140, id="the-end-is-the-last-change"),
+        pytest.param(10, 90, 230, id="changed-before-its-end"),
+        pytest.param(1_209_600, 1_209_600, None, id="two-weeks-ago"),
+    ],
+)
+def test_missing_row_records_are_waited_for_while_census_works_on_the_run(
+    completed: float, changed: float | None, left: float | None
+) -> None:
+    updated = None if changed is None else (NOW - timedelta(seconds=changed)).isoformat()
+
+    pause = records_pause(run(8, ended=completed, updated_at=updated), NOW, limit_seconds=600, quiet_seconds=240)
+
+    assert (pause and pause.seconds) == left
+
+
+def test_a_completed_run_without_an_end_is_not_waited_for_for_ever() -> None:
+    moving = run(8, updated_at=NOW.isoformat(), created_at=(NOW - timedelta(seconds=600)).isoformat())
+
+    assert records_pause(moving, NOW, limit_seconds=600, quiet_seconds=240) is None
+
+
+def test_with_a_limit_of_0_row_records_are_not_waited_for() -> None:
+    assert records_pause(run(8, ended=0), NOW, limit_seconds=0, quiet_seconds=240) is None
 
 
 @pytest.mark.parametrize(

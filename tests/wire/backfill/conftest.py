@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.client import BACKFILL, Sandbox
+from tests.sandbox.client import BACKFILL, DATASET, Sandbox
 from tests.wire.airflow_api import AirflowApi
 from tests.wire.backfill.checking import (
     OUR_TABLES,
@@ -106,6 +106,21 @@ def change_sync(sandbox: Sandbox, by_hand: ByHand) -> Iterator[Callable[..., Non
     names = ("operation", "paused", "schedule_frequency", "mappings", "source_attributes", "destination_attributes")
     with by_hand():
         assert sandbox.census("PATCH", f"syncs/{BACKFILL}", json={name: original[name] for name in names}).ok
+
+
+@pytest.fixture
+def change_dataset(sandbox: Sandbox, by_hand: ByHand) -> Iterator[Callable[[str], None]]:
+    """Gives the dataset another query, as a person in Census would; restored afterwards."""
+    with by_hand():
+        original = sandbox.census("GET", f"datasets/{DATASET}").json()["data"]["query"]
+
+    def change(query: str) -> None:
+        with by_hand():
+            answer = sandbox.census("PATCH", f"datasets/{DATASET}", json={"query": query})
+        assert answer.ok, answer.text
+
+    yield change
+    change(original)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class TestIncident:
         ]
 
     def test_the_preview_has_the_totals(self, incident: Frozen) -> None:
-        totals = {name: value for name, value in incident.preview.items() if name != "products"}
+        totals = {name: value for name, value in incident.preview.items() if name not in ("products", "neighbours")}
 
         assert totals == {
             "run_id": "incident",
@@ -75,6 +75,13 @@ class TestIncident:
             "batches": 26,
             "estimated_seconds": 26 * 45 + 25 * 150,
         }
+
+    def test_the_preview_names_the_other_sync_that_starts_during_the_run(self, incident: Frozen) -> None:
+        [neighbour] = incident.preview["neighbours"]
+
+        start = datetime.fromisoformat(neighbour.pop("next_start"))
+        assert neighbour == {"sync_id": 4712, "label": "Product Property sync", "schedule": "hourly at minute 0"}
+        assert (start.minute, start.utcoffset()) == (0, timedelta(0))
 
     def test_there_are_26_batches_and_the_last_has_46(self, incident: Frozen) -> None:
         sizes = [batch["last"] - batch["first"] + 1 for batch in incident.batches]
@@ -182,7 +189,8 @@ class TestFiles:
         assert all(len(row["fraud_detection_updated_date_c"]) == 10 for row in rows_of(frozen.full_csv))
 
     def test_writing_them_again_makes_the_same_files(self, sandbox: Sandbox, incident: Frozen) -> None:  # noqa: ARG002
-        before = {path: path.read_bytes() for path in [incident.full_csv, *incident.parts(), incident.folder / "preview.json"]}
+        before = {path: path.read_bytes() for path in [incident.full_csv, *incident.parts()]}
+        preview = {**incident.preview, "neighbours": None}
 
         checked = check_payload(INCIDENT, "incident")
         export_csv("incident", DAY)
@@ -191,6 +199,7 @@ class TestFiles:
 
         assert (checked, batches) == (incident.checked, incident.batches)
         assert {path: path.read_bytes() for path in before} == before
+        assert {**incident.preview, "neighbours": None} == preview
 
 
 class TestFreezing:
@@ -254,6 +263,20 @@ class TestFreezing:
 
         assert counts["records"] == 4
         assert len(self.payload(sandbox, "own")) == 4
+
+
+def test_a_preview_is_made_although_census_cannot_be_asked_for_its_syncs(
+    sandbox: Sandbox, incident_ids: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run_id = f"no-list-{uuid.uuid4()}"
+    conf = {"scope": "property_ids", "property_ids": incident_ids, "dry_run": True}
+    freeze_payload(conf, run_id)
+    sandbox.fault("list_syncs", "status", code=403)
+
+    check_payload(conf, run_id)
+
+    assert "Census could not be asked which other syncs write the same object" in caplog.text
 
 
 class TestMassDisable:

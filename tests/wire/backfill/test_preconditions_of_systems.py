@@ -9,7 +9,7 @@ import pytest
 
 from feature_sync.config.problems import GuardError, NotReadyError
 from feature_sync.config.settings import load_settings
-from tests.sandbox.client import BACKFILL, Sandbox
+from tests.sandbox.client import BACKFILL, DATASET, Sandbox
 from tests.wire.airflow_api import AirflowApi
 from tests.wire.backfill.checking import (
     FEATURES,
@@ -53,8 +53,8 @@ class TestCensus:
         expected = [
             "its behavior is 'upsert'; it must be 'update', so that no record is created or deleted.",
             "it writes to Account; it must write to Product_Property__c.",
-            "it reads a business_object_source that is not a table; it must read the table"
-            " crm.sfdc_dbx.product_property_feature_batch.",
+            "it reads dataset 815, whose query reads rds.pg_rds_public.properties and has a WHERE; it must read all of the"
+            " table crm.sfdc_dbx.product_property_feature_batch, and nothing else.",
             "it is paused; resume it in Census.",
             "it runs on the schedule 'hourly'; it must be manual, because each batch is triggered.",
             "it does not map vor_updated_date__c.",
@@ -84,6 +84,31 @@ class TestCensus:
 
         assert problem.startswith(f"Census sync {BACKFILL}: {complaint}")
 
+    @pytest.mark.parametrize(
+        ("query", "complaint"),
+        [
+            pytest.param("SELECT * FROM `crm`.`sfdc_dbx`.`product_property_feature_batch`", None, id="the-whole-table"),
+            pytest.param(
+                "SELECT * FROM crm.sfdc_dbx.product_property_feature_batch LIMIT 50",
+                "it reads dataset 815, whose query has a LIMIT; it must read all of the table",
+                id="limited",
+            ),
+        ],
+    )
+    def test_a_dataset_counts_as_the_table_only_if_it_is_all_of_it(
+        self, change_sync: Callable[..., None], change_dataset: Callable[[str], None], query: str, complaint: str | None
+    ) -> None:
+        change_dataset(query)
+        change_sync(
+            lambda sync: {"source_attributes": sync["source_attributes"] | {"object": {"type": "dataset", "id": DATASET}}}
+        )
+
+        if complaint is None:
+            assert check(INCIDENT)["records"] == 1_296
+        else:
+            [problem] = problems_of(INCIDENT)
+            assert problem.startswith(f"Census sync {BACKFILL}: {complaint}")
+
     def test_a_sync_that_was_corrected_passes_again(self, change_sync: Callable[..., None]) -> None:
         change_sync(lambda _: {"paused": True})
         assert len(problems_of(INCIDENT)) == 1
@@ -91,6 +116,26 @@ class TestCensus:
         change_sync(lambda _: {"paused": False})
 
         assert check(INCIDENT)["records"] == 1_296
+
+    def test_other_syncs_that_write_the_object_are_named_in_the_log_and_refuse_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+
+        assert check(INCIDENT)["records"] == 1_296
+
+        said = "Census sync 4712 (Product Property sync) writes Product_Property__c too: hourly at minute 0"
+        assert said in caplog.text
+
+    def test_a_token_that_may_not_list_the_syncs_is_reported_with_the_reason_for_asking(self, sandbox: Sandbox) -> None:
+        sandbox.fault("list_syncs", "status", code=403)
+
+        [problem] = problems_of(INCIDENT)
+
+        assert problem.startswith("Census's list of syncs cannot be read (census_default): ")
+        assert problem.endswith(
+            "Each batch waits for the runs of all syncs that write Product_Property__c, so they must be known."
+        )
 
     def test_a_sync_that_does_not_exist_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FEATURE_SYNC_CENSUS_SYNC_ID", "99")

@@ -5,7 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -350,6 +350,24 @@ def test_records_written_by_a_first_try_are_undone_although_a_later_try_was_reje
     undo.freeze()
 
     assert again.status is AttemptStatus.FAILED
+    assert (sorted(undo.payload()), undo.not_undone) == (run.conf["property_ids"], [])
+
+
+def test_records_that_were_accepted_by_counters_alone_are_undone(
+    sandbox: Sandbox, planned: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_RECORDS_LIMIT_SECONDS", "0")
+    with Warehouse(load_settings()) as warehouse:
+        run = replace(planned(3), warehouse=warehouse)
+        sandbox.fault("run", "records_lost", times=1)
+        run.send()
+        run.until_fresh()
+        status = SyncLog(warehouse).last_attempts(run.id)[1].status
+    undo = undo_of(run)
+
+    undo.freeze()
+
+    assert status is AttemptStatus.ACCEPTED_BY_COUNTERS
     assert (sorted(undo.payload()), undo.not_undone) == (run.conf["property_ids"], [])
 
 

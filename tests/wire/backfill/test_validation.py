@@ -6,7 +6,7 @@ import pytest
 
 from feature_sync.backfill.validation import SalesforceDiffersError
 from feature_sync.config.settings import load_settings
-from feature_sync.replica.state import check_run_replica
+from feature_sync.replica.state import check_run_replica, read_replica_state
 from feature_sync.sending.batches import AttemptStatus
 from tests.sandbox.client import Sandbox, eventually
 from tests.wire.planned_runs import REPLICA, Plan, Run
@@ -153,6 +153,79 @@ def test_records_that_census_says_were_updated_and_that_never_reached_salesforce
     assert run.books == (12, 12, 0, 0)
     assert {row["snappt_property_id_c"] for row in run.mismatches} == set(run.ids[5:10])
     assert {row["batch_number"] for row in run.mismatches} == {"2"}
+
+
+class TestAcceptedByCounters:
+    """Batches whose row records never came."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_CENSUS_RECORDS_LIMIT_SECONDS", "0")
+
+    def test_the_run_is_a_success_that_says_how_many_records_were_accepted_by_counters(
+        self, sandbox: Sandbox, plan: Plan, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        run = plan("by-counters")
+        sandbox.fault("run", "records_lost", skip=1, times=1)
+
+        outcomes = run.send()
+        run.until_fresh()
+        result = run.validate()
+
+        assert [outcome.status for outcome in outcomes] == ["succeeded", "accepted_by_counters", "succeeded"]
+        assert result.result == "0 properties with mismatched feature data"
+        assert run.books == (12, 12, 0, 0)
+        assert run.report["records"]["accepted_by_counters"] == 5
+        assert "5 of 12 records sent were accepted by Census's counters alone" in caplog.text
+
+    def test_the_replica_has_to_show_these_records_too(self, sandbox: Sandbox, plan: Plan) -> None:
+        run = plan("by-counters-stalled", 3)
+        sandbox.settings(replication_stalled=True)
+        sandbox.fault("run", "records_lost", times=1)
+        run.send()
+
+        stalled = run.replica_state()
+        everybody = read_replica_state(None, load_settings())
+        sandbox.settings(replication_stalled=False)
+        fresh = run.until_fresh()
+
+        assert (stalled.records_sent, stalled.records_stale, stalled.is_fresh) == (3, 3, False)
+        assert everybody.records_stale >= 3
+        assert (fresh.records_sent, fresh.records_stale) == (3, 0)
+
+    def test_values_that_never_reached_salesforce_fail_the_run_although_the_counters_are_right(
+        self, sandbox: Sandbox, plan: Plan
+    ) -> None:
+        run = plan("by-counters-lost")
+        sandbox.fault("run", "silent_loss", skip=1, times=1)
+        sandbox.fault("records", "status", code=404)
+
+        outcomes = run.send()
+        sandbox.control("DELETE", "faults")
+        run.until_fresh()
+        with pytest.raises(SalesforceDiffersError, match=r"^5 of 12 properties differ from the warehouse"):
+            run.validate()
+
+        assert {outcome.status for outcome in outcomes} == {AttemptStatus.ACCEPTED_BY_COUNTERS}
+        assert run.report["records"]["accepted_by_counters"] == 12
+
+    def test_rejected_records_that_were_then_accepted_by_counters_are_rejected_no_more(
+        self, sandbox: Sandbox, plan: Plan
+    ) -> None:
+        run = plan("by-counters-again", 5)
+        sandbox.fault("run", "reject_rows", count=2, message="NO_GOOD", times=1)
+        [first] = run.send()
+        sandbox.fault("run", "records_lost", times=1)
+        [second] = run.send()
+        run.until_fresh()
+
+        run.validate()
+
+        assert (first.status, second.status) == (AttemptStatus.FAILED, AttemptStatus.ACCEPTED_BY_COUNTERS)
+        assert run.books == (5, 5, 0, 0)
+        assert run.report["records"]["accepted_by_counters"] == 2
+        assert (run.folder / "rejected_records.csv").read_text().splitlines()[1:] == []
 
 
 def test_the_report_says_how_old_the_replica_is_even_when_nothing_was_sent(sandbox: Sandbox, plan: Plan) -> None:  # noqa: ARG001

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from feature_sync.census import hook
 from feature_sync.census.errors import CensusAuthError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RunStatus
-from tests.sandbox.client import BACKFILL, CENSUS_TOKEN, DATASET, WORKSPACE_KEY, Sandbox, eventually
+from tests.sandbox.client import BACKFILL, CENSUS_TOKEN, DATASET, PROPERTIES, WORKSPACE_KEY, Sandbox, eventually
 from tests.wire.connections import Connect
 
 WRONG_TOKEN = "census-pat-wrong-and-secret"
@@ -211,6 +212,22 @@ class TestRecords:
 
 
 class TestConfiguration:
+    def test_all_syncs_are_listed_from_all_pages(
+        self, census: CensusHook, monkeypatch: pytest.MonkeyPatch, requests_since: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        monkeypatch.setattr(hook, "PAGE_SIZE", 1)
+
+        syncs = census.list_syncs()
+
+        assert [(sync.id, sync.destination_object, sync.connection_id, sync.frequency) for sync in syncs] == [
+            (BACKFILL, "Product_Property__c", "47", "never"),
+            (PROPERTIES, "Product_Property__c", "47", "hourly"),
+        ]
+        assert [request["path"] for request in requests_since()] == [
+            "/api/v2/syncs?page=1&per_page=1",
+            "/api/v2/syncs?page=2&per_page=1",
+        ]
+
     def test_a_sync_is_changed_and_its_mappings_are_replaced_whole(
         self, census: CensusHook, original_sync: dict[str, Any]
     ) -> None:

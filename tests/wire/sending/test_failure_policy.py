@@ -55,6 +55,16 @@ def test_a_success_in_between_ends_the_row_of_failures(campaign: Campaign) -> No
     assert campaign.send(5).succeeded
 
 
+def test_a_batch_that_was_accepted_by_counters_ends_the_row_of_failures(campaign: Campaign) -> None:
+    fail_batches(campaign, 2)
+    campaign.sandbox.fault("run", "records_lost", times=1)
+
+    assert campaign.send(3).status is AttemptStatus.ACCEPTED_BY_COUNTERS
+    campaign.sandbox.fault("run", "reject_rows", message="NO_GOOD", times=1)
+    assert not campaign.send(4).succeeded
+    assert campaign.send(5).succeeded
+
+
 def test_a_batch_that_was_not_sent_counts_as_a_failure_with_its_reason(campaign: Campaign) -> None:
     campaign.sandbox.fault("trigger", "status", code=422)
     for number in (1, 2, 3):

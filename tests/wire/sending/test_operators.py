@@ -1,6 +1,8 @@
 """The task that sends a batch, beside the sandbox: what it waits for, and what its errors say. Whole runs: tests/live."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.deferral import SafeTrigger
 from feature_sync.sending.operators import CensusBatchOperator
 from feature_sync.sending.outcome import BatchFailedError, BatchLockedError, BatchSkippedError
-from feature_sync.sending.triggers import CensusQuietTrigger, CensusRunTrigger
+from feature_sync.sending.triggers import CensusQuietTrigger, CensusRecordsTrigger, CensusRunTrigger
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox
 from tests.wire.campaign import IMPATIENT, Campaign
@@ -66,6 +68,61 @@ def test_a_longer_run_is_handed_to_the_triggerer_and_resumed(campaign: Campaign,
     assert isinstance(trigger, CensusRunTrigger)
     assert result["attempt"] == 1
     assert campaign.runs == 1
+
+
+def test_late_row_records_are_waited_for_in_the_triggerer_and_the_batch_is_judged_when_they_come(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "0.8")
+    campaign.patience = replace(campaign.patience, records_quiet_seconds=60)
+    campaign.sandbox.settings(records_visible_seconds=6)
+
+    trigger = deferred(campaign)
+    waiting = campaign.attempt()
+    began = time.monotonic()
+    fire(trigger)
+    waited = time.monotonic() - began
+    result = operator(campaign).resume(context(campaign), {})
+
+    assert isinstance(trigger, CensusRecordsTrigger)
+    assert (trigger.sync_run_id, trigger.records) == (waiting.sync_run_id, 4)
+    assert waiting.is_open
+    assert waited > 1
+    assert result == {"attempt": 1, "sync_run_id": waiting.sync_run_id, "records": 4}
+    assert (campaign.attempt().status, campaign.runs) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("fault", [{"code": 404}, {"code": 403}], ids=["404", "403"])
+def test_row_records_that_never_come_end_the_wait_and_are_reported(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: dict[str, int]
+) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "0")
+    campaign.sandbox.fault("records", "status", **fault)
+
+    # The first deferral may be for the run itself.
+    trigger = deferred(campaign)
+    fire(trigger)
+    if not isinstance(trigger, CensusRecordsTrigger):
+        trigger = deferred(campaign)
+        fire(trigger)
+    time.sleep(1)  # Census's clock shows whole seconds
+    result = operator(campaign).resume(context(campaign), {})
+    again = operator(campaign).execute(context(campaign))
+
+    assert isinstance(trigger, CensusRecordsTrigger)
+    assert result == again
+    assert "counts all 4 records as accepted" in result["accepted_by_counters"]
+    assert "batch 001: records 1-4 was accepted by counters alone" in caplog.text
+    assert campaign.runs == 1
+
+
+def test_the_trigger_that_waits_for_row_records_is_built_again_from_what_airflow_stores() -> None:
+    trigger = CensusRecordsTrigger(7, 50, 5.0, "2025-11-21T12:00:00+00:00")
+
+    path, arguments = trigger.serialize()
+
+    assert path == "feature_sync.sending.triggers.CensusRecordsTrigger"
+    assert CensusRecordsTrigger(**arguments).serialize() == (path, arguments)
 
 
 def test_another_run_is_waited_for_in_the_triggerer(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:

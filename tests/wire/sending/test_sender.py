@@ -10,7 +10,7 @@ from feature_sync.sending.batches import AttemptStatus
 from feature_sync.sending.pacing import Pause
 from feature_sync.sending.sender import NotTriggeredError, StagingError
 from feature_sync.storage.warehouse import StatementError
-from tests.sandbox.client import BACKFILL
+from tests.sandbox.client import BACKFILL, BATCH_TABLE, DATASET
 from tests.wire.campaign import SIZE, Campaign, begin
 
 
@@ -21,6 +21,23 @@ def test_a_batch_is_staged_triggered_once_and_judged(campaign: Campaign) -> None
     assert (campaign.triggers, campaign.runs) == (1, 1)
     attempt = campaign.attempt(2)
     assert (attempt.status, attempt.number, attempt.records, attempt.records_rejected) == (AttemptStatus.SUCCEEDED, 1, SIZE, 0)
+    assert len(campaign.sent_keys()[0]) == SIZE
+
+
+def test_a_batch_is_sent_through_a_dataset_that_is_the_whole_batch_table(campaign: Campaign) -> None:
+    sync = campaign.sandbox.census("GET", f"syncs/{BACKFILL}").json()["data"]["source_attributes"]
+    query = campaign.sandbox.census("GET", f"datasets/{DATASET}").json()["data"]["query"]
+    ours = {"query": f"SELECT * FROM {BATCH_TABLE}"}
+    assert campaign.sandbox.census("PATCH", f"datasets/{DATASET}", json=ours).ok
+    source = sync | {"object": {"type": "dataset", "id": DATASET}}
+    assert campaign.sandbox.census("PATCH", f"syncs/{BACKFILL}", json={"source_attributes": source}).ok
+    try:
+        outcome = campaign.send()
+    finally:
+        assert campaign.sandbox.census("PATCH", f"syncs/{BACKFILL}", json={"source_attributes": sync}).ok
+        assert campaign.sandbox.census("PATCH", f"datasets/{DATASET}", json={"query": query}).ok
+
+    assert outcome.succeeded
     assert len(campaign.sent_keys()[0]) == SIZE
 
 
