@@ -60,7 +60,7 @@ def test_rejected_rows_are_reported_with_their_reasons() -> None:
         pytest.param(rows(1)[:20], "50 accepted by its counters, 19 by its records", id="a-rejection-among-the-rows-that-came"),
         pytest.param(
             [*rows()[:48], RowRecord(identifier="x", status="succeeded")],
-            "1 records that were not staged, such as x",
+            "1 record that was not staged, such as x",
             id="a-foreign-row-among-those-that-came",
         ),
         pytest.param(

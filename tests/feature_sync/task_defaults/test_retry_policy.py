@@ -21,7 +21,8 @@ def errors_of_the_package() -> dict[str, type[Exception]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = "feature_sync." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for each in vars(importlib.import_module(name)).values():
-            if inspect.isclass(each) and issubclass(each, Exception) and each.__module__ == name:
+            is_ours = inspect.isclass(each) and issubclass(each, Exception) and each.__module__ == name
+            if is_ours and not each.__name__.startswith("_"):  # a private one does not leave its module
                 found[each.__name__] = each
     return found
 
