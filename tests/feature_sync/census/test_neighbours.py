@@ -113,6 +113,7 @@ TRIGGERED = {"type": "triggered", "triggers": {"schedule": {"frequency": "never"
             id="after-dbt",
         ),
         pytest.param({"schedule_frequency": "never", "mode": "odd"}, NOW, id="unknown-mode"),
+        pytest.param(HOURLY | {"mode": {"type": "live"}}, NOW, id="hourly-and-live"),
     ],
 )
 def test_the_next_start_is_the_earliest_that_is_possible(schedule: dict[str, Any], start: str | datetime | None) -> None:

@@ -117,8 +117,9 @@ def test_somebody_elses_run_is_waited_after_like_ours(campaign: Campaign) -> Non
 
     begin(campaign.sender(2, wait_seconds=1.5))
 
-    foreign, ours = campaign.journal("census.run.ended")[-1], campaign.journal("census.run.started")[-1]
-    assert (foreign["ui_tag"], ours["ui_tag"]) == ("Manual", "API Request")
+    [foreign] = [entry for entry in campaign.journal("census.run.ended") if entry["ui_tag"] == "Manual"]
+    ours = campaign.journal("census.run.started")[-1]
+    assert ours["ui_tag"] == "API Request"
     assert ours["at"] > foreign["at"]
 
 
