@@ -55,7 +55,12 @@ def _load() -> dict[str, OrgField]:
     labels = {
         field.column: f"{product.label} {what}"
         for product in table.products
-        for field, what in zip(product.fields, ("Enabled", "Start Date", "Updated Date"), strict=True)
+        for field, what in (
+            (product.enabled, "Enabled"),
+            (product.start, "Start Date"),
+            (product.updated, "Updated Date"),
+        )
+        if field is not None
     }
     # The two keys have capitals that the rule x_c -> x__c cannot know. Salesforce ignores case when it compares names.
     spelled = {"snappt_property_id__c": "Snappt_Property_ID__c", "reverse_etl_id__c": "Reverse_ETL_ID__c"}
