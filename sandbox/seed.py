@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_sync.config.fields import FeatureField, FieldKind, Product, load_fields
+from feature_sync.config.fields import FeatureField, FieldKind, FlagType, Product, load_fields
 from sandbox.warehouse.engine import Engine
 
 INCIDENT_DAY = dt.datetime(2025, 11, 21, tzinfo=dt.UTC)
@@ -169,12 +169,15 @@ def _properties_table() -> pa.Table:
 def _features_table() -> pa.Table:
     rows = [(str(each.id), each.features) for each in _properties() if each.features is not None]
     columns: dict[str, pa.Array] = {"property_id": pa.array([property_id for property_id, _ in rows], pa.string())}
-    for product in load_fields().products:
+    table = load_fields()
+    flag = pa.bool_() if table.flag_type is FlagType.BOOLEAN else pa.int32()
+    for product in table.products:
         of_product = [features[product.name] for _, features in rows]
-        enabled, start, updated = (str(field.source) for field in product.fields)
-        columns[enabled] = pa.array([feature.enabled_at is not None for feature in of_product], pa.bool_())
-        columns[start] = pa.array([feature.enabled_at for feature in of_product], pa.timestamp("us", "UTC"))
-        columns[updated] = pa.array([feature.updated_at for feature in of_product], pa.timestamp("us", "UTC"))
+        flags = pa.array([each.enabled_at is not None for each in of_product], pa.bool_())
+        columns[str(product.enabled.source)] = flags.cast(flag)
+        for field in product.dates:
+            dates = [each.enabled_at if field is product.start else each.updated_at for each in of_product]
+            columns[str(field.source)] = pa.array(dates, pa.timestamp("us", "UTC"))
     return pa.table(columns)
 
 

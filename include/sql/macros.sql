@@ -1,14 +1,18 @@
-{# What several statements need. In a condition, {} is the name of a field's column. #}
+{# What several statements need. In a condition, {} is the name of a field's column. Of no field, none is and all are. #}
 
 {% macro any_of(fields, condition) -%}
 {% for field in fields %}
 {{ "\nOR " if not loop.first }}{{ condition | replace("{}", field.column) }}
+{%- else %}
+FALSE
 {%- endfor %}
 {% endmacro %}
 
 {% macro all_of(fields, condition) -%}
 {% for field in fields %}
 {{ "\nAND " if not loop.first }}{{ condition | replace("{}", field.column) }}
+{%- else %}
+TRUE
 {%- endfor %}
 {% endmacro %}
 

@@ -387,7 +387,7 @@ def _property_dataset() -> dict[str, Any]:
         for product in table.products
         for field in product.fields
     ]
-    keys = [f"    CAST(rds.id AS STRING) AS {field.column}" for field in (table.property_id, table.upsert_key)]
+    keys = [f"    CAST(rds.id AS STRING) AS {field.column}" for field in table.keys]
     lines = ",\n".join(["    rds.name AS name", *keys, *features])
     created = "2025-09-17T16:40:05.881Z"
     return {

@@ -8,7 +8,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
 from tests.spark.variants import change_settings, variants
-from tests.sql.script import STATEMENTS, Step, script, short_script
+from tests.sql.script import STATEMENTS, Step, script, script_for
 
 
 def test_each_statement_has_a_step() -> None:
@@ -21,7 +21,7 @@ def test_each_statement_has_a_step() -> None:
 def test_the_short_script_has_each_statement_that_depends_on_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = load_settings()
     settings = change_settings(variant, monkeypatch)
-    short = {step.statement for step in short_script(settings) if isinstance(step, Step)}
+    short = {step.statement for step in script_for(settings) if isinstance(step, Step)}
     names = {"table": usual.payload_table, "columns": "a INT"}
 
     depending = {name for name in STATEMENTS if render_statement(name, usual, names) != render_statement(name, settings, names)}

@@ -19,8 +19,8 @@ from sandbox.warehouse.service import WarehouseService
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
-from tests.spark.variants import DATETIME, change_settings, variants
-from tests.sql.script import COPY, Change, Script, fill_copy, freezing, script, short_script, spoil, thin_out
+from tests.spark.variants import change_settings, variants
+from tests.sql.script import COPY, Change, Script, adapt, fill_copy, freezing, script, script_for, spoil, thin_out
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark
@@ -77,12 +77,9 @@ def test_what_depends_on_settings_means_the_same(
     compare: Callable[..., list[str]], engine: Engine, variant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = change_settings(variant, monkeypatch)
-    if settings.datetime_fields:
-        with engine.writing() as cursor:
-            cursor.execute(f"ALTER TABLE {COPY} ALTER COLUMN {DATETIME} TYPE TIMESTAMPTZ")
-            cursor.execute(f"UPDATE {COPY} SET {DATETIME} = {DATETIME} + INTERVAL 86399900 MILLISECOND WHERE id LIKE '%A'")
+    adapt(engine, settings)
 
-    assert compare(short_script(settings)) == []
+    assert compare(script_for(settings)) == []
 
 
 # --- that a difference shows ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ DATETIME = "fraud_detection_start_date_c"
 VARIANTS = {
     "no parent": {"FEATURE_SYNC_PARENT_COLUMN": ""},
     "a date is a point in time": {"FEATURE_SYNC_DATETIME_FIELDS": f'["{DATETIME}"]'},
+    "other fields": {"FEATURE_SYNC_FIELDS_FILE": "tests/sql/fewer_fields.toml"},
 }
 
 variants = pytest.mark.parametrize("variant", VARIANTS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from feature_sync.config.fields import load_fields
+from feature_sync.config.fields import FlagType, load_fields
 from feature_sync.config.settings import Settings
 from feature_sync.sending.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
 from feature_sync.storage.tables import column_definitions, own_tables
@@ -110,7 +110,9 @@ def script(settings: Settings) -> Script:
         Step("sending/record_attempt", _attempt(26, 1, "sending", previous_sync_run_id=1_001)),
         Step("sending/record_attempt", _attempt(26, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
         Step("sending/find_newer_attempt", {**run, "batch_number": 1, "attempt": 1}),
-        _brought_in(settings, f"run_id = '{RUN}' AND batch_number IN (1, 26) AND reverse_etl_id_c NOT LIKE '%7'"),
+        _brought_in(
+            settings, f"run_id = '{RUN}' AND batch_number IN (1, 26) AND {settings.fields.upsert_key.column} NOT LIKE '%7'"
+        ),
         Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1}),
         Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": 1}),
         Step("sending/check_staged_batch", {**run, "batch_number": 2}),
@@ -289,6 +291,23 @@ def _brought_in(settings: Settings, which: str) -> Change:
         f"ON copy.id = sent.salesforce_id "
         f"WHEN MATCHED THEN UPDATE SET {values}, system_modstamp = {moment}, _fivetran_synced = {moment}"
     )
+
+
+def script_for(settings: Settings) -> Script:
+    """What a variant of the settings is tried on: every statement if all of them depend on it, as on the field table."""
+    return short_script(settings) if settings.fields.columns == load_fields().columns else script(settings)
+
+
+def adapt(engine: Engine, settings: Settings) -> None:
+    """Change the tables that are read to what the settings say of them, with some values that only such tables can have."""
+    with engine.writing() as cursor:
+        for column in sorted(settings.datetime_fields):
+            cursor.execute(f"ALTER TABLE {COPY} ALTER COLUMN {column} TYPE TIMESTAMPTZ")
+            cursor.execute(f"UPDATE {COPY} SET {column} = {column} + INTERVAL 86399900 MILLISECOND WHERE id LIKE '%A'")
+        if settings.fields.flag_type is FlagType.NUMBER:
+            for flag in (product.enabled.source for product in settings.fields.products):
+                cursor.execute(f"ALTER TABLE {settings.features_table} ALTER COLUMN {flag} TYPE INTEGER")
+                cursor.execute(f"UPDATE {settings.features_table} SET {flag} = 2 WHERE property_id = '{INCIDENT[30]}'")
 
 
 def fill_copy(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from sqlglot import exp
 from feature_sync.config.settings import Settings, SourceQuery, load_settings
 from feature_sync.storage.tables import own_tables, source_columns
 from feature_sync.storage.warehouse import SQL_FOLDER, render_statement
+from tests.spark.variants import VARIANTS
 
 FILES = sorted(SQL_FOLDER.rglob("*.sql"))
 
@@ -320,14 +321,20 @@ WIDTH = 160
 STEP = 4
 
 
-@pytest.fixture(params=["as shipped", "no parent", "a date is a point in time"])
+@pytest.fixture(params=["as shipped", *VARIANTS])
 def text_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """Renders a statement with settings by which the text changes in more than names."""
-    changes = {"no parent": ("PARENT_COLUMN", ""), "a date is a point in time": ("DATETIME_FIELDS", '["vor_start_date_c"]')}
-    if request.param in changes:
-        setting, value = changes[request.param]
-        monkeypatch.setenv(f"FEATURE_SYNC_{setting}", value)
+    for name, value in VARIANTS.get(request.param, {}).items():
+        monkeypatch.setenv(name, value)
     return rendered
+
+
+@every_statement
+def test_it_is_still_one_statement(name: str, text_of: Callable[[str], str]) -> None:
+    statements = sqlglot.parse(text_of(name), dialect="databricks")
+
+    assert len(statements) == 1
+    assert not isinstance(statements[0], exp.Command)
 
 
 def code_of(line: str) -> str:

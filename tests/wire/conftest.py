@@ -13,6 +13,7 @@ from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, FAST, PROJECT, PROPERTIES, Sandbox
 from tests.wire.airflow_api import AirflowApi
+from tests.wire.few import Few, few_records
 from tests.wire.planned_runs import Plan, planner
 
 
@@ -86,3 +87,8 @@ def sandbox(world: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture(scope="module")
 def plan(world: Sandbox) -> Plan:
     return planner(world)
+
+
+@pytest.fixture
+def few(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Few]:
+    yield from few_records(sandbox, monkeypatch)

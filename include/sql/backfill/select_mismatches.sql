@@ -8,8 +8,9 @@ differences AS (
     SELECT
         batch_number,
         record_number,
-        {{ fields.property_id.column }},
-        {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+        {{ key.column }},
+{% endfor %}
         in_salesforce,
         explode(filter(
             array(
@@ -31,8 +32,9 @@ differences AS (
 SELECT
     batch_number,
     record_number,
-    {{ fields.property_id.column }},
-    {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+    {{ key.column }},
+{% endfor %}
     in_salesforce,
     difference.field AS field,
     difference.in_salesforce AS in_salesforce_value,

@@ -5,8 +5,9 @@ WITH undone AS (
 )
 
 SELECT
-    {{ fields.property_id.column }},
-    {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+    {{ key.column }},
+{% endfor %}
     undo_state AS reason,
     changed_fields
 FROM undone

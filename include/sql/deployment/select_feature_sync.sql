@@ -5,11 +5,7 @@ WITH compared AS (
 )
 
 SELECT
-    compared.{{ fields.property_id.column }},
-    compared.{{ fields.upsert_key.column }}
-{%- for field in fields.features %},
-    compared.{{ field.column }}
-{%- endfor +%}
+    compared.{{ fields | map(attribute="column") | join(",\n    compared.") }}
 FROM compared
 WHERE
 {% filter indent(4, first=true) %}{% include "fragments/differs.sql" %}{% endfilter +%}

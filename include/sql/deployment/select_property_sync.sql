@@ -8,8 +8,9 @@ SELECT
     properties.status,
     properties.sfdc_id,
     properties.updated_at,
-    CAST(properties.id AS STRING) AS {{ fields.property_id.column }},
-    CAST(properties.id AS STRING) AS {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+    CAST(properties.id AS STRING) AS {{ key.column }},
+{% endfor %}
 {% filter indent(4, first=true) %}{% include "fragments/feature_values.sql" %}{% endfilter +%}
 FROM {{ settings.properties_table }} AS properties
 {% include "fragments/feature_join.sql" +%}

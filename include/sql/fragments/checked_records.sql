@@ -3,8 +3,9 @@
 SELECT
     payload.record_number,
     payload.batch_number,
-    payload.{{ fields.property_id.column }},
-    payload.{{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+    payload.{{ key.column }},
+{% endfor %}
     salesforce.id IS NOT NULL AS in_salesforce
 {%- for field in fields.features %},
     payload.{{ field.column }},

@@ -1,6 +1,7 @@
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
--- key_mismatch: the two keys of the record name different properties, or two records or feature rows share one property.
+-- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
+two records or feature rows share one property.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
 SELECT
     salesforce.id AS salesforce_id,
@@ -12,13 +13,17 @@ SELECT
 {% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
+{% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
     OR (
         salesforce.{{ fields.property_id.column }} IS NOT NULL
         AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1
     ) AS key_mismatch,
-    salesforce.{{ fields.property_id.column }},
-    salesforce.{{ fields.upsert_key.column }}
+{% else %}
+    salesforce.{{ fields.property_id.column }} IS NOT NULL
+    AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1 AS key_mismatch,
+{% endif %}
+    salesforce.{{ fields.keys | map(attribute="column") | join(",\n    salesforce.") }}
 {%- for field in fields.features %},
     salesforce.{{ field.column }} AS salesforce_{{ field.column }}
 {%- endfor %},

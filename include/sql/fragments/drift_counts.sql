@@ -27,7 +27,7 @@ counted AS (
         COUNT_IF(key_mismatch) AS key_mismatch,
         array(
 {% for product in fields.products %}
-{% set flag, start, updated = product.enabled.column, product.start.column, product.updated.column %}
+{% set flag = product.enabled.column %}
             struct(
                 '{{ product.name }}' AS name,
                 COUNT_IF(is_compared AND salesforce_{{ flag }}) AS enabled_in_salesforce,
@@ -37,7 +37,9 @@ counted AS (
                 ) AS mismatched,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true,
-                COUNT_IF(differs_{{ start }} OR differs_{{ updated }}) AS date_differs
+                COUNT_IF(
+                    {{ any_of(product.dates, "differs_{}") | indent(20) }}
+                ) AS date_differs
             ){{ "," if not loop.last }}
 {% endfor %}
         ) AS products

@@ -1,9 +1,9 @@
--- Properties that belong in Salesforce, but that no record there names by either of its keys.
+-- Properties that belong in Salesforce, but that no record there names by {{ "either of its keys" if fields.keys | length > 1 else "its key" }}.
 SELECT CAST(properties.id AS STRING) AS {{ fields.property_id.column }}
 FROM {{ settings.properties_table }} AS properties
 WHERE
 {% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
-{% for key in [fields.property_id, fields.upsert_key] %}
+{% for key in fields.keys %}
 
     AND NOT EXISTS (
         SELECT 1

@@ -12,8 +12,7 @@ facts AS (
         payload.salesforce_id,
         payload.parent_id,
         payload.has_feature_row,
-        payload.{{ fields.property_id.column }},
-        payload.{{ fields.upsert_key.column }}
+        payload.{{ fields.keys | map(attribute="column") | join(",\n        payload.") }}
 {%- for field in fields.features %}
 {% set before = "payload.before_" ~ field.column %},
         {{ "COALESCE(" ~ before ~ ", FALSE)" if field.kind == "checkbox" else before }} AS {{ field.column }}

@@ -1,3 +1,6 @@
+{# Each field's place in the CSV. #}
+{% set numbers = {} %}
+{% for field in fields.features %}{% set _ = numbers.update({field.column: loop.index}) %}{% endfor %}
 {% set no_text = "CAST(NULL AS STRING)" %}
 {% macro candidate(class, condition, product=no_text, field=no_text, number=0, in_salesforce=no_text, in_warehouse=no_text) -%}
 struct(
@@ -22,14 +25,14 @@ missing AS (
 -- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
 differences AS (
     SELECT
-        {{ fields.property_id.column }},
-        {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+        {{ key.column }},
+{% endfor %}
         explode(filter(
             array(
                 {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
                 {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }}
 {%- for product in fields.products %}
-{% set fields_before = 3 * loop.index0 %}
 {% for field in product.fields %}
 {% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
                 {{ candidate(
@@ -37,7 +40,7 @@ differences AS (
                     "differs_" ~ field.column,
                     "'" ~ product.name ~ "'",
                     "'" ~ field.column ~ "'",
-                    fields_before + loop.index,
+                    numbers[field.column],
                     "CAST(salesforce_" ~ field.column ~ " AS STRING)",
                     "CAST(" ~ field.column ~ " AS STRING)",
                 ) | indent(16) }}
@@ -52,8 +55,9 @@ differences AS (
 found AS (
     SELECT
         difference.class AS class,
-        {{ fields.property_id.column }},
-        {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+        {{ key.column }},
+{% endfor %}
         difference.product AS product,
         difference.field AS field,
         difference.field_number AS field_number,
@@ -64,7 +68,9 @@ found AS (
     SELECT
         'missing_in_salesforce' AS class,
         {{ fields.property_id.column }},
+{% if fields.keys | length > 1 %}
         {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
         {{ no_text }} AS product,
         {{ no_text }} AS field,
         0 AS field_number,
@@ -78,15 +84,16 @@ numbered AS (
         found.*,
         row_number() OVER (
             PARTITION BY class
-            ORDER BY {{ fields.property_id.column }}, {{ fields.upsert_key.column }}, field_number
+            ORDER BY {{ fields.keys | map(attribute="column") | join(", ") }}, field_number
         ) AS number_in_class
     FROM found
 )
 
 SELECT
     class,
-    {{ fields.property_id.column }},
-    {{ fields.upsert_key.column }},
+{% for key in fields.keys %}
+    {{ key.column }},
+{% endfor %}
     product,
     field,
     in_salesforce_value,

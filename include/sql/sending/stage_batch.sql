@@ -5,11 +5,7 @@ WITH batch AS (
 )
 
 SELECT
-    {{ fields.property_id.column }},
-    {{ fields.upsert_key.column }}
-{%- for field in fields.features %},
-    {{ field.column }}
-{%- endfor %},
+    {{ fields | map(attribute="column") | join(",\n    ") }},
     run_id,
     batch_number
 FROM batch

@@ -40,8 +40,12 @@ def mapping_problems(sync: Sync, fields: FieldTable, *, others_allowed: bool = F
     wanted = {field.salesforce_name.lower(): field for field in fields}
     mapped = {mapping.to.lower(): mapping for mapping in sync.mappings}
     problems = []
-    if missing := [field.salesforce_name for name, field in wanted.items() if name not in mapped]:
-        problems.append(f"it does not map {', '.join(missing)}.")
+    missing = [field for name, field in wanted.items() if name not in mapped]
+    if len(missing) == len(wanted):
+        problems.append(f"it does not map {', '.join(field.salesforce_name for field in missing)}.")
+    else:
+        cures = [(field.salesforce_name, fields.cure(field, "Salesforce has no such field")) for field in missing]
+        problems += [f"it does not map {name}. {cure}" for name, cure in cures]
     surplus = [mapping.to for name, mapping in mapped.items() if name not in wanted]
     if surplus and not others_allowed:
         problems.append(f"it also maps {', '.join(surplus)}; remove them.")

@@ -132,6 +132,10 @@ class Settings(AlertSettings):
     properties_table: TableName = _setting("All properties.")
     features_table: TableName = _setting("The product flags and dates of each property.")
     salesforce_table: TableName = _setting("The replica: the warehouse's copy of the Salesforce object.")
+    fields_file: Annotated[str, Field(min_length=1)] = _setting(
+        "The field table: a TOML file with the products and columns that are sent. A path that is not absolute is below the "
+        "project's folder."
+    )
     payload_table: TableName = _setting("Ours: the frozen payloads of all runs.")
     batch_table: TableName = _setting("Ours: the batch in flight. It is the source of the Census sync.")
     rejection_table: TableName = _setting("Ours: the rows that Salesforce rejected.")
@@ -191,7 +195,7 @@ class Settings(AlertSettings):
 
     @property
     def fields(self) -> FieldTable:
-        return load_fields(self.datetime_fields)
+        return load_fields(self.datetime_fields, PROJECT / self.fields_file)
 
     @property
     def output_url(self) -> str:

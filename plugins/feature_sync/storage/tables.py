@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from feature_sync.config.fields import FieldKind, FieldTable
+from feature_sync.config.fields import FeatureField, FieldKind, FieldTable, FlagType
 from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings
 from feature_sync.storage.warehouse import Column, ConnectError, Row, StatementError, Warehouse, columns_of
 
 TEXT = frozenset({"string"})
 FLAG = frozenset({"boolean"})
+WHOLE_NUMBER = frozenset({"tinyint", "smallint", "int", "bigint", "decimal"})
 TIME = frozenset({"timestamp", "timestamp_ntz"})
 DAY_OR_TIME = TIME | {"date"}
-WHOLE_NUMBER_OR_TEXT = frozenset({"tinyint", "smallint", "int", "bigint", "decimal", "string"})
+WHOLE_NUMBER_OR_TEXT = WHOLE_NUMBER | {"string"}
 ANY: frozenset[str] = frozenset()
 """A column that only has to exist."""
 
@@ -33,15 +34,11 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
     The replica has the types of Salesforce's fields: a checkbox is BOOLEAN, a Date is DATE, a Date/Time is TIMESTAMP.
     """
     fields = settings.fields
+    flag = WHOLE_NUMBER if fields.flag_type is FlagType.NUMBER else FLAG
     features = {
-        column: kinds
+        str(field.source): flag if field.kind is FieldKind.CHECKBOX else DAY_OR_TIME
         for product in fields.products
-        for column, kinds in (
-            (product.enabled.source, FLAG),
-            (product.start.source, DAY_OR_TIME),
-            (product.updated.source, DAY_OR_TIME),
-        )
-        if column is not None
+        for field in product.fields
     }
     return {
         settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "status": TEXT}
@@ -63,25 +60,47 @@ def column_problems(table: str, needed: Columns, found: Mapping[str, str], field
     Compare a table with what a run needs of it.
 
     :param found: its columns with their types, as `parse_description` returns them.
-    :returns: a sentence for the missing columns and one for each mistyped one.
+    :returns: a sentence for the missing columns that every run needs, one for each missing column of the field table, and one for
+        each mistyped column.
     """
+    by_column = {field.column: field for field in fields} | {field.source: field for field in fields.features if field.source}
     problems = []
-    if missing := [column for column in needed if column not in found]:
-        problems.append(f"{table} lacks the columns {', '.join(missing)}. Check the table's name in the settings, or add them.")
-    dates = {field.column: field for field in fields.dates}
+    missing = [column for column in needed if column not in found]
+    of_fields = [column for column in missing if column in by_column]
+    if len(of_fields) == len([column for column in needed if column in by_column]):
+        of_fields = []  # not one of them is there, so it is another table
+    if others := [column for column in missing if column not in of_fields]:
+        problems.append(f"{table} lacks the columns {', '.join(others)}. Check the table's name in the settings, or add them.")
+    problems += [f"{table} lacks {column}. {_cure(by_column[column], column, fields)}" for column in of_fields]
     for column, kinds in needed.items():
         kind = found.get(column)
         if kind is None or not kinds or kind in kinds:
             continue
-        hint = ""
-        if column in dates and kind in DAY_OR_TIME:
-            field = dates[column]
-            hint = (
-                f" If {field.salesforce_name} is a {'Date' if kind == 'date' else 'Date/Time'} field in Salesforce, "
-                f"{'remove it from' if kind == 'date' else 'add it to'} DATETIME_FIELDS."
-            )
+        hint = _hint(by_column[column], column, kind, fields) if column in by_column else ""
         problems.append(f"{table}: {column} is {kind}; it must be {' or '.join(sorted(kinds))}.{hint}")
     return problems
+
+
+def _cure(field: FeatureField, column: str, fields: FieldTable) -> str:
+    """What to change in the field table if a table lacks a field's column: of the replica, or of the feature table."""
+    if column == field.column:
+        return fields.cure(field, "Salesforce has no such field")
+    return fields.cure(field, "there is no such column")
+
+
+def _hint(field: FeatureField, column: str, kind: str, fields: FieldTable) -> str:
+    """What may be the reason that a field's column has another type."""
+    if column == field.source:
+        if field.kind is FieldKind.CHECKBOX and kind in WHOLE_NUMBER | FLAG:
+            other = FlagType.BOOLEAN if kind in FLAG else FlagType.NUMBER
+            return f' If the flags are stored so, write flag_type = "{other}" in {fields.file}.'
+        return ""
+    if field in fields.dates and kind in DAY_OR_TIME:
+        return (
+            f" If {field.salesforce_name} is a {'Date' if kind == 'date' else 'Date/Time'} field in Salesforce, "
+            f"{'remove it from' if kind == 'date' else 'add it to'} DATETIME_FIELDS."
+        )
+    return ""
 
 
 def parse_description(rows: list[Row]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """How the sync that sends the batches must be configured."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,7 +96,13 @@ def with_mapping(index: int, **changes: Any) -> list[dict[str, Any]]:
         ),
         pytest.param({"paused": True}, "is paused", id="paused"),
         pytest.param({"schedule_frequency": "hourly"}, "schedule 'hourly'", id="scheduled"),
-        pytest.param({"mappings": mappings()[:-1]}, "does not map vor_updated_date__c", id="mapping-missing"),
+        pytest.param(
+            {"mappings": mappings()[:-1]},
+            "it does not map vor_updated_date__c. If Salesforce has no such field, remove `updated` from verification_of_rent in "
+            "feature_fields.toml (line 18).",
+            id="mapping-missing",
+        ),
+        pytest.param({"mappings": []}, "it does not map snappt_property_id__c, reverse_etl_id__c, fraud_", id="no-mapping"),
         pytest.param(
             {"mappings": [*mappings(), {"from": {"type": "column", "data": "name"}, "to": "Name"}]},
             "also maps Name",
@@ -122,6 +129,17 @@ def test_a_sync_that_differs_is_refused_with_what_was_found(changes: dict[str, A
 
     assert any(complaint in problem for problem in found), found
     assert all("4711" in problem for problem in found)
+
+
+def test_one_column_that_is_both_keys_is_mapped_once() -> None:
+    one_key = replace(FIELDS, upsert_key=FIELDS.property_id)
+    right = [each | {"is_primary_identifier": number == 0} for number, each in enumerate(mappings()) if number != 1]
+
+    def found(all_: list[dict[str, Any]]) -> list[str]:
+        return batch_sync_problems(sync(mappings=all_), one_key, BATCH_TABLE, "Product_Property__c")
+
+    assert found(right) == []
+    assert found(mappings())[0].partition("also maps ")[2] == "REVERSE_ETL_ID__C; remove them."
 
 
 def test_all_differences_are_reported_at_once() -> None:

@@ -60,6 +60,7 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.param("RECONCILIATION_SCHEDULE", "every Monday", id="cron-in-words"),
         pytest.param("RECONCILIATION_SCHEDULE", "", id="no-cron"),
         pytest.param("OUTPUT_PATH", "", id="no-path"),
+        pytest.param("FIELDS_FILE", "", id="no-field-table"),
         pytest.param("HEALING", "sometimes", id="unknown-mode"),
         pytest.param("SOURCE_QUERY", "properties", id="unknown-query"),
         pytest.param("HEALING_SHARE_LIMIT", "1.5", id="more-than-all"),
@@ -79,6 +80,34 @@ def test_a_date_column_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("FEATURE_SYNC_DATETIME_FIELDS", '["nonsense_c"]')
 
     with pytest.raises(FieldTableError, match=r"DATETIME_FIELDS names \['nonsense_c'\]"):
+        _ = load_settings().fields
+
+
+def test_the_field_table_is_that_of_the_setting_below_the_project_or_anywhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "ours.toml"
+    other.write_text(
+        'property_id = "id_c"\nupsert_key = "id_c"\n[products]\na = {label = "A", source = "a", enabled = "a_c", start = "b_c"}\n'
+    )
+    shipped = load_settings().fields
+    monkeypatch.chdir(tmp_path)
+
+    monkeypatch.setenv("FEATURE_SYNC_FIELDS_FILE", "include/feature_fields.toml")
+    below = load_settings().fields
+    monkeypatch.setenv("FEATURE_SYNC_FIELDS_FILE", str(other))
+    monkeypatch.setenv("FEATURE_SYNC_DATETIME_FIELDS", '["b_c"]')
+    anywhere = load_settings().fields
+
+    assert below == shipped
+    assert anywhere.columns == ("id_c", "a_c", "b_c")
+    assert [each.kind for each in anywhere.dates] == ["datetime"]
+
+
+def test_a_field_table_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_FIELDS_FILE", "include/nothing.toml")
+
+    with pytest.raises(FieldTableError, match=r"include/nothing\.toml \(FIELDS_FILE\) cannot be read"):
         _ = load_settings().fields
 
 

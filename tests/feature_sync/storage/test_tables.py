@@ -76,6 +76,66 @@ class TestSources:
 
         assert problem.startswith(f"{table} lacks the columns {', '.join(needed)}.")
 
+    @pytest.mark.parametrize(
+        ("name", "column", "cure"),
+        [
+            pytest.param(
+                "salesforce_table",
+                "fraud_detection_updated_date_c",
+                "If Salesforce has no such field, remove `updated` from fraud_detection in feature_fields.toml (line 12).",
+                id="date-in-salesforce",
+            ),
+            pytest.param(
+                "salesforce_table",
+                "verification_of_rent_enabled_c",
+                "If Salesforce has no such field, remove verification_of_rent from feature_fields.toml (line 18).",
+                id="flag-in-salesforce",
+            ),
+            pytest.param(
+                "salesforce_table",
+                "snappt_property_id_c",
+                "If Salesforce has no such field, correct `property_id` in feature_fields.toml (line 7).",
+                id="key-in-salesforce",
+            ),
+            pytest.param(
+                "features_table",
+                "idv_updated_at",
+                "If there is no such column, remove `updated` from id_verification in feature_fields.toml (line 14).",
+                id="date-in-the-feature-table",
+            ),
+        ],
+    )
+    def test_a_missing_column_of_the_field_table_says_which_line_to_change(self, name: str, column: str, cure: str) -> None:
+        table, needed = self.source(name)
+        found = {each: min(kinds, default="binary") for each, kinds in needed.items() if each != column}
+
+        assert column_problems(table, needed, found, FIELDS) == [f"{table} lacks {column}. {cure}"]
+
+    def test_flags_that_are_numbers_are_looked_for_as_such_and_the_entry_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        table, needed = self.source("features_table")
+        found = {each: min(kinds) for each, kinds in needed.items()} | {"iv_enabled": "int"}
+
+        [problem] = column_problems(table, needed, found, FIELDS)
+        monkeypatch.setenv("FEATURE_SYNC_FIELDS_FILE", "tests/sql/fewer_fields.toml")
+        _, needed = self.source("features_table")
+        [other] = column_problems(
+            table,
+            needed,
+            dict.fromkeys(needed, "int")
+            | {"fraud_enabled": "boolean", "property_id": "string"}
+            | {each: "date" for each in needed if each.endswith("_at")},
+            load_settings().fields,
+        )
+
+        assert problem.endswith(
+            "iv_enabled is int; it must be boolean. "
+            'If the flags are stored so, write flag_type = "number" in feature_fields.toml.'
+        )
+        assert other.endswith(
+            "fraud_enabled is boolean; it must be bigint or decimal or int or smallint or tinyint. "
+            'If the flags are stored so, write flag_type = "boolean" in fewer_fields.toml.'
+        )
+
     @pytest.mark.parametrize("name", ["features_table", "salesforce_table"])
     def test_each_column_of_another_type_is_named_with_that_type(self, name: str) -> None:
         table, needed = self.source(name)

@@ -57,7 +57,8 @@ class TestCensus:
             " table crm.sfdc_dbx.product_property_feature_batch, and nothing else.",
             "it is paused; resume it in Census.",
             "it runs on the schedule 'hourly'; it must be manual, because each batch is triggered.",
-            "it does not map vor_updated_date__c.",
+            "it does not map vor_updated_date__c. If Salesforce has no such field, remove `updated` from verification_of_rent in"
+            " feature_fields.toml (line 18).",
             "it also maps Name; remove them.",
             "fraud_detection_enabled__c is mapped from a constant_value; it must be mapped from fraud_detection_enabled_c.",
             "fraud_detection_start_date__c does not sync null values, so a wrong date would stay; switch on 'sync null values'.",
@@ -237,9 +238,12 @@ class TestWarehouse:
                     "vor_updated_at": None,
                 },
                 [
-                    " lacks the columns idv_enabled, vor_updated_at. Check the table's name in the settings, or add them.",
+                    " lacks idv_enabled. If there is no such column, remove id_verification from feature_fields.toml (line 14).",
+                    " lacks vor_updated_at. If there is no such column,"
+                    " remove `updated` from verification_of_rent in feature_fields.toml (line 18).",
                     ": property_id is bigint; it must be string.",
-                    ": fraud_enabled is int; it must be boolean.",
+                    ": fraud_enabled is int; it must be boolean."
+                    ' If the flags are stored so, write flag_type = "number" in feature_fields.toml.',
                     ": vor_enabled_at is string; it must be date or timestamp or timestamp_ntz.",
                 ],
                 id="features",
@@ -256,8 +260,9 @@ class TestWarehouse:
                     "_fivetran_synced": None,
                 },
                 [
-                    " lacks the columns snappt_property_id_c, system_modstamp, _fivetran_synced."
-                    " Check the table's name in the settings, or add them.",
+                    " lacks the columns system_modstamp, _fivetran_synced. Check the table's name in the settings, or add them.",
+                    " lacks snappt_property_id_c."
+                    " If Salesforce has no such field, correct `property_id` in feature_fields.toml (line 7).",
                     ": reverse_etl_id_c is int; it must be string.",
                     ": bank_linking_enabled_c is string; it must be boolean.",
                     ": vor_start_date_c is string; it must be date.",

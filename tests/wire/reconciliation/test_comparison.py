@@ -1,17 +1,11 @@
 """The weekly comparison on the sandbox: the incident's numbers, and every class of difference on a few records of its own."""
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from feature_sync.backfill.validation import NothingToValidateError
-from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.problems import NotReadyError
 from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.comparison import (
@@ -24,9 +18,9 @@ from feature_sync.reconciliation.comparison import (
 from feature_sync.reconciliation.drift import DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.verdict import Finding, Steps
-from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
+from tests.wire.few import Few, differences, folder, validation
 
 INCIDENT = {
     "fraud_detection": 1_226,
@@ -40,19 +34,6 @@ INCIDENT = {
 DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 MISMATCHED = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
-
-
-def folder(run_id: str) -> Path:
-    return Path(str(run_files(load_settings(), run_id, RECONCILIATION_DAG_ID).folder))
-
-
-def validation(run_id: str) -> dict[str, Any]:
-    return json.loads((folder(run_id) / "validation.json").read_text())
-
-
-def differences(run_id: str) -> list[dict[str, str]]:
-    with (folder(run_id) / "mismatches.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -143,13 +124,13 @@ class TestEnd:
     """What `conclude` takes for a success."""
 
     @pytest.mark.parametrize("step", ["replica", "comparison"])
-    def test_the_result_of_an_earlier_try_does_not_stand_in_for_a_check_that_failed(self, few: "Few", step: str) -> None:
+    def test_the_result_of_an_earlier_try_does_not_stand_in_for_a_check_that_failed(self, few: Few, step: str) -> None:
         few.compare()
 
         with pytest.raises(NothingToValidateError):
             conclude("few", NOTHING, replace(DONE, **{step: "failed"}))
 
-    def test_a_replica_that_became_stale_meanwhile_is_no_success(self, few: "Few", monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_replica_that_became_stale_meanwhile_is_no_success(self, few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
         few.compare()
         monkeypatch.setenv("FEATURE_SYNC_COPY_AGE_LIMIT_SECONDS", "1")
         few.sql("UPDATE {replica} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
@@ -157,13 +138,13 @@ class TestEnd:
         with pytest.raises(NotReadyError, match="is stale now"):
             conclude("few", NOTHING, DONE)
 
-    def test_a_healing_that_failed_is_reported_even_if_nothing_differs_any_more(self, few: "Few") -> None:
+    def test_a_healing_that_failed_is_reported_even_if_nothing_differs_any_more(self, few: Few) -> None:
         few.compare()
 
         with pytest.raises(DriftError, match="The healing failed"):
             conclude("few", replace(NOTHING, heals=True, mismatched=1), replace(DONE, healing="failed"))
 
-    def test_healed_records_are_counted_only_after_a_healing(self, few: "Few") -> None:
+    def test_healed_records_are_counted_only_after_a_healing(self, few: Few) -> None:
         few.compare()
         found = replace(NOTHING, heals=True, mismatched=1)
 
@@ -178,11 +159,11 @@ class TestEnd:
 class TestStillAllowed:
     """Between comparison and healing there may be hours."""
 
-    def harm(self, few: "Few", records: int) -> None:
+    def harm(self, few: Few, records: int) -> None:
         ids = "', '".join(few.ids()[:records])
         few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c IN ('{ids}')")
 
-    def test_more_than_was_approved_is_not_sent(self, few: "Few") -> None:
+    def test_more_than_was_approved_is_not_sent(self, few: Few) -> None:
         self.harm(few, 3)
 
         with pytest.raises(HealingRefusedError, match=r"2 records were approved, but 3 differ now"):
@@ -190,7 +171,7 @@ class TestStillAllowed:
         assert check_still_allowed(replace(NOTHING, question="3 of 8", mismatched=3)) == 3
 
     def test_more_than_the_limits_allow_is_not_sent_although_it_was_less_before(
-        self, few: "Few", monkeypatch: pytest.MonkeyPatch
+        self, few: Few, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FEATURE_SYNC_HEALING", "auto")
         monkeypatch.setenv("FEATURE_SYNC_HEALING_SHARE_LIMIT", "1")
@@ -203,51 +184,6 @@ class TestStillAllowed:
     @pytest.mark.usefixtures("few")
     def test_nothing_is_sent_when_somebody_has_corrected_the_records(self) -> None:
         assert check_still_allowed(replace(NOTHING, question="3 of 8", mismatched=3)) == 0
-
-
-class Few:
-    """A handful of records that agree, in tables of their own, to make one difference at a time."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        settings = load_settings()
-        self.properties, self.features, self.replica = (
-            settings.properties_table,
-            settings.features_table,
-            settings.salesforce_table,
-        )
-
-    def sql(self, text: str) -> list[Any]:
-        return self._sandbox.sql(text.format(properties=self.properties, features=self.features, replica=self.replica))
-
-    def ids(self, where: str = "TRUE") -> list[str]:
-        return [row[0] for row in self.sql(f"SELECT snappt_property_id_c FROM {{replica}} WHERE {where} ORDER BY 1")]
-
-    def compare(self) -> tuple[dict[str, Any], list[dict[str, str]]]:
-        compare("few")
-        return validation("few"), differences("few")
-
-
-@pytest.fixture
-def few(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Few]:
-    tables = {
-        "rds.pg_rds_public.properties": "rds.pg_rds_public.few_properties",
-        "crm.sfdc_dbx.product_property_w_features": "crm.sfdc_dbx.few_features",
-        "crm.salesforce.product_property_c": "crm.salesforce.few_copy",
-    }
-    for name, (there, here) in zip(("PROPERTIES_TABLE", "FEATURES_TABLE", "SALESFORCE_TABLE"), tables.items(), strict=True):
-        monkeypatch.setenv(f"FEATURE_SYNC_{name}", here)
-        sandbox.sql(f"CREATE OR REPLACE TABLE {here} AS SELECT * FROM {there}")
-    records = Few(sandbox)
-    records.sql(
-        "DELETE FROM {replica} WHERE is_deleted OR id NOT IN (SELECT id FROM {replica} WHERE NOT is_deleted AND "
-        "CAST(created_date AS DATE) < DATE'2025-11-20' AND fraud_detection_enabled_c AND NOT idv_only_enabled_c "
-        "ORDER BY id LIMIT 8)"
-    )
-    records.sql("DELETE FROM {properties} WHERE CAST(id AS STRING) NOT IN (SELECT snappt_property_id_c FROM {replica})")
-    yield records
-    for here in tables.values():
-        sandbox.sql(f"DROP TABLE {here}")
 
 
 class TestClasses:
