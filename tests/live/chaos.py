@@ -406,7 +406,13 @@ def assert_proven(run: LiveRun, ids: Sequence[str], wait_seconds: float) -> None
     validation = run.validation()
     assert validation["result"] == "0 properties with mismatched feature data"
     assert validation["properties_checked"] == len(ids)
-    assert validation["records"] == {"in_scope": len(ids), "sent": len(ids), "rejected": 0, "not_sent": 0}
+    assert validation["records"] == {
+        "in_scope": len(ids),
+        "sent": len(ids),
+        "rejected": 0,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+    }
     assert_in_salesforce(run)
 
 
