@@ -8,6 +8,12 @@ DATETIME = "fraud_detection_start_date_c"
 VARIANTS = {
     "no parent": {"FEATURE_SYNC_PARENT_COLUMN": ""},
     "a date is a point in time": {"FEATURE_SYNC_DATETIME_FIELDS": f'["{DATETIME}"]'},
+    "columns of the replication": {
+        "FEATURE_SYNC_PROPERTIES_DELETED_COLUMN": "_fivetran_deleted",
+        "FEATURE_SYNC_FEATURES_DELETED_COLUMN": "_fivetran_deleted",
+        "FEATURE_SYNC_FEATURES_ORDER_COLUMN": "seen_last",
+    },
+    "an order without deleted rows": {"FEATURE_SYNC_FEATURES_ORDER_COLUMN": "seen_last"},
     "other fields": {"FEATURE_SYNC_FIELDS_FILE": "tests/sql/fewer_fields.toml"},
 }
 

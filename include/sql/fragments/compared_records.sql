@@ -1,8 +1,12 @@
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
 -- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
-two records or feature rows share one property.
+two records share one property.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
+WITH feature_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+)
+
 SELECT
     salesforce.id AS salesforce_id,
     salesforce.created_date,
@@ -13,6 +17,7 @@ SELECT
 {% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
+    COALESCE(features.is_ambiguous, FALSE) AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
     OR (
@@ -31,5 +36,8 @@ SELECT
 FROM {{ settings.salesforce_table }} AS salesforce
 LEFT JOIN {{ settings.properties_table }} AS properties
     ON CAST(properties.id AS STRING) = salesforce.{{ fields.property_id.column }}
+{% if settings.properties_deleted_column %}
+    AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
+{% endif %}
 {% include "fragments/feature_join.sql" +%}
 WHERE NOT salesforce.is_deleted

@@ -25,6 +25,7 @@ counted AS (
         COUNT_IF(any_differs AND NOT has_feature_row) AS properties_unmatched,
         COUNT_IF(missing_in_warehouse) AS missing_in_warehouse,
         COUNT_IF(key_mismatch) AS key_mismatch,
+        COUNT_IF(ambiguous_features) AS ambiguous_features,
         array(
 {% for product in fields.products %}
 {% set flag = product.enabled.column %}
@@ -66,5 +67,6 @@ SELECT
     properties_unmatched,
     (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
     missing_in_warehouse,
-    key_mismatch
+    key_mismatch,
+    ambiguous_features
 FROM product_counts

@@ -31,7 +31,8 @@ differences AS (
         explode(filter(
             array(
                 {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
-                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }}
+                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }},
+                {{ candidate("'ambiguous_features'", "ambiguous_features") | indent(16) }}
 {%- for product in fields.products %}
 {% for field in product.fields %}
 {% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},

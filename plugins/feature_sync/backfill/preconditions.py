@@ -15,7 +15,14 @@ from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
 from feature_sync.storage.run_files import prove_output_writable
-from feature_sync.storage.tables import column_problems, describe, prepare_tables, source_columns
+from feature_sync.storage.tables import (
+    column_problems,
+    deleted_hints,
+    describe,
+    history_problems,
+    prepare_tables,
+    source_columns,
+)
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
@@ -131,6 +138,9 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
             problems.append(Problem(f"{table} cannot be read: {error}"))
             continue
         problems += [Problem(text) for text in column_problems(table, needed, found, settings.fields)]
+        problems += [Problem(text) for text in history_problems(table, found)]
+        for hint in deleted_hints(settings, table, found):
+            log.warning("%s", hint)
     return problems
 
 

@@ -15,6 +15,7 @@ class Preview:
 
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
+    ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
     """
 
     run_id: str
@@ -24,6 +25,7 @@ class Preview:
     batches: int
     estimated_seconds: int
     products: tuple[ProductChange, ...]
+    records_ambiguous: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,6 +49,11 @@ class Preview:
         ]
         if self.records_not_undone:
             totals.append(f"{self.records_not_undone:,} records of the undone run stay as they are: records_not_undone.csv")
+        if self.records_ambiguous:
+            totals.append(
+                f"{self.records_ambiguous:,} records are left out, because the feature table has unequal rows of their property: "
+                "records_left_out.csv"
+            )
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
 

@@ -34,8 +34,21 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
         if config.property_ids:
             _refuse_unknown_ids(warehouse, config)
         records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
+        if not records and (left_out := count_records_left_out(warehouse, config)):
+            raise RunConfigError(
+                [
+                    f"No record can be sent: {config.description}. {left_out:,} records are left out, because "
+                    f"{warehouse.settings.features_table} has unequal rows of their property. Correct that table, or set "
+                    "FEATURES_ORDER_COLUMN to a column that says which row is the newest."
+                ]
+            )
     check_size(config, records, max_batches)
     return records
+
+
+def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> int:
+    """How many records in the scope of a run are not sent, because the feature table has unequal rows of their property."""
+    return warehouse.fetch_one("backfill/count_records_left_out", scope_parameters(config))["records_ambiguous"]
 
 
 def check_size(config: RunConfig, records: int, max_batches: int) -> None:

@@ -132,6 +132,15 @@ class Settings(AlertSettings):
     properties_table: TableName = _setting("All properties.")
     features_table: TableName = _setting("The product flags and dates of each property.")
     salesforce_table: TableName = _setting("The replica: the warehouse's copy of the Salesforce object.")
+    properties_deleted_column: ColumnOrEmpty = _setting(
+        "BOOLEAN column of the properties table that is True for a row which the replication has deleted, such as "
+        "`_fivetran_deleted`. These rows do not count. Empty: every row counts."
+    )
+    features_deleted_column: ColumnOrEmpty = _setting("The same for the feature table.")
+    features_order_column: ColumnOrEmpty = _setting(
+        "Column of the feature table that says which of several unequal rows of a property is the newest. That row counts. "
+        "Empty: such a property is left alone, and reported."
+    )
     fields_file: Annotated[str, Field(min_length=1)] = _setting(
         "The field table: a TOML file with the products and columns that are sent. A path that is not absolute is below the "
         "project's folder."

@@ -27,6 +27,7 @@ class DriftClass(StrEnum):
     MISSING_IN_SALESFORCE = "missing_in_salesforce"
     MISSING_IN_WAREHOUSE = "missing_in_warehouse"
     KEY_MISMATCH = "key_mismatch"
+    AMBIGUOUS_FEATURES = "ambiguous_features"
 
     @property
     def description(self) -> str:
@@ -37,12 +38,18 @@ class DriftClass(StrEnum):
             DriftClass.MISSING_IN_SALESFORCE: "properties have no record in Salesforce",
             DriftClass.MISSING_IN_WAREHOUSE: "records in Salesforce belong to no property that the warehouse knows",
             DriftClass.KEY_MISMATCH: "records in Salesforce have two keys that disagree, or share their property with another",
+            DriftClass.AMBIGUOUS_FEATURES: "records in Salesforce belong to a property with unequal rows in the feature table",
         }[self]
 
 
 _COLUMNS = {"replica_synced_at": "copy_synced_at"}
 """Attributes of `Drift` whose column in the drift table has another name."""
-UNHEALABLE = (DriftClass.MISSING_IN_SALESFORCE, DriftClass.MISSING_IN_WAREHOUSE, DriftClass.KEY_MISMATCH)
+UNHEALABLE = (
+    DriftClass.MISSING_IN_SALESFORCE,
+    DriftClass.MISSING_IN_WAREHOUSE,
+    DriftClass.KEY_MISMATCH,
+    DriftClass.AMBIGUOUS_FEATURES,
+)
 """Classes that no backfill can correct."""
 
 
@@ -83,6 +90,7 @@ class Drift:
     missing_in_salesforce: int
     missing_in_warehouse: int
     key_mismatch: int
+    ambiguous_features: int
     products: tuple[ProductDrift, ...]
 
     @classmethod

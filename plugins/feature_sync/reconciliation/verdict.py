@@ -129,7 +129,9 @@ def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
     cures = {
         DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
         DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If it is: are these records still needed?",
-        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated rows in the feature table.",
+        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
+        DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
+        "is the newest. Until then no run sends these records.",
     }
     problems += [
         f"{drift.count(kind):,} {kind.description}. {cure} A backfill cannot correct that."

@@ -74,6 +74,7 @@ class TestIncident:
             "records_not_undone": 0,
             "batches": 26,
             "estimated_seconds": 26 * 45 + 25 * 150,
+            "records_ambiguous": 0,
         }
 
     def test_there_are_26_batches_and_the_last_has_46(self, incident: Frozen) -> None:

@@ -14,4 +14,5 @@ properties_mismatched BIGINT,
 properties_unmatched BIGINT,
 missing_in_salesforce BIGINT,
 missing_in_warehouse BIGINT,
-key_mismatch BIGINT
+key_mismatch BIGINT,
+ambiguous_features BIGINT

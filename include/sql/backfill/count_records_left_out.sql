@@ -1,0 +1,6 @@
+WITH left_out AS (
+{% filter indent(4, first=true) %}{% include "fragments/records_left_out.sql" %}{% endfilter +%}
+)
+
+SELECT COUNT_IF(reason = 'ambiguous_features') AS records_ambiguous
+FROM left_out
