@@ -13,6 +13,11 @@ VARIANTS = {
         "FEATURE_SYNC_FEATURES_DELETED_COLUMN": "_fivetran_deleted",
         "FEATURE_SYNC_FEATURES_ORDER_COLUMN": "seen_last",
     },
+    "other statuses": {
+        "FEATURE_SYNC_KNOWN_STATUSES": '["Active", "paused", "INACTIVE"]',
+        "FEATURE_SYNC_UNSYNCED_STATUSES": '["DELETED", "INACTIVE"]',
+        "FEATURE_SYNC_PLACEHOLDER_SFDC_IDS": "X{15}",
+    },
     "an order without deleted rows": {"FEATURE_SYNC_FEATURES_ORDER_COLUMN": "seen_last"},
     "other fields": {"FEATURE_SYNC_FIELDS_FILE": "tests/sql/fewer_fields.toml"},
 }

@@ -77,6 +77,7 @@ def script(settings: Settings) -> Script:
         Step("backfill/count_scope", named),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/select_records_left_out", _scope("all")),
+        Step("backfill/select_unknown_statuses"),
         Step("backfill/select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
         # The payload: frozen, looked at, released.
         Step("backfill/delete_unsent_payload", run),
@@ -167,6 +168,7 @@ def short_script(settings: Settings) -> Script:
     return [
         *_tables_of_an_older_version(settings),
         Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/select_unknown_statuses"),
         Step("backfill/count_records_left_out", day),
         Step("backfill/select_records_left_out", _scope("mismatched")),
         Step("backfill/freeze_payload", {**_scope("mismatched"), **run, **batches}),
@@ -363,9 +365,12 @@ def thin_out(engine: Engine) -> None:
 
 
 def spoil(engine: Engine) -> None:
-    """What no healthy warehouse holds, and guards must see: empty flags, impossible dates, keys that are empty or shared, unequal rows."""
+    """What no healthy warehouse holds and guards must see: empty flags, impossible dates, bad keys, unequal rows, no status."""
     features, feature = "crm.sfdc_dbx.product_property_w_features", "property_id"
     with engine.writing() as cursor:
+        for key, status in {50: "NULL", 51: "' deleted '", 52: "'PAUSED'", 53: "''"}.items():
+            cursor.execute(f"UPDATE rds.pg_rds_public.properties SET status = {status} WHERE id = {INCIDENT[key]}")
+        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = 'XXXXXXXXXXXXXXX' WHERE id = {INCIDENT[54]}")
         for key, value in {
             10: "fraud_enabled = NULL",
             11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",

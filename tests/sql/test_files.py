@@ -59,10 +59,10 @@ SETTINGS = {
     "fragments/compared_records": {"parent_column", "properties_deleted_column"},
     "fragments/placed_records": {"parent_column"},
     "fragments/feature_rows": {"features_order_column", "features_deleted_column"},
-    "fragments/missing_properties": {"properties_deleted_column"},
-    "deployment/select_property_sync": {"properties_deleted_column"},
+    "fragments/is_synced_property": {"synced_statuses", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/properties_of_unknown_status": {"all_known_statuses", "properties_deleted_column"},
 }
-"""What else than table names is taken from the settings: the name of a column, which they validate."""
+"""What else than table names is taken from the settings: names of columns, statuses and a pattern, which they validate."""
 
 every_statement = pytest.mark.parametrize("name", STATEMENTS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_FOLDER)))

@@ -24,10 +24,6 @@ FROM {{ settings.properties_table }} AS properties
 {% include "fragments/feature_join.sql" +%}
 WHERE
 {% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
-{% if settings.properties_deleted_column %}
-
-    AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
-{%- endif %}
 
     AND (
         features.property_id IS NULL

@@ -9,6 +9,10 @@ missing AS (
 {% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
 ),
 
+unknown AS (
+{% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
+),
+
 judged AS (
     SELECT
         classified.*,
@@ -68,5 +72,6 @@ SELECT
     (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
     missing_in_warehouse,
     key_mismatch,
-    ambiguous_features
+    ambiguous_features,
+    (SELECT COUNT(*) FROM unknown) AS unknown_status
 FROM product_counts

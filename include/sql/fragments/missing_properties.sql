@@ -3,10 +3,6 @@ SELECT CAST(properties.id AS STRING) AS {{ fields.property_id.column }}
 FROM {{ settings.properties_table }} AS properties
 WHERE
 {% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
-{% if settings.properties_deleted_column %}
-
-    AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
-{%- endif %}
 {% for key in fields.keys %}
 
     AND NOT EXISTS (

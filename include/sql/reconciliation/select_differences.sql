@@ -22,6 +22,10 @@ missing AS (
 {% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
 ),
 
+unknown AS (
+{% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
+),
+
 -- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
 differences AS (
     SELECT
@@ -78,6 +82,19 @@ found AS (
         {{ no_text }} AS in_salesforce_value,
         {{ no_text }} AS in_warehouse_value
     FROM missing
+    UNION ALL
+    SELECT
+        'unknown_status' AS class,
+        {{ fields.property_id.column }},
+{% if fields.keys | length > 1 %}
+        {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
+        {{ no_text }} AS product,
+        {{ no_text }} AS field,
+        0 AS field_number,
+        {{ no_text }} AS in_salesforce_value,
+        status AS in_warehouse_value
+    FROM unknown
 ),
 
 numbered AS (

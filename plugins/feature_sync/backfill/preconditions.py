@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.backfill.scope import count_scope
+from feature_sync.backfill.scope import count_scope, status_problems
 from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.sync_checks import batch_sync_problems
@@ -63,6 +63,8 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             tables = _table_problems(warehouse)
             problems += tables
             try:
+                if config.undo_run_id is None:
+                    problems += [Problem(text) for text in status_problems(warehouse)]
                 if config.undo_run_id is None or not tables:
                     records = count_scope(warehouse, config, max_batches)
             except RunConfigError as error:

@@ -1,11 +1,18 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
+from collections.abc import Sequence
+
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
 from feature_sync.config.run_config import RunConfig
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.warehouse import Parameters, Warehouse
+from feature_sync.storage.warehouse import Parameters, Row, Warehouse
+
+STATUS_CURE = (
+    "Add each to KNOWN_STATUSES, and to UNSYNCED_STATUSES too if its properties do not belong in Salesforce. If it is empty "
+    "or a typing error, correct it in the properties table."
+)
 
 
 def scope_parameters(config: RunConfig) -> Parameters:
@@ -44,6 +51,22 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
             )
     check_size(config, records, max_batches)
     return records
+
+
+def name_statuses(rows: Sequence[Row]) -> str:
+    """:param rows: of ``backfill/select_unknown_statuses.sql``."""
+    return ", ".join(
+        f"{row['status']!r} ({row['properties']:,})" if row["status"] else f"empty ({row['properties']:,})" for row in rows
+    )
+
+
+def status_problems(warehouse: Warehouse) -> list[str]:
+    """Find the properties of which nobody can say whether they belong in Salesforce."""
+    rows = warehouse.fetch_all("backfill/select_unknown_statuses")
+    if not rows:
+        return []
+    table = warehouse.settings.properties_table
+    return [f"{table} has properties with a status that is not known: {name_statuses(rows)}. {STATUS_CURE}"]
 
 
 def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> int:

@@ -28,6 +28,7 @@ class DriftClass(StrEnum):
     MISSING_IN_WAREHOUSE = "missing_in_warehouse"
     KEY_MISMATCH = "key_mismatch"
     AMBIGUOUS_FEATURES = "ambiguous_features"
+    UNKNOWN_STATUS = "unknown_status"
 
     @property
     def description(self) -> str:
@@ -39,6 +40,7 @@ class DriftClass(StrEnum):
             DriftClass.MISSING_IN_WAREHOUSE: "records in Salesforce belong to no property that the warehouse knows",
             DriftClass.KEY_MISMATCH: "records in Salesforce have two keys that disagree, or share their property with another",
             DriftClass.AMBIGUOUS_FEATURES: "records in Salesforce belong to a property with unequal rows in the feature table",
+            DriftClass.UNKNOWN_STATUS: "properties have a status that is not known",
         }[self]
 
 
@@ -49,6 +51,7 @@ UNHEALABLE = (
     DriftClass.MISSING_IN_WAREHOUSE,
     DriftClass.KEY_MISMATCH,
     DriftClass.AMBIGUOUS_FEATURES,
+    DriftClass.UNKNOWN_STATUS,
 )
 """Classes that no backfill can correct."""
 
@@ -91,6 +94,7 @@ class Drift:
     missing_in_warehouse: int
     key_mismatch: int
     ambiguous_features: int
+    unknown_status: int
     products: tuple[ProductDrift, ...]
 
     @classmethod

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from feature_sync.backfill.scope import STATUS_CURE
 from feature_sync.config.settings import HealingMode
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
 
@@ -112,8 +113,12 @@ def outcome_of_healing(found: Finding, steps: Steps) -> Verdict:
             return Verdict(heals=False, asks=asks, reason=found.reason)
 
 
-def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
-    """Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do."""
+def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -> list[str]:
+    """
+    Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do.
+
+    :param unknown_statuses: the statuses that no setting knows, with counts, see `name_statuses`.
+    """
     problems = []
     if not drift.properties_checked:
         problems.append("No record was checked: the replica of Salesforce, or the properties table, is empty. Look at both.")
@@ -132,6 +137,7 @@ def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
         DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
         DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
         "is the newest. Until then no run sends these records.",
+        DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
     }
     problems += [
         f"{drift.count(kind):,} {kind.description}. {cure} A backfill cannot correct that."

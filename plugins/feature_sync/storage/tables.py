@@ -45,6 +45,7 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
     }
     return {
         settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "status": TEXT}
+        | ({"sfdc_id": TEXT} if settings.placeholder_sfdc_ids else {})
         | ({parent: ANY} if (parent := settings.parent_column) else {})
         | ({deleted: FLAG} if (deleted := settings.properties_deleted_column) else {}),
         settings.features_table: {"property_id": TEXT, **features}
@@ -105,8 +106,8 @@ def deleted_hints(settings: Settings, table: str, found: Mapping[str, str]) -> l
     if setting is None or getattr(settings, setting) or DELETED_COLUMN not in found:
         return []
     return [
-        f"{table} has the column {DELETED_COLUMN}, but {setting.upper()} is empty, so rows that the replication has deleted count as "
-        f"if they were there. Set {setting.upper()} to {DELETED_COLUMN}."
+        f"{table} has the column {DELETED_COLUMN}, but {setting.upper()} is empty, so rows that the replication has deleted "
+        f"count as if they were there. Set {setting.upper()} to {DELETED_COLUMN}."
     ]
 
 

@@ -15,4 +15,5 @@ properties_unmatched BIGINT,
 missing_in_salesforce BIGINT,
 missing_in_warehouse BIGINT,
 key_mismatch BIGINT,
-ambiguous_features BIGINT
+ambiguous_features BIGINT,
+unknown_status BIGINT
