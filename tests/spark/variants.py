@@ -18,6 +18,15 @@ VARIANTS = {
         "FEATURE_SYNC_UNSYNCED_STATUSES": '["DELETED", "INACTIVE"]',
         "FEATURE_SYNC_PLACEHOLDER_SFDC_IDS": "X{15}",
     },
+    "any active sibling": {
+        "FEATURE_SYNC_TWINS": "any_active_sibling",
+        "FEATURE_SYNC_TWIN_COLUMN": "company_id",
+    },
+    "own row beside siblings": {
+        "FEATURE_SYNC_TWIN_COLUMN": "sfdc_id",
+        "FEATURE_SYNC_PLACEHOLDER_SFDC_IDS": "X{15}",
+        "FEATURE_SYNC_PROPERTIES_DELETED_COLUMN": "_fivetran_deleted",
+    },
     "an order without deleted rows": {"FEATURE_SYNC_FEATURES_ORDER_COLUMN": "seen_last"},
     "other fields": {"FEATURE_SYNC_FIELDS_FILE": "tests/sql/fewer_fields.toml"},
 }

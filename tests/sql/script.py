@@ -371,6 +371,8 @@ def spoil(engine: Engine) -> None:
         for key, status in {50: "NULL", 51: "' deleted '", 52: "'PAUSED'", 53: "''"}.items():
             cursor.execute(f"UPDATE rds.pg_rds_public.properties SET status = {status} WHERE id = {INCIDENT[key]}")
         cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = 'XXXXXXXXXXXXXXX' WHERE id = {INCIDENT[54]}")
+        family = ", ".join(INCIDENT[60:66])
+        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = '0018X00002abcdEQAQ' WHERE id IN ({family})")
         for key, value in {
             10: "fraud_enabled = NULL",
             11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",

@@ -56,9 +56,17 @@ TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_rec
 CHOOSING = {"fragments/freeze_records.sql": {"records"}, "fragments/assign_records.sql": {"records", "batch_number"}}
 """Fragments that lead to those. The statement that includes one of them sets these names."""
 SETTINGS = {
-    "fragments/compared_records": {"parent_column", "properties_deleted_column"},
+    "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},
     "fragments/placed_records": {"parent_column"},
-    "fragments/feature_rows": {"features_order_column", "features_deleted_column"},
+    "fragments/feature_rows": {"merges_siblings"},
+    "fragments/sibling_rows": {"merges_siblings"},
+    "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/differs": {"watches_siblings"},
+    "fragments/classified_records": {"watches_siblings"},
+    "fragments/drift_counts": {"watches_siblings"},
+    "fragments/records_left_out": {"watches_siblings"},
+    "reconciliation/select_differences": {"watches_siblings"},
+    "fragments/own_feature_rows": {"features_order_column", "features_deleted_column"},
     "fragments/is_synced_property": {"synced_statuses", "placeholder_sfdc_ids", "properties_deleted_column"},
     "fragments/properties_of_unknown_status": {"all_known_statuses", "properties_deleted_column"},
 }
@@ -309,7 +317,12 @@ def test_what_the_feature_table_says_comes_from_one_row_a_property(name: str, te
 
     assert queries
     for query in queries:
-        assert [column.sql() for column in query.args["group"].expressions] == ["property_id"]
+        # Either grouped itself, or the members of the families joined with what is grouped.
+        parts = [query] if query.args.get("group") else [each.this for each in query.args["with_"].expressions]
+        assert [each.args["group"].expressions[0].sql() for each in parts if each.args.get("group")]
+        grouped = {part.args["group"].expressions[0].sql(dialect="databricks") for part in parts if part.args.get("group")}
+        assert grouped <= {"property_id", "CAST(properties.id AS STRING)", "members.twin"}
+        assert len(grouped) == len(parts)
     read = {id(table) for table in statement.find_all(exp.Table) if table.name == load_settings().features_table.split(".")[2]}
     assert read == {id(table) for query in queries for table in query.find_all(exp.Table) if id(table) in read}
 

@@ -16,8 +16,19 @@ comparable AS (
 
 SELECT
     comparable.*
-{%- for field in fields.features %},
+{%- for product in fields.products %}
+{% if settings.watches_siblings %},
+    is_compared AND through_sibling_{{ product.enabled.column }}
+    AS true_through_sibling_{{ product.enabled.column }}
+{%- endif %}
+{% for field in product.fields %},
     is_compared AND {{ field.column }} IS DISTINCT FROM salesforce_{{ field.column }}
+{%- if settings.watches_siblings %}
+
+    AND NOT through_sibling_{{ product.enabled.column }}
+{%- endif %}
+
     AS differs_{{ field.column }}
-{%- endfor +%}
+{%- endfor %}
+{% endfor +%}
 FROM comparable

@@ -1,44 +1,52 @@
-{% set order = settings.features_order_column %}
-{% set deleted = settings.features_deleted_column %}
--- One row for each property of the feature table, in Salesforce's columns and types. Grouping makes sure of that.
--- Equal rows of a property are one row{{ "; of unequal ones the newest counts" if order }}.
--- is_ambiguous: unequal rows are left, and nobody can say which one is right. Then the values here mean nothing.
-WITH
-{%- if order %} newest_rows AS (
-    SELECT features.*
-    FROM {{ settings.features_table }} AS features
-{% if deleted %}
-    WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
-{% endif %}
-    QUALIFY rank() OVER (PARTITION BY features.property_id ORDER BY features.{{ order }} DESC NULLS LAST) = 1
+{% if settings.merges_siblings %}
+-- One row for each property: its own features, together with those of its ACTIVE siblings.
+-- Any True wins, with the earliest start among the rows that are True, and the latest change.
+WITH own_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/own_feature_rows.sql" %}{% endfilter +%}
 ),
 
-different_rows AS (
-{%- else %} different_rows AS (
-{%- endif %}
+members AS (
+{% filter indent(4, first=true) %}{% include "fragments/family_members.sql" %}{% endfilter +%}
+),
 
-    SELECT DISTINCT
-        features.property_id
-{%- for field in fields.features %},
-        features.{{ field.source }}
-{%- endfor +%}
-    FROM {{ "newest_rows" if order else settings.features_table }} AS features
-{% if deleted and not order %}
-    WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
-{% endif %}
+sibling_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/sibling_rows.sql" %}{% endfilter +%}
 )
 
 SELECT
-    property_id,
-    COUNT(*) > 1 AS is_ambiguous
-{%- for field in fields.features %},
-{% if field.kind != "checkbox" %}
-    MAX(CAST({{ field.source }} AS {{ field.kind.warehouse_type }})) AS {{ field.column }}
-{%- elif fields.flag_type == "number" %}
-    MAX(CASE {{ field.source }} WHEN 1 THEN TRUE WHEN 0 THEN FALSE END) AS {{ field.column }}
-{%- else %}
-    MAX({{ field.source }}) AS {{ field.column }}
+    members.property_id,
+    COALESCE(own_rows.is_ambiguous, FALSE) OR COALESCE(sibling_rows.is_ambiguous, FALSE) AS is_ambiguous
+{%- for product in fields.products %}
+{% set flag = product.enabled.column %},
+    CASE
+        WHEN own_rows.{{ flag }} OR sibling_rows.{{ flag }} THEN TRUE
+        WHEN own_rows.property_id IS NOT NULL AND own_rows.{{ flag }} IS NULL THEN NULL
+        WHEN sibling_rows.twin IS NOT NULL AND sibling_rows.{{ flag }} IS NULL THEN NULL
+        ELSE FALSE
+    END AS {{ flag }}
+{%- if product.start %},
+    CASE
+        WHEN own_rows.{{ flag }} OR sibling_rows.{{ flag }} THEN
+            least(
+                CASE WHEN own_rows.{{ flag }} THEN own_rows.{{ product.start.column }} END,
+                sibling_rows.{{ product.start.column }}
+            )
+        ELSE own_rows.{{ product.start.column }}
+    END AS {{ product.start.column }}
 {%- endif %}
-{%- endfor +%}
-FROM different_rows
-GROUP BY property_id
+{% if product.updated %},
+    greatest(
+        own_rows.{{ product.updated.column }},
+        sibling_rows.{{ product.updated.column }}
+    ) AS {{ product.updated.column }}
+{%- endif %}
+{% endfor +%}
+FROM members
+LEFT JOIN own_rows
+    ON own_rows.property_id = members.property_id
+LEFT JOIN sibling_rows
+    ON sibling_rows.twin = members.twin
+WHERE own_rows.property_id IS NOT NULL OR sibling_rows.twin IS NOT NULL
+{%- else %}
+{% include "fragments/own_feature_rows.sql" %}
+{% endif %}

@@ -38,6 +38,17 @@ differences AS (
                 {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }},
                 {{ candidate("'ambiguous_features'", "ambiguous_features") | indent(16) }}
 {%- for product in fields.products %}
+{% if settings.watches_siblings %},
+                {{ candidate(
+                    "'true_through_sibling'",
+                    "true_through_sibling_" ~ product.enabled.column,
+                    "'" ~ product.name ~ "'",
+                    "'" ~ product.enabled.column ~ "'",
+                    numbers[product.enabled.column],
+                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
+                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
+                ) | indent(16) }}
+{%- endif %}
 {% for field in product.fields %}
 {% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
                 {{ candidate(

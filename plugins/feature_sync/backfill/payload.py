@@ -9,7 +9,7 @@ from typing import Any
 from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
-from feature_sync.backfill.scope import count_records_left_out, scope_parameters
+from feature_sync.backfill.scope import LeftOut, count_records_left_out, scope_parameters
 from feature_sync.config.problems import GuardError
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
@@ -87,9 +87,9 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             "backfill/check_payload", {"run_id": run_id, "earliest_date": settings.guard_earliest_date.isoformat()}
         )
         summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})
-        not_undone = ambiguous = 0
+        not_undone, left_out = 0, LeftOut()
         if config.undo_run_id is None:
-            ambiguous = count_records_left_out(warehouse, config)
+            left_out = count_records_left_out(warehouse, config)
         else:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
@@ -102,7 +102,8 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             batches=batches,
             estimated_seconds=estimate_seconds(batches, config.wait_seconds),
             products=product_changes(summary, settings.fields),
-            records_ambiguous=ambiguous,
+            records_ambiguous=left_out.records_ambiguous,
+            records_true_through_sibling=left_out.records_true_through_sibling,
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_table())
@@ -147,11 +148,9 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
 
 
 def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: StoragePath) -> None:
-    if records := count_records_left_out(warehouse, config):
+    if records := count_records_left_out(warehouse, config).records:
         write_csv(path, warehouse.stream("backfill/select_records_left_out", scope_parameters(config)))
-        log.warning(
-            "Left out: %s records, because the feature table has unequal rows of their property: %s", f"{records:,}", path
-        )
+        log.warning("Left out: %s records in scope. The reasons are in %s", f"{records:,}", path)
     elif path.exists():
         path.unlink()  # of an earlier try
 

@@ -16,6 +16,8 @@ class Preview:
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
     ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
+    ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
+    own property has not.
     """
 
     run_id: str
@@ -26,6 +28,7 @@ class Preview:
     estimated_seconds: int
     products: tuple[ProductChange, ...]
     records_ambiguous: int = 0
+    records_true_through_sibling: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,6 +56,11 @@ class Preview:
             totals.append(
                 f"{self.records_ambiguous:,} records are left out, because the feature table has unequal rows of their property: "
                 "records_left_out.csv"
+            )
+        if self.records_true_through_sibling:
+            totals.append(
+                f"{self.records_true_through_sibling:,} records are left out, because a product is True through an "
+                "ACTIVE sibling: records_left_out.csv"
             )
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 

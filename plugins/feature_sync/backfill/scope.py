@@ -1,6 +1,7 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
@@ -41,7 +42,7 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
         if config.property_ids:
             _refuse_unknown_ids(warehouse, config)
         records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
-        if not records and (left_out := count_records_left_out(warehouse, config)):
+        if not records and (left_out := count_records_left_out(warehouse, config).records_ambiguous):
             raise RunConfigError(
                 [
                     f"No record can be sent: {config.description}. {left_out:,} records are left out, because "
@@ -69,9 +70,26 @@ def status_problems(warehouse: Warehouse) -> list[str]:
     return [f"{table} has properties with a status that is not known: {name_statuses(rows)}. {STATUS_CURE}"]
 
 
-def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> int:
-    """How many records in the scope of a run are not sent, because the feature table has unequal rows of their property."""
-    return warehouse.fetch_one("backfill/count_records_left_out", scope_parameters(config))["records_ambiguous"]
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """
+    How many records in the scope of a run are not sent.
+
+    ``records_ambiguous``: because the feature table has unequal rows of their property.
+    ``records_true_through_sibling``: because a product is True through an ACTIVE sibling.
+    """
+
+    records_ambiguous: int = 0
+    records_true_through_sibling: int = 0
+
+    @property
+    def records(self) -> int:
+        return self.records_ambiguous + self.records_true_through_sibling
+
+
+def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:
+    """Count the records in the scope of a run that are not sent."""
+    return LeftOut(**warehouse.fetch_one("backfill/count_records_left_out", scope_parameters(config)))
 
 
 def check_size(config: RunConfig, records: int, max_batches: int) -> None:

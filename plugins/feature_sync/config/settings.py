@@ -104,6 +104,17 @@ class HealingMode(StrEnum):
     AUTO = "auto"
 
 
+class TwinRule(StrEnum):
+    """
+    What a record is compared with if several properties share one object in Salesforce.
+
+    ``OWN``: its own property's feature row. ``ANY_ACTIVE_SIBLING``: that and the rows of its ACTIVE siblings; any True wins.
+    """
+
+    OWN = "own"
+    ANY_ACTIVE_SIBLING = "any_active_sibling"
+
+
 class SourceQuery(StrEnum):
     """
     The queries of ``include/sql/deployment`` that a regular sync may read; they are the incident plan's options A and B.
@@ -160,6 +171,14 @@ class Settings(AlertSettings):
     placeholder_sfdc_ids: IdPattern = _setting(
         "Regular expression for a whole sfdc_id of the properties table that marks a property as a test, such as `X{15}`. "
         "These properties do not belong in Salesforce. Empty: there are none."
+    )
+    twins: TwinRule = _setting(
+        "What a record is compared with: the feature row of its own property, or also those of its ACTIVE siblings, the "
+        "properties with the same value in TWIN_COLUMN. Then any True wins, with the earliest start and the latest change."
+    )
+    twin_column: ColumnOrEmpty = _setting(
+        "Column of the properties table that siblings share, such as sfdc_id. With TWINS=own, a flag that is True in Salesforce, "
+        "and only through a sibling, is shown and never turned off automatically. Empty: no property has siblings."
     )
     properties_deleted_column: ColumnOrEmpty = _setting(
         "BOOLEAN column of the properties table that is True for a row which the replication has deleted, such as "
@@ -236,6 +255,22 @@ class Settings(AlertSettings):
     def synced_statuses(self) -> tuple[str, ...]:
         """The statuses of the properties that belong in Salesforce."""
         return tuple(status for status in self.known_statuses if status not in self.unsynced_statuses)
+
+    @property
+    def merges_siblings(self) -> bool:
+        """Whether the features of a property include those of its siblings."""
+        return self.twins is TwinRule.ANY_ACTIVE_SIBLING
+
+    @property
+    def watches_siblings(self) -> bool:
+        """Whether flags that are True through a sibling are a class of their own."""
+        return self.twins is TwinRule.OWN and bool(self.twin_column)
+
+    @model_validator(mode="after")
+    def _siblings_share_something(self) -> Self:
+        if self.merges_siblings and not self.twin_column:
+            raise ValueError("TWINS is any_active_sibling, so TWIN_COLUMN must name the column that siblings share")
+        return self
 
     @model_validator(mode="after")
     def _something_is_synced(self) -> Self:

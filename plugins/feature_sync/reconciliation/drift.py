@@ -29,6 +29,7 @@ class DriftClass(StrEnum):
     KEY_MISMATCH = "key_mismatch"
     AMBIGUOUS_FEATURES = "ambiguous_features"
     UNKNOWN_STATUS = "unknown_status"
+    TRUE_THROUGH_SIBLING = "true_through_sibling"
 
     @property
     def description(self) -> str:
@@ -41,6 +42,8 @@ class DriftClass(StrEnum):
             DriftClass.KEY_MISMATCH: "records in Salesforce have two keys that disagree, or share their property with another",
             DriftClass.AMBIGUOUS_FEATURES: "records in Salesforce belong to a property with unequal rows in the feature table",
             DriftClass.UNKNOWN_STATUS: "properties have a status that is not known",
+            DriftClass.TRUE_THROUGH_SIBLING: "flags are True in Salesforce and False by their own property, but an "
+            "ACTIVE sibling has the product",
         }[self]
 
 
@@ -52,6 +55,7 @@ UNHEALABLE = (
     DriftClass.KEY_MISMATCH,
     DriftClass.AMBIGUOUS_FEATURES,
     DriftClass.UNKNOWN_STATUS,
+    DriftClass.TRUE_THROUGH_SIBLING,
 )
 """Classes that no backfill can correct."""
 
@@ -95,6 +99,7 @@ class Drift:
     key_mismatch: int
     ambiguous_features: int
     unknown_status: int
+    true_through_sibling: int
     products: tuple[ProductDrift, ...]
 
     @classmethod
@@ -130,7 +135,8 @@ class Drift:
         return cls(products=products, **own)
 
     def count(self, kind: DriftClass) -> int:
-        """How many differences of a class there are: fields for the first three classes, records for the others."""
+        """How many differences of a class there are: fields for the first three classes and the last, else records
+        or properties."""
         if kind in UNHEALABLE:
             return getattr(self, kind.value)
         return sum(getattr(product, kind.value) for product in self.products)

@@ -137,6 +137,8 @@ def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -
         DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
         DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
         "is the newest. Until then no run sends these records.",
+        DriftClass.TRUE_THROUGH_SIBLING: "Their records are left alone. If the product of a sibling counts, set "
+        "TWINS=any_active_sibling; if it does not, send them by scope property_ids.",
         DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
     }
     problems += [

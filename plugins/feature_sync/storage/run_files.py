@@ -65,7 +65,7 @@ class RunFiles:
 
     @property
     def records_left_out(self) -> ObjectStoragePath:
-        """The records in scope that are not sent, because the feature table has unequal rows of their property. Only if any."""
+        """The records in scope that are not sent, with the reason. Only if there are any."""
         return self.folder / "records_left_out.csv"
 
     @property

@@ -56,6 +56,7 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "batches": 26,
         "estimated_seconds": 4_920,
         "records_ambiguous": 0,
+        "records_true_through_sibling": 0,
     }
     assert products[0] == {
         "product": "fraud_detection",

@@ -75,6 +75,7 @@ class TestIncident:
             "batches": 26,
             "estimated_seconds": 26 * 45 + 25 * 150,
             "records_ambiguous": 0,
+            "records_true_through_sibling": 0,
         }
 
     def test_there_are_26_batches_and_the_last_has_46(self, incident: Frozen) -> None:

@@ -16,4 +16,5 @@ missing_in_salesforce BIGINT,
 missing_in_warehouse BIGINT,
 key_mismatch BIGINT,
 ambiguous_features BIGINT,
-unknown_status BIGINT
+unknown_status BIGINT,
+true_through_sibling BIGINT
