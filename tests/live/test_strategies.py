@@ -81,7 +81,7 @@ def test_probe_falls_back_to_the_last_size_that_passed(live: LiveAirflow) -> Non
     assert report["fell_back_to"] == 50
     assert "Limit Exceeded" in report["why"]
     assert [task.state for task in run.tasks("probe.send")] == ["success", "success", "skipped"]
-    assert "went over a limit" in run.log("probe.send", 2)
+    assert "exceeded a limit" in run.log("probe.send", 2)
     assert [task.label for task in run.tasks("batch.send")] == [
         "batch 004: records 51-100",
         "batch 005: records 101-150",

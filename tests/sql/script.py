@@ -75,6 +75,9 @@ def script(settings: Settings) -> Script:
         *_tables_of_an_older_version(settings),
         *(Step("backfill/count_scope", each) for each in (_scope("all"), _scope("mismatched", skip_unmatched=True), day)),
         Step("backfill/count_scope", named),
+        Step("backfill/count_records_left_out", _scope("mismatched")),
+        Step("backfill/select_records_left_out", _scope("all")),
+        Step("backfill/select_unknown_statuses"),
         Step("backfill/select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
         # The payload: frozen, looked at, released.
         Step("backfill/delete_unsent_payload", run),
@@ -162,9 +165,13 @@ def short_script(settings: Settings) -> Script:
     """The statements whose text depends on the settings that change more than names, and what they need."""
     run, undo = {"run_id": RUN}, {"undo_run_id": RUN}
     batches = {"batch_size": 50}
+    day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
     return [
         *_tables_of_an_older_version(settings),
         Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/select_unknown_statuses"),
+        Step("backfill/count_records_left_out", day),
+        Step("backfill/select_records_left_out", _scope("mismatched")),
         Step("backfill/freeze_payload", {**_scope("mismatched"), **run, **batches}),
         Step("backfill/assign_batches", {**run, "sizes": BATCHED}),
         Step("backfill/summarize_payload", run),
@@ -304,6 +311,17 @@ def adapt(engine: Engine, settings: Settings) -> None:
         for column in sorted(settings.datetime_fields):
             cursor.execute(f"ALTER TABLE {COPY} ALTER COLUMN {column} TYPE TIMESTAMPTZ")
             cursor.execute(f"UPDATE {COPY} SET {column} = {column} + INTERVAL 86399900 MILLISECOND WHERE id LIKE '%A'")
+        for table, column in (
+            (settings.properties_table, settings.properties_deleted_column),
+            (settings.features_table, settings.features_deleted_column),
+        ):
+            if column:
+                cursor.execute(f"ALTER TABLE {table} ADD COLUMN {column} BOOLEAN")
+                key = "CAST(id AS VARCHAR)" if table == settings.properties_table else "property_id"
+                cursor.execute(f"UPDATE {table} SET {column} = ({key} LIKE '%1') WHERE {key} LIKE '%0' OR {key} LIKE '%1'")
+        if order := settings.features_order_column:
+            cursor.execute(f"ALTER TABLE {settings.features_table} ADD COLUMN {order} TIMESTAMPTZ")
+            cursor.execute(f"UPDATE {settings.features_table} SET {order} = fraud_updated_at")
         if settings.fields.flag_type is FlagType.NUMBER:
             for flag in (product.enabled.source for product in settings.fields.products):
                 cursor.execute(f"ALTER TABLE {settings.features_table} ALTER COLUMN {flag} TYPE INTEGER")
@@ -348,15 +366,25 @@ def thin_out(engine: Engine) -> None:
 
 
 def spoil(engine: Engine) -> None:
-    """What no healthy warehouse holds, and guards must see: empty flags, impossible dates, keys that are empty or shared."""
+    """What no healthy warehouse holds and guards must see: empty flags, impossible dates, bad keys, unequal rows, no status."""
     features, feature = "crm.sfdc_dbx.product_property_w_features", "property_id"
     with engine.writing() as cursor:
+        for key, status in {50: "NULL", 51: "' deleted '", 52: "'PAUSED'", 53: "''"}.items():
+            cursor.execute(f"UPDATE rds.pg_rds_public.properties SET status = {status} WHERE id = {INCIDENT[key]}")
+        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = 'XXXXXXXXXXXXXXX' WHERE id = {INCIDENT[54]}")
+        family = ", ".join(INCIDENT[60:66])
+        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = '0018X00002abcdEQAQ' WHERE id IN ({family})")
         for key, value in {
             10: "fraud_enabled = NULL",
             11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",
             12: "iv_updated_at = TIMESTAMPTZ '1999-12-31 23:59:59.999999Z'",
         }.items():
             cursor.execute(f"UPDATE {features} SET {value} WHERE {feature} = '{INCIDENT[key]}'")
+        for key, value in {40: "fraud_enabled", 41: "NOT fraud_enabled", 42: "CAST(NULL AS BOOLEAN)"}.items():
+            cursor.execute(
+                f"INSERT INTO {features} SELECT * REPLACE ({value} AS fraud_enabled, fraud_updated_at + INTERVAL 1 HOUR AS"
+                f" fraud_updated_at) FROM {features} WHERE {feature} = '{INCIDENT[key]}'"
+            )
         cursor.execute(f"UPDATE rds.pg_rds_public.properties SET company_id = NULL WHERE id IN ({INCIDENT[13]}, {INCIDENT[14]})")
         for key, shared in {15: "NULL", 16: "'  '", 17: "'Größe 東京'", 18: f"'{ANOTHER}'"}.items():
             cursor.execute(f"UPDATE {COPY} SET reverse_etl_id_c = {shared} WHERE snappt_property_id_c = '{INCIDENT[key]}'")

@@ -55,8 +55,22 @@ TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_rec
 """The only files that include another by a name, `records`, and the names that others set for them."""
 CHOOSING = {"fragments/freeze_records.sql": {"records"}, "fragments/assign_records.sql": {"records", "batch_number"}}
 """Fragments that lead to those. The statement that includes one of them sets these names."""
-SETTINGS = {"fragments/compared_records": {"parent_column"}, "fragments/placed_records": {"parent_column"}}
-"""What else than table names is taken from the settings: the name of a column, which they validate."""
+SETTINGS = {
+    "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},
+    "fragments/placed_records": {"parent_column"},
+    "fragments/feature_rows": {"merges_siblings"},
+    "fragments/sibling_rows": {"merges_siblings"},
+    "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/differs": {"watches_siblings"},
+    "fragments/classified_records": {"watches_siblings"},
+    "fragments/drift_counts": {"watches_siblings"},
+    "fragments/records_left_out": {"watches_siblings"},
+    "reconciliation/select_differences": {"watches_siblings"},
+    "fragments/own_feature_rows": {"features_order_column", "features_deleted_column"},
+    "fragments/is_synced_property": {"synced_statuses", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/properties_of_unknown_status": {"all_known_statuses", "properties_deleted_column"},
+}
+"""What else than table names is taken from the settings: names of columns, statuses and a pattern, which they validate."""
 
 every_statement = pytest.mark.parametrize("name", STATEMENTS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_FOLDER)))
@@ -281,15 +295,36 @@ def test_the_batch_table_is_made_as_it_is_staged() -> None:
 
 
 def test_the_join_whose_absence_was_the_incident_is_there() -> None:
-    settings = load_settings()
-    joins = list(parsed("backfill/freeze_payload").find_all(exp.Join))
+    statement = parsed("backfill/freeze_payload")
+    [rows] = [query for query in statement.find_all(exp.CTE) if query.alias == "feature_rows"]
 
-    features = [join for join in joins if ".".join(part.name for part in join.this.parts) == settings.features_table]
+    features = [join for join in statement.find_all(exp.Join) if join.this.name == "feature_rows"]
 
+    assert load_settings().features_table in {".".join(part.name for part in table.parts) for table in rows.find_all(exp.Table)}
     assert features
     for join in features:
         assert join.side == "LEFT"
         assert join.args["on"].sql(dialect="databricks") == "CAST(properties.id AS STRING) = features.property_id"
+
+
+@pytest.mark.parametrize(
+    "name", ["backfill/freeze_payload", "reconciliation/compare_systems", *(query.statement for query in SourceQuery)]
+)
+def test_what_the_feature_table_says_comes_from_one_row_a_property(name: str, text_of: Callable[[str], str]) -> None:
+    [statement] = sqlglot.parse(text_of(name), dialect="databricks")
+    assert statement is not None
+    queries = [query.this for query in statement.find_all(exp.CTE) if query.alias == "feature_rows"]
+
+    assert queries
+    for query in queries:
+        # Either grouped itself, or the members of the families joined with what is grouped.
+        parts = [query] if query.args.get("group") else [each.this for each in query.args["with_"].expressions]
+        assert [each.args["group"].expressions[0].sql() for each in parts if each.args.get("group")]
+        grouped = {part.args["group"].expressions[0].sql(dialect="databricks") for part in parts if part.args.get("group")}
+        assert grouped <= {"property_id", "CAST(properties.id AS STRING)", "members.twin"}
+        assert len(grouped) == len(parts)
+    read = {id(table) for table in statement.find_all(exp.Table) if table.name == load_settings().features_table.split(".")[2]}
+    assert read == {id(table) for query in queries for table in query.find_all(exp.Table) if id(table) in read}
 
 
 def test_the_staged_batch_has_the_mapped_columns_and_the_two_that_are_not_mapped() -> None:

@@ -1,5 +1,13 @@
+{% from "macros.sql" import all_of %}
+{% set flags = fields.products | map(attribute="enabled") | list %}
 -- Source query of the regular property sync, Option A of the incident plan: one comprehensive sync.
 -- Deployed to Census by census_dataset_deploy. The LEFT JOIN is the one whose absence caused the incident of 2025-11-21.
+-- A property is left out if nobody can say what its flags are: its feature rows are ambiguous, or a flag is empty. A checkbox cannot
+-- be NULL, and False would be a guess. It is left out too if the properties table has it twice, because Census sends no key twice.
+WITH feature_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+)
+
 SELECT
     properties.name,
     properties.address,
@@ -15,4 +23,13 @@ SELECT
 FROM {{ settings.properties_table }} AS properties
 {% include "fragments/feature_join.sql" +%}
 WHERE
-{% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter +%}
+{% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
+
+    AND (
+        features.property_id IS NULL
+        OR (
+            NOT features.is_ambiguous
+            AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(12) }}
+        )
+    )
+QUALIFY COUNT(*) OVER (PARTITION BY properties.id) = 1

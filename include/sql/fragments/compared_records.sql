@@ -1,8 +1,25 @@
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
+{% if settings.watches_siblings %}
+-- through_sibling_x_c: the flag is True in Salesforce and False by the property's own row, but an ACTIVE sibling has it.
+{% endif %}
 -- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
-two records or feature rows share one property.
+two records share one property.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
+WITH feature_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+)
+{%- if settings.watches_siblings %},
+
+members AS (
+{% filter indent(4, first=true) %}{% include "fragments/family_members.sql" %}{% endfilter +%}
+),
+
+sibling_rows AS (
+{% filter indent(4, first=true) %}{% include "fragments/sibling_rows.sql" %}{% endfilter +%}
+)
+{%- endif +%}
+
 SELECT
     salesforce.id AS salesforce_id,
     salesforce.created_date,
@@ -13,6 +30,7 @@ SELECT
 {% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
+    COALESCE(features.is_ambiguous, FALSE) AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
     OR (
@@ -23,6 +41,17 @@ SELECT
     salesforce.{{ fields.property_id.column }} IS NOT NULL
     AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1 AS key_mismatch,
 {% endif %}
+{% if settings.watches_siblings %}
+{% for product in fields.products %}
+{% set flag = product.enabled.column %}
+    COALESCE(
+        salesforce.{{ flag }}
+        AND (features.property_id IS NULL OR NOT features.{{ flag }})
+        AND sibling_rows.{{ flag }},
+        FALSE
+    ) AS through_sibling_{{ flag }},
+{% endfor %}
+{% endif %}
     salesforce.{{ fields.keys | map(attribute="column") | join(",\n    salesforce.") }}
 {%- for field in fields.features %},
     salesforce.{{ field.column }} AS salesforce_{{ field.column }}
@@ -31,5 +60,14 @@ SELECT
 FROM {{ settings.salesforce_table }} AS salesforce
 LEFT JOIN {{ settings.properties_table }} AS properties
     ON CAST(properties.id AS STRING) = salesforce.{{ fields.property_id.column }}
+{% if settings.properties_deleted_column %}
+    AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
+{% endif %}
 {% include "fragments/feature_join.sql" +%}
+{% if settings.watches_siblings %}
+LEFT JOIN members
+    ON members.property_id = CAST(properties.id AS STRING)
+LEFT JOIN sibling_rows
+    ON sibling_rows.twin = members.twin
+{% endif %}
 WHERE NOT salesforce.is_deleted

@@ -1,4 +1,5 @@
 {% from "macros.sql" import any_of %}
+{% set flags = fields.products | map(attribute="enabled") | list %}
 -- One row for each product: what both systems hold, and what differs.
 -- The columns from properties_mismatched on count records of any product. They are the same in every row.
 WITH classified AS (
@@ -9,11 +10,17 @@ missing AS (
 {% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
 ),
 
+unknown AS (
+{% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
+),
+
 judged AS (
     SELECT
         classified.*,
         {{ any_of(fields.features, "differs_{}") | indent(8) }}
-        AS any_differs
+        AS any_differs,
+        {{ any_of(flags if settings.watches_siblings else [], "true_through_sibling_{}") | indent(8) }}
+        AS is_left_alone
     FROM classified
 ),
 
@@ -21,10 +28,17 @@ judged AS (
 counted AS (
     SELECT
         COUNT_IF(is_compared) AS properties_checked,
-        COUNT_IF(any_differs) AS properties_mismatched,
-        COUNT_IF(any_differs AND NOT has_feature_row) AS properties_unmatched,
+        COUNT_IF(any_differs AND NOT is_left_alone) AS properties_mismatched,
+        COUNT_IF(any_differs AND NOT is_left_alone AND NOT has_feature_row) AS properties_unmatched,
         COUNT_IF(missing_in_warehouse) AS missing_in_warehouse,
         COUNT_IF(key_mismatch) AS key_mismatch,
+        COUNT_IF(ambiguous_features) AS ambiguous_features,
+{% if settings.watches_siblings %}
+        COUNT_IF(true_through_sibling_{{ flags | map(attribute="column") | join(")\n        + COUNT_IF(true_through_sibling_") }})
+        AS true_through_sibling,
+{% else %}
+        CAST(0 AS BIGINT) AS true_through_sibling,
+{% endif %}
         array(
 {% for product in fields.products %}
 {% set flag = product.enabled.column %}
@@ -66,5 +80,8 @@ SELECT
     properties_unmatched,
     (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
     missing_in_warehouse,
-    key_mismatch
+    key_mismatch,
+    ambiguous_features,
+    true_through_sibling,
+    (SELECT COUNT(*) FROM unknown) AS unknown_status
 FROM product_counts

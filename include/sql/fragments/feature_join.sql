@@ -1,3 +1,3 @@
 {# The join whose absence caused the incident of 2025-11-21. #}
-LEFT JOIN {{ settings.features_table }} AS features
+LEFT JOIN feature_rows AS features
     ON CAST(properties.id AS STRING) = features.property_id

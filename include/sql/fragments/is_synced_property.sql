@@ -1,2 +1,16 @@
-{# Which properties belong in Salesforce. #}
-properties.status <> 'DELETED'
+{# Which properties belong in Salesforce. This is the one place that says so. A status that is empty or not known is none of these;
+   preconditions and the weekly run name it. #}
+COALESCE(
+    upper(trim(properties.status)) IN (
+        '{{ settings.synced_statuses | join("',\n        '") }}'
+    ),
+    FALSE
+)
+{%- if settings.placeholder_sfdc_ids %}
+
+AND NOT COALESCE(trim(properties.sfdc_id) RLIKE '^({{ settings.placeholder_sfdc_ids }})$', FALSE)
+{%- endif %}
+{%- if settings.properties_deleted_column %}
+
+AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
+{%- endif %}

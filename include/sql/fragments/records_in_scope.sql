@@ -1,4 +1,5 @@
--- The records of a run. A property without a feature row counts only if unmatched properties are sent too.
+-- The records of a run. Those with ambiguous feature rows are in no scope: fragments/records_left_out.sql has them.
+-- A property without a feature row counts only if unmatched properties are sent too.
 -- The filter runs in a sub-query that returns ids only. Beside 42 renamed columns, Spark's optimizer would derive
 -- a constraint for every combination of names and run out of memory (SPARK-33152).
 WITH compared AS (
@@ -11,13 +12,10 @@ WHERE in_scope.salesforce_id IN (
     SELECT compared.salesforce_id
     FROM compared
     WHERE
-        (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
+        NOT compared.has_ambiguous_features
+        AND (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
         AND CASE :scope
-            WHEN 'all' THEN TRUE
-            WHEN 'created_between' THEN
-                CAST(compared.created_date AS DATE) BETWEEN CAST(:created_from AS DATE) AND CAST(:created_to AS DATE)
-            WHEN 'property_ids' THEN
-                array_contains(split(:property_ids, ','), compared.{{ fields.property_id.column }})
+{% filter indent(12, first=true) %}{% include "fragments/scope_cases.sql" %}{% endfilter +%}
             WHEN 'mismatched' THEN
 {% filter indent(16, first=true) %}{% include "fragments/differs.sql" %}{% endfilter +%}
             ELSE FALSE

@@ -22,6 +22,10 @@ missing AS (
 {% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
 ),
 
+unknown AS (
+{% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
+),
+
 -- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
 differences AS (
     SELECT
@@ -31,8 +35,20 @@ differences AS (
         explode(filter(
             array(
                 {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
-                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }}
+                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }},
+                {{ candidate("'ambiguous_features'", "ambiguous_features") | indent(16) }}
 {%- for product in fields.products %}
+{% if settings.watches_siblings %},
+                {{ candidate(
+                    "'true_through_sibling'",
+                    "true_through_sibling_" ~ product.enabled.column,
+                    "'" ~ product.name ~ "'",
+                    "'" ~ product.enabled.column ~ "'",
+                    numbers[product.enabled.column],
+                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
+                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
+                ) | indent(16) }}
+{%- endif %}
 {% for field in product.fields %}
 {% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
                 {{ candidate(
@@ -77,6 +93,19 @@ found AS (
         {{ no_text }} AS in_salesforce_value,
         {{ no_text }} AS in_warehouse_value
     FROM missing
+    UNION ALL
+    SELECT
+        'unknown_status' AS class,
+        {{ fields.property_id.column }},
+{% if fields.keys | length > 1 %}
+        {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
+        {{ no_text }} AS product,
+        {{ no_text }} AS field,
+        0 AS field_number,
+        {{ no_text }} AS in_salesforce_value,
+        status AS in_warehouse_value
+    FROM unknown
 ),
 
 numbered AS (

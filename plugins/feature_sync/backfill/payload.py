@@ -9,16 +9,17 @@ from typing import Any
 from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
-from feature_sync.backfill.scope import scope_parameters
+from feature_sync.backfill.scope import LeftOut, count_records_left_out, scope_parameters
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.problems import GuardError
-from feature_sync.config.run_config import parse_run_config
+from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
+from feature_sync.config.wording import count_of
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
-from feature_sync.storage.run_files import run_files, write_json
+from feature_sync.storage.run_files import StoragePath, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     Write the values that this run sends, and those that Salesforce holds before it, to the payload table, cut into batches.
 
     Until the first batch was tried, doing it again makes a new payload. After that it changes nothing. A run that undoes another
-    one also writes ``records_not_undone.csv``: the records of that run that it leaves as they are, with the reason.
+    one also writes ``records_not_undone.csv``: the records of that run that it leaves as they are, with the reason. Another run
+    writes ``records_left_out.csv`` if it leaves out records in its scope.
 
     :param conf: the params of the DAG run.
     :returns: how many records the payload has.
@@ -58,6 +60,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
             warehouse.execute(
                 "backfill/freeze_payload", {**scope_parameters(config), "run_id": run_id, "batch_size": config.batch_size}
             )
+            _list_records_left_out(warehouse, config, run_files(settings, run_id).records_left_out)
         else:
             if not SyncLog(warehouse).last_attempts(run_id):  # later it would also list the records that this run has undone
                 rows = warehouse.stream("backfill/select_records_not_undone", {"undo_run_id": config.undo_run_id})
@@ -88,8 +91,10 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             "backfill/check_payload", {"run_id": run_id, "earliest_date": settings.guard_earliest_date.isoformat()}
         )
         summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})
-        not_undone = 0
-        if config.undo_run_id is not None:
+        not_undone, left_out = 0, LeftOut()
+        if config.undo_run_id is None:
+            left_out = count_records_left_out(warehouse, config)
+        else:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
         batches = most_batches(config.strategy, facts["records"], config.batch_size)
@@ -103,6 +108,8 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             estimated_seconds=seconds,
             products=product_changes(summary, settings.fields),
             neighbours=_neighbours_during(settings, seconds),
+            records_ambiguous=left_out.records_ambiguous,
+            records_true_through_sibling=left_out.records_true_through_sibling,
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())
@@ -154,6 +161,14 @@ def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNei
         log.warning("The syncs beside ours are not known: %s", error)
         return None
     return scheduled_between(neighbours, datetime.now(UTC), seconds)
+
+
+def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: StoragePath) -> None:
+    if records := count_records_left_out(warehouse, config).records:
+        write_csv(path, warehouse.stream("backfill/select_records_left_out", scope_parameters(config)))
+        log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)
+    elif path.exists():
+        path.unlink()  # of an earlier try
 
 
 def _thresholds(settings: Settings) -> Thresholds:

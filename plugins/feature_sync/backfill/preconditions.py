@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.backfill.scope import count_scope
+from feature_sync.backfill.scope import count_scope, status_problems
 from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import WriterRuns, describe_schedule
@@ -16,7 +16,14 @@ from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
 from feature_sync.storage.run_files import prove_output_writable
-from feature_sync.storage.tables import column_problems, describe, prepare_tables, source_columns
+from feature_sync.storage.tables import (
+    column_problems,
+    deleted_hints,
+    describe,
+    history_problems,
+    prepare_tables,
+    source_columns,
+)
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
@@ -57,6 +64,8 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             tables = _table_problems(warehouse)
             problems += tables
             try:
+                if config.undo_run_id is None:
+                    problems += [Problem(text) for text in status_problems(warehouse)]
                 if config.undo_run_id is None or not tables:
                     records = count_scope(warehouse, config, max_batches)
             except RunConfigError as error:
@@ -154,6 +163,9 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
             problems.append(Problem(f"{table} cannot be read: {error}"))
             continue
         problems += [Problem(text) for text in column_problems(table, needed, found, settings.fields)]
+        problems += [Problem(text) for text in history_problems(table, found)]
+        for hint in deleted_hints(settings, table, found):
+            log.warning("%s", hint)
     return problems
 
 

@@ -18,6 +18,9 @@ class Preview:
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
     ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
+    ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
+    ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
+    own property has not.
     """
 
     run_id: str
@@ -28,6 +31,8 @@ class Preview:
     estimated_seconds: int
     products: tuple[ProductChange, ...]
     neighbours: tuple[ScheduledNeighbour, ...] | None = ()
+    records_ambiguous: int = 0
+    records_true_through_sibling: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,6 +59,12 @@ class Preview:
                 self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
             )
             totals.append(f"{kept}: records_not_undone.csv")
+        if self.records_ambiguous:
+            left_out = count_of(self.records_ambiguous, "record", "is left out", "are left out")
+            totals.append(f"{left_out}: the feature table has unequal rows of the property, see records_left_out.csv")
+        if self.records_true_through_sibling:
+            left_out = count_of(self.records_true_through_sibling, "record", "is left out", "are left out")
+            totals.append(f"{left_out}: a product is True through an ACTIVE sibling, see records_left_out.csv")
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
     def as_log(self) -> str:

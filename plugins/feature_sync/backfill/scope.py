@@ -1,11 +1,19 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
 from feature_sync.config.run_config import RunConfig
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.warehouse import Parameters, Warehouse
+from feature_sync.storage.warehouse import Parameters, Row, Warehouse
+
+STATUS_CURE = (
+    "Add each to KNOWN_STATUSES, and to UNSYNCED_STATUSES too if its properties do not belong in Salesforce. If it is empty "
+    "or a typing error, correct it in the properties table."
+)
 
 
 def scope_parameters(config: RunConfig) -> Parameters:
@@ -34,8 +42,54 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
         if config.property_ids:
             _refuse_unknown_ids(warehouse, config)
         records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
+        if not records and (left_out := count_records_left_out(warehouse, config).records_ambiguous):
+            raise RunConfigError(
+                [
+                    f"No record can be sent: {config.description}. {left_out:,} records are left out, because "
+                    f"{warehouse.settings.features_table} has unequal rows of their property. Correct that table, or set "
+                    "FEATURES_ORDER_COLUMN to a column that says which row is the newest."
+                ]
+            )
     check_size(config, records, max_batches)
     return records
+
+
+def name_statuses(rows: Sequence[Row]) -> str:
+    """:param rows: of ``backfill/select_unknown_statuses.sql``."""
+    return ", ".join(
+        f"{row['status']!r} ({row['properties']:,})" if row["status"] else f"empty ({row['properties']:,})" for row in rows
+    )
+
+
+def status_problems(warehouse: Warehouse) -> list[str]:
+    """Find the properties of which nobody can say whether they belong in Salesforce."""
+    rows = warehouse.fetch_all("backfill/select_unknown_statuses")
+    if not rows:
+        return []
+    table = warehouse.settings.properties_table
+    return [f"{table} has properties with a status that is not known: {name_statuses(rows)}. {STATUS_CURE}"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """
+    How many records in the scope of a run are not sent.
+
+    ``records_ambiguous``: because the feature table has unequal rows of their property.
+    ``records_true_through_sibling``: because a product is True through an ACTIVE sibling.
+    """
+
+    records_ambiguous: int = 0
+    records_true_through_sibling: int = 0
+
+    @property
+    def records(self) -> int:
+        return self.records_ambiguous + self.records_true_through_sibling
+
+
+def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:
+    """Count the records in the scope of a run that are not sent."""
+    return LeftOut(**warehouse.fetch_one("backfill/count_records_left_out", scope_parameters(config)))
 
 
 def check_size(config: RunConfig, records: int, max_batches: int) -> None:

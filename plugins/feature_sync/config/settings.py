@@ -8,11 +8,11 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import pydantic_settings
 from croniter import croniter
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from feature_sync.config.fields import FieldTable, load_fields
@@ -54,6 +54,24 @@ def _column_or_empty(name: str) -> str:
     return name
 
 
+def _statuses(names: tuple[str, ...]) -> tuple[str, ...]:
+    # They are put into SQL as text.
+    if not all(re.fullmatch(r"\w[\w -]*", name, flags=re.ASCII) for name in names):
+        raise ValueError("must be a list of statuses in letters, digits, underscores, blanks and hyphens")
+    return tuple(dict.fromkeys(name.strip().upper() for name in names))
+
+
+def _id_pattern(pattern: str) -> str:
+    # It is put into SQL as text.
+    if not re.fullmatch(r"[\w\[\]{}.*+?|,-]*", pattern, flags=re.ASCII):
+        raise ValueError("must be a regular expression of letters, digits and [ ] { } . * + ? | , -, or empty")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return pattern
+
+
 PACE = ("batch_size", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
 """The parameters of a run that say how it sends, not what."""
 
@@ -70,6 +88,8 @@ def _pace(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Day = Annotated[date, BeforeValidator(_iso_day)]
+Statuses = Annotated[tuple[str, ...], AfterValidator(_statuses)]
+IdPattern = Annotated[str, AfterValidator(_id_pattern)]
 ColumnOrEmpty = Annotated[str, AfterValidator(_column_or_empty)]
 CronSchedule = Annotated[str, AfterValidator(_cron)]
 HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
@@ -82,6 +102,17 @@ class HealingMode(StrEnum):
     OFF = "off"
     ASK = "ask"
     AUTO = "auto"
+
+
+class TwinRule(StrEnum):
+    """
+    What a record is compared with if several properties share one object in Salesforce.
+
+    ``OWN``: its own property's feature row. ``ANY_ACTIVE_SIBLING``: that and the rows of its ACTIVE siblings; any True wins.
+    """
+
+    OWN = "own"
+    ANY_ACTIVE_SIBLING = "any_active_sibling"
 
 
 class SourceQuery(StrEnum):
@@ -132,6 +163,32 @@ class Settings(AlertSettings):
     properties_table: TableName = _setting("All properties.")
     features_table: TableName = _setting("The product flags and dates of each property.")
     salesforce_table: TableName = _setting("The replica: the warehouse's copy of the Salesforce object.")
+    known_statuses: Statuses = _setting(
+        "Every status that a property may have; upper case and blanks around it do not matter. If a property has another one, or "
+        "none, nothing is sent until it is named here."
+    )
+    unsynced_statuses: Statuses = _setting("Those of them whose properties do not belong in Salesforce.")
+    placeholder_sfdc_ids: IdPattern = _setting(
+        "Regular expression for a whole sfdc_id of the properties table that marks a property as a test, such as `X{15}`. "
+        "These properties do not belong in Salesforce. Empty: there are none."
+    )
+    twins: TwinRule = _setting(
+        "What a record is compared with: the feature row of its own property, or also those of its ACTIVE siblings, the "
+        "properties with the same value in TWIN_COLUMN. Then any True wins, with the earliest start and the latest change."
+    )
+    twin_column: ColumnOrEmpty = _setting(
+        "Column of the properties table that siblings share, such as sfdc_id. With TWINS=own, a flag that is True in Salesforce, "
+        "and only through a sibling, is shown and never turned off automatically. Empty: no property has siblings."
+    )
+    properties_deleted_column: ColumnOrEmpty = _setting(
+        "BOOLEAN column of the properties table that is True for a row which the replication has deleted, such as "
+        "_fivetran_deleted. These rows do not count. Empty: every row counts."
+    )
+    features_deleted_column: ColumnOrEmpty = _setting("The same for the feature table.")
+    features_order_column: ColumnOrEmpty = _setting(
+        "Column of the feature table that says which of several unequal rows of a property is the newest. That row counts. "
+        "Empty: such a property is left alone, and reported."
+    )
     fields_file: Annotated[str, Field(min_length=1)] = _setting(
         "The field table: a TOML file with the products and columns that are sent. A path that is not absolute is below the "
         "project's folder."
@@ -194,6 +251,38 @@ class Settings(AlertSettings):
     airflow_api_url: str = _setting("Address of Airflow's API server. Empty: the address that tasks use for the execution API.")
 
     @property
+    def all_known_statuses(self) -> tuple[str, ...]:
+        """Every status that a property may have."""
+        return tuple(dict.fromkeys((*self.known_statuses, *self.unsynced_statuses)))
+
+    @property
+    def synced_statuses(self) -> tuple[str, ...]:
+        """The statuses of the properties that belong in Salesforce."""
+        return tuple(status for status in self.known_statuses if status not in self.unsynced_statuses)
+
+    @property
+    def merges_siblings(self) -> bool:
+        """Whether the features of a property include those of its siblings."""
+        return self.twins is TwinRule.ANY_ACTIVE_SIBLING
+
+    @property
+    def watches_siblings(self) -> bool:
+        """Whether flags that are True through a sibling are a class of their own."""
+        return self.twins is TwinRule.OWN and bool(self.twin_column)
+
+    @model_validator(mode="after")
+    def _siblings_share_something(self) -> Self:
+        if self.merges_siblings and not self.twin_column:
+            raise ValueError("TWINS is any_active_sibling, so TWIN_COLUMN must name the column that siblings share")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_synced(self) -> Self:
+        if not self.synced_statuses:
+            raise ValueError("KNOWN_STATUSES has no status that is not in UNSYNCED_STATUSES, so no property would be synced")
+        return self
+
+    @property
     def fields(self) -> FieldTable:
         return load_fields(self.datetime_fields, PROJECT / self.fields_file)
 
@@ -223,6 +312,8 @@ def load_settings() -> Settings:
     except ValidationError as invalid:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']} (found {error['input']!r})"
+            if error["loc"]
+            else error["msg"]
             for error in invalid.errors()
         )
         raise BadSettingsError(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from feature_sync.backfill.plan import count_batches, estimate_seconds
 from feature_sync.backfill.preview import Preview
+from feature_sync.backfill.scope import name_statuses
 from feature_sync.backfill.validation import NothingToValidateError
 from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.problems import NotReadyError
@@ -122,11 +123,12 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
     with Warehouse(settings) as warehouse:
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
         write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
+        statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         history = read_history(warehouse, drift.checked_at)
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
     report = _write(files, run_id, drift, verdict, history, mismatched_before=healed)
-    problems = drift_problems(drift, verdict)
+    problems = drift_problems(drift, verdict, statuses)
     if steps.healing == "failed" and not drift.properties_mismatched:
         problems.append(verdict.reason)
     if problems:

@@ -28,6 +28,9 @@ class DriftClass(StrEnum):
     MISSING_IN_SALESFORCE = "missing_in_salesforce"
     MISSING_IN_WAREHOUSE = "missing_in_warehouse"
     KEY_MISMATCH = "key_mismatch"
+    AMBIGUOUS_FEATURES = "ambiguous_features"
+    UNKNOWN_STATUS = "unknown_status"
+    TRUE_THROUGH_SIBLING = "true_through_sibling"
 
     def found(self, count: int) -> str:
         """A sentence's beginning that says how many there are: "3 flags are False in Salesforce and should be True"."""
@@ -64,9 +67,27 @@ _WORDS = {
         "in Salesforce has two keys that disagree, or shares its property with another",
         "in Salesforce have two keys that disagree, or share their property with another",
     ),
+    DriftClass.AMBIGUOUS_FEATURES: (
+        "record",
+        "in Salesforce belongs to a property with unequal rows in the feature table",
+        "in Salesforce belong to a property with unequal rows in the feature table",
+    ),
+    DriftClass.UNKNOWN_STATUS: ("property", "has a status that is not known", "have a status that is not known"),
+    DriftClass.TRUE_THROUGH_SIBLING: (
+        "flag",
+        "is True in Salesforce and False by its own property, but an ACTIVE sibling has the product",
+        "are True in Salesforce and False by their own property, but an ACTIVE sibling has the product",
+    ),
 }
 """Noun, and what follows after one and after several."""
-UNHEALABLE = (DriftClass.MISSING_IN_SALESFORCE, DriftClass.MISSING_IN_WAREHOUSE, DriftClass.KEY_MISMATCH)
+UNHEALABLE = (
+    DriftClass.MISSING_IN_SALESFORCE,
+    DriftClass.MISSING_IN_WAREHOUSE,
+    DriftClass.KEY_MISMATCH,
+    DriftClass.AMBIGUOUS_FEATURES,
+    DriftClass.UNKNOWN_STATUS,
+    DriftClass.TRUE_THROUGH_SIBLING,
+)
 """Classes that no backfill can correct."""
 
 
@@ -107,6 +128,9 @@ class Drift:
     missing_in_salesforce: int
     missing_in_warehouse: int
     key_mismatch: int
+    ambiguous_features: int
+    unknown_status: int
+    true_through_sibling: int
     products: tuple[ProductDrift, ...]
 
     @classmethod
@@ -142,7 +166,8 @@ class Drift:
         return cls(products=products, **own)
 
     def count(self, kind: DriftClass) -> int:
-        """How many differences of a class there are: fields for the first three classes, records for the others."""
+        """How many differences of a class there are: fields for the first three classes and the last, else records
+        or properties."""
         if kind in UNHEALABLE:
             return getattr(self, kind.value)
         return sum(getattr(product, kind.value) for product in self.products)

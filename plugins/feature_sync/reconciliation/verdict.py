@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from feature_sync.backfill.scope import STATUS_CURE
 from feature_sync.config.settings import HealingMode
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
 
@@ -112,8 +113,12 @@ def outcome_of_healing(found: Finding, steps: Steps) -> Verdict:
             return Verdict(heals=False, asks=asks, reason=found.reason)
 
 
-def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
-    """Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do."""
+def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -> list[str]:
+    """
+    Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do.
+
+    :param unknown_statuses: the statuses that no setting knows, with counts, see `name_statuses`.
+    """
     problems = []
     if not drift.properties_checked:
         problems.append("No record was checked: the replica of Salesforce, or the properties table, is empty. Look at both.")
@@ -127,7 +132,12 @@ def drift_problems(drift: Drift, verdict: Verdict) -> list[str]:
     cures = {
         DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
         DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If it is: are these records still needed?",
-        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated rows in the feature table.",
+        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
+        DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
+        "is the newest. Until then no run sends these records.",
+        DriftClass.TRUE_THROUGH_SIBLING: "Their records are left alone. If the product of a sibling counts, set "
+        "TWINS=any_active_sibling; if it does not, send them by scope property_ids.",
+        DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
     }
     problems += [
         f"{kind.found(drift.count(kind))}. {cure} A backfill cannot correct that."

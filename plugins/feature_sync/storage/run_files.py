@@ -64,6 +64,11 @@ class RunFiles:
         return self.folder / "records_not_undone.csv"
 
     @property
+    def records_left_out(self) -> ObjectStoragePath:
+        """The records in scope that are not sent, with the reason. Only if there are any."""
+        return self.folder / "records_left_out.csv"
+
+    @property
     def validation(self) -> ObjectStoragePath:
         """What both systems hold after the run."""
         return self.folder / "validation.json"

@@ -17,6 +17,9 @@ WHOLE_NUMBER_OR_TEXT = WHOLE_NUMBER | {"string"}
 ANY: frozenset[str] = frozenset()
 """A column that only has to exist."""
 
+DELETED_COLUMN, HISTORY_COLUMN = "_fivetran_deleted", "_fivetran_active"
+"""Columns of Fivetran: it has deleted the row, and the row is the present version in a table that keeps all versions."""
+
 Columns = Mapping[str, frozenset[str]]
 _SALESFORCE_KINDS = {
     FieldKind.TEXT: TEXT,
@@ -42,8 +45,13 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
     }
     return {
         settings.properties_table: {"id": WHOLE_NUMBER_OR_TEXT, "status": TEXT}
-        | ({parent: ANY} if (parent := settings.parent_column) else {}),
-        settings.features_table: {"property_id": TEXT, **features},
+        | ({"sfdc_id": TEXT} if settings.placeholder_sfdc_ids else {})
+        | ({parent: ANY} if (parent := settings.parent_column) else {})
+        | ({twin: ANY} if (twin := settings.twin_column) else {})
+        | ({deleted: FLAG} if (deleted := settings.properties_deleted_column) else {}),
+        settings.features_table: {"property_id": TEXT, **features}
+        | ({deleted: FLAG} if (deleted := settings.features_deleted_column) else {})
+        | ({order: ANY} if (order := settings.features_order_column) else {}),
         settings.salesforce_table: {
             "id": TEXT,
             **{field.column: _SALESFORCE_KINDS[field.kind] for field in fields},
@@ -79,6 +87,29 @@ def column_problems(table: str, needed: Columns, found: Mapping[str, str], field
         hint = _hint(by_column[column], column, kind, fields) if column in by_column else ""
         problems.append(f"{table}: {column} is {kind}; it must be {' or '.join(sorted(kinds))}.{hint}")
     return problems
+
+
+def history_problems(table: str, found: Mapping[str, str]) -> list[str]:
+    """Refuse a table in which the replication keeps every former version of a row: old values would be taken for today's."""
+    if HISTORY_COLUMN not in found:
+        return []
+    return [
+        f"{table} has the column {HISTORY_COLUMN}, so it is a history table: it keeps every former version of each row. Name a "
+        f"table or a view with the present rows alone, for example WHERE {HISTORY_COLUMN}, and without that column."
+    ]
+
+
+def deleted_hints(settings: Settings, table: str, found: Mapping[str, str]) -> list[str]:
+    """Say that a table marks rows as deleted if no setting says so."""
+    setting = {settings.properties_table: "properties_deleted_column", settings.features_table: "features_deleted_column"}.get(
+        table
+    )
+    if setting is None or getattr(settings, setting) or DELETED_COLUMN not in found:
+        return []
+    return [
+        f"{table} has the column {DELETED_COLUMN}, but {setting.upper()} is empty, so rows that the replication has deleted "
+        f"count as if they were there. Set {setting.upper()} to {DELETED_COLUMN}."
+    ]
 
 
 def _cure(field: FeatureField, column: str, fields: FieldTable) -> str:

@@ -84,6 +84,8 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "batches": 26,
         "estimated_seconds": 4_920,
         "neighbours": [],
+        "records_ambiguous": 0,
+        "records_true_through_sibling": 0,
     }
     assert products[0] == {
         "product": "fraud_detection",
@@ -93,6 +95,15 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "to_enable": 3,
         "to_disable": 1_217,
     }
+
+
+def test_records_that_are_left_out_are_counted_only_if_there_are_any() -> None:
+    some = replace(preview(records_not_undone=0), records_ambiguous=1_234)
+
+    assert "- 1,234 records are left out, because the feature table has unequal rows of their property: records_left_out.csv" in (
+        some.as_table()
+    )
+    assert "left out" not in preview(records_not_undone=0).as_table()
 
 
 def test_each_product_takes_its_own_counts_of_the_summary() -> None:

@@ -1,5 +1,6 @@
 """A setting that cannot be meant is refused when it is read, by its name."""
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -184,3 +185,42 @@ def test_the_run_that_heals_may_be_paced_but_not_pointed_elsewhere(
 
     with pytest.raises(BadSettingsError, match=f"HEALING_RUN_CONFIG: .*{reason}"):
         load_settings()
+
+
+class TestStatuses:
+    def test_case_and_blanks_do_not_matter_and_none_is_named_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_KNOWN_STATUSES", '["active", "On Hold ", "ACTIVE", "disabled"]')
+        monkeypatch.setenv("FEATURE_SYNC_UNSYNCED_STATUSES", '["Disabled", "deleted"]')
+
+        settings = load_settings()
+
+        assert settings.synced_statuses == ("ACTIVE", "ON HOLD")
+        assert settings.all_known_statuses == ("ACTIVE", "ON HOLD", "DISABLED", "DELETED")
+
+    def test_all_but_deleted_are_synced_as_shipped(self) -> None:
+        settings = load_settings()
+
+        assert settings.unsynced_statuses == ("DELETED",)
+        assert set(settings.all_known_statuses) - set(settings.synced_statuses) == {"DELETED"}
+
+    @pytest.mark.parametrize("known", ["[]", '["deleted"]'])
+    def test_settings_by_which_no_property_is_synced_are_refused(self, monkeypatch: pytest.MonkeyPatch, known: str) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_KNOWN_STATUSES", known)
+
+        with pytest.raises(BadSettingsError, match="KNOWN_STATUSES has no status that is not in UNSYNCED_STATUSES"):
+            load_settings()
+
+    @pytest.mark.parametrize("name", ["KNOWN_STATUSES", "UNSYNCED_STATUSES"])
+    @pytest.mark.parametrize("status", ["A'); DROP TABLE x; --", "", "{{ settings }}", "gel\u00f6scht"])
+    def test_what_is_no_status_is_refused(self, monkeypatch: pytest.MonkeyPatch, name: str, status: str) -> None:
+        monkeypatch.setenv(f"FEATURE_SYNC_{name}", json.dumps([status]))
+
+        with pytest.raises(BadSettingsError, match=f"{name}: .*must be a list of statuses"):
+            load_settings()
+
+    @pytest.mark.parametrize("pattern", ["X{15}'", "(X", "[X", "X{15}\\", "a b"])
+    def test_a_pattern_that_is_none_is_refused(self, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_PLACEHOLDER_SFDC_IDS", pattern)
+
+        with pytest.raises(BadSettingsError, match=r"PLACEHOLDER_SFDC_IDS: .*must be a regular expression"):
+            load_settings()

@@ -45,7 +45,7 @@ class TestDifference:
 
         assert difference is not None
         added = [line for line in difference.splitlines() if line.startswith("+")]
-        assert "+LEFT JOIN crm.sfdc_dbx.product_property_w_features AS features" in added
+        assert "+LEFT JOIN feature_rows AS features" in added
         assert "-  FALSE AS fraud_detection_enabled_c," in difference.splitlines()
 
     def test_the_query_without_its_join_is_different(self) -> None:

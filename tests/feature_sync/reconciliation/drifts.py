@@ -16,6 +16,7 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
         (
             *("enabled_in_salesforce", "enabled_in_warehouse", "mismatched", "wrongly_false", "wrongly_true", "date_differs"),
             *("properties_mismatched", "properties_unmatched", "missing_in_salesforce", "missing_in_warehouse", "key_mismatch"),
+            *("ambiguous_features", "unknown_status", "true_through_sibling"),
         ),
         0,
     )

@@ -122,7 +122,7 @@ class TestOtherFields:
 
         [problem] = refusal(f"no-flag-{value}")
 
-        assert problem.startswith("empty_flags: 1 records have an empty flag")
+        assert problem.startswith("empty_flags: 1 record has an empty flag")
         assert f"such as {one}." in problem
 
 

@@ -74,6 +74,8 @@ class TestIncident:
             "records_not_undone": 0,
             "batches": 26,
             "estimated_seconds": 26 * 45 + 25 * 150,
+            "records_ambiguous": 0,
+            "records_true_through_sibling": 0,
         }
 
     def test_the_preview_names_the_other_sync_that_starts_during_the_run(self, incident: Frozen) -> None:

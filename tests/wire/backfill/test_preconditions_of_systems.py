@@ -358,7 +358,9 @@ class TestOurTables:
         watch.read()
         statements = statements_of(watch.entries)
         assert sorted(sql.split()[5] for sql in statements if sql.startswith("CREATE TABLE")) == sorted(names)
-        assert sorted(sql for sql in statements if "DELETE" in sql) == sorted(f"DELETE FROM {name} WHERE FALSE" for name in names)
+        assert sorted(sql for sql in statements if "DELETE FROM" in sql) == sorted(
+            f"DELETE FROM {name} WHERE FALSE" for name in names
+        )
         assert [sandbox.sql(f"SELECT count(*) FROM {name}")[0][0] for name in names] == [0] * len(names)
 
     def test_one_of_an_older_version_gets_the_columns_it_lacks_and_keeps_its_rows(

@@ -60,7 +60,7 @@ def test_the_weekly_check_fails_with_the_difference(census: Sandbox) -> None:  #
     assert text.startswith(
         "Census dataset 815 (Product properties) has another query than include/sql/deployment/select_property_sync.sql"
     )
-    assert "+LEFT JOIN crm.sfdc_dbx.product_property_w_features AS features" in text
+    assert "+LEFT JOIN feature_rows AS features" in text
     assert "census_dataset_deploy" in text
 
 

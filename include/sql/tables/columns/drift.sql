@@ -14,4 +14,7 @@ properties_mismatched BIGINT,
 properties_unmatched BIGINT,
 missing_in_salesforce BIGINT,
 missing_in_warehouse BIGINT,
-key_mismatch BIGINT
+key_mismatch BIGINT,
+ambiguous_features BIGINT,
+unknown_status BIGINT,
+true_through_sibling BIGINT

@@ -1,0 +1,8 @@
+WITH left_out AS (
+{% filter indent(4, first=true) %}{% include "fragments/records_left_out.sql" %}{% endfilter +%}
+)
+
+SELECT
+    COUNT_IF(reason = 'ambiguous_features') AS records_ambiguous,
+    COUNT_IF(reason = 'true_through_sibling') AS records_true_through_sibling
+FROM left_out
