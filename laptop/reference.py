@@ -36,7 +36,7 @@ INTRODUCTION = """\
 """
 FIELD_TABLE = "[field table](deploy.md#the-field-table)"
 A_DAY = date(2025, 11, 24)
-WRONG: dict[Any, Any] = {str: " ", dict: {" ": 0}, tuple: ("",)}
+WRONG: dict[Any, Any] = {str: " ", dict: {" ": 0}, tuple: ("?",)}
 """Values that the validators of a setting refuse, by the setting's type. Every other type refuses 0."""
 
 

@@ -31,6 +31,13 @@ def project_settings(project: Path) -> Mapping[str, str]:
         "SYNC_LOG_TABLE": "crm.sfdc_dbx.feature_sync_log",
         "DRIFT_TABLE": "crm.sfdc_dbx.feature_sync_drift",
         "PARENT_COLUMN": "sfdc_id",
+        # What the people of this organisation answered when they were asked who belongs in Salesforce.
+        "UNSYNCED_STATUSES": '["DELETED", ""]',
+        "PLACEHOLDER_SFDC_IDS": "X{15}",
+        "PROPERTIES_DELETED_COLUMN": "_fivetran_deleted",
+        "FEATURES_DELETED_COLUMN": "_fivetran_deleted",
+        "TWINS": "any_active_sibling",
+        "TWIN_COLUMN": "sfdc_id",
         "CENSUS_SYNC_ID": str(FEATURE_SYNC),
         "CENSUS_DATASET_ID": str(REGULAR_DATASET),
         "CENSUS_PROPERTY_SYNC_ID": str(REGULAR_SYNC),

@@ -1,10 +1,7 @@
 {# Which properties belong in Salesforce. This is the one place that says so. A status that is empty or not known is none of these;
    preconditions and the weekly run name it. #}
-COALESCE(
-    upper(trim(properties.status)) IN (
-        '{{ settings.synced_statuses | join("',\n        '") }}'
-    ),
-    FALSE
+upper(trim(COALESCE(properties.status, ''))) IN (
+    '{{ settings.synced_statuses | join("',\n    '") }}'
 )
 {%- if settings.placeholder_sfdc_ids %}
 

@@ -1,14 +1,11 @@
--- Properties whose status is empty, or in no setting. Nobody can say whether they belong in Salesforce.
+-- Properties whose status is in no setting. Nobody can say whether they belong in Salesforce.
 SELECT
     CAST(properties.id AS STRING) AS {{ fields.property_id.column }},
     upper(trim(properties.status)) AS status
 FROM {{ settings.properties_table }} AS properties
 WHERE
-    NOT COALESCE(
-        upper(trim(properties.status)) IN (
-            '{{ settings.all_known_statuses | join("',\n            '") }}'
-        ),
-        FALSE
+    upper(trim(COALESCE(properties.status, ''))) NOT IN (
+        '{{ settings.all_known_statuses | join("',\n        '") }}'
     )
 {%- if settings.properties_deleted_column %}
 

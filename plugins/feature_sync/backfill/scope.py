@@ -11,8 +11,8 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 STATUS_CURE = (
-    "Add each to KNOWN_STATUSES, and to UNSYNCED_STATUSES too if its properties do not belong in Salesforce. If it is empty "
-    "or a typing error, correct it in the properties table."
+    "Correct it in the properties table if it is a typing error. If it is right, add it to UNSYNCED_STATUSES if its properties "
+    'do not belong in Salesforce, and to KNOWN_STATUSES if they do. There "" stands for an empty status.'
 )
 
 

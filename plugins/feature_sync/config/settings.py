@@ -56,8 +56,10 @@ def _column_or_empty(name: str) -> str:
 
 def _statuses(names: tuple[str, ...]) -> tuple[str, ...]:
     # They are put into SQL as text.
-    if not all(re.fullmatch(r"\w[\w -]*", name, flags=re.ASCII) for name in names):
-        raise ValueError("must be a list of statuses in letters, digits, underscores, blanks and hyphens")
+    if not all(re.fullmatch(r"\w[\w -]*|", name.strip(), flags=re.ASCII) for name in names):
+        raise ValueError(
+            'must be a list of statuses in letters, digits, underscores, blanks and hyphens, or "" for an empty status'
+        )
     return tuple(dict.fromkeys(name.strip().upper() for name in names))
 
 
@@ -164,8 +166,8 @@ class Settings(AlertSettings):
     features_table: TableName = _setting("The product flags and dates of each property.")
     salesforce_table: TableName = _setting("The replica: the warehouse's copy of the Salesforce object.")
     known_statuses: Statuses = _setting(
-        "Every status that a property may have; upper case and blanks around it do not matter. If a property has another one, or "
-        "none, nothing is sent until it is named here."
+        "Every status that a property may have; upper case and blanks around it do not matter. An empty text stands for none. "
+        "If a property has another status, nothing is sent until it is named here."
     )
     unsynced_statuses: Statuses = _setting("Those of them whose properties do not belong in Salesforce.")
     placeholder_sfdc_ids: IdPattern = _setting(

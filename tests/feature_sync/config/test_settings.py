@@ -211,7 +211,7 @@ class TestStatuses:
             load_settings()
 
     @pytest.mark.parametrize("name", ["KNOWN_STATUSES", "UNSYNCED_STATUSES"])
-    @pytest.mark.parametrize("status", ["A'); DROP TABLE x; --", "", "{{ settings }}", "gel\u00f6scht"])
+    @pytest.mark.parametrize("status", ["A'); DROP TABLE x; --", "a\nb", "{{ settings }}", "gel\u00f6scht"])
     def test_what_is_no_status_is_refused(self, monkeypatch: pytest.MonkeyPatch, name: str, status: str) -> None:
         monkeypatch.setenv(f"FEATURE_SYNC_{name}", json.dumps([status]))
 

@@ -1,5 +1,7 @@
 """Which properties belong in Salesforce, by their status; and a status that nobody knows."""
 
+import json
+
 import pytest
 
 from feature_sync.config.problems import GuardError, RunConfigError
@@ -45,9 +47,7 @@ class TestUnknownStatus:
         with pytest.raises(DriftError) as red:
             conclude("few", NOTHING, DONE)
 
-        assert problem.startswith(
-            f"{few.properties} has properties with a status that is not known: {named}. Add each to KNOWN_STATUSES"
-        )
+        assert problem.startswith(f"{few.properties} has properties with a status that is not known: {named}. Correct it in the")
         assert report["differences"]["unknown_status"] == 2
         assert [(row["class"], row[KEY]) for row in rows] == [("unknown_status", one), ("unknown_status", two)]
         assert {row["in_warehouse_value"] for row in rows} <= {"PAUSED", ""}
@@ -63,15 +63,26 @@ class TestUnknownStatus:
 
         assert "'ZZZ' (2), empty (1)." in problem
 
-    @pytest.mark.parametrize(("unsynced", "missing"), [("[]", False), ('["PAUSED"]', True)])
-    def test_a_setting_says_what_it_means(self, few: Few, monkeypatch: pytest.MonkeyPatch, unsynced: str, missing: bool) -> None:
+    @pytest.mark.parametrize(
+        ("status", "known", "unsynced"),
+        [
+            ("'paused'", "paused", None),
+            ("'paused'", "", "PAUSED"),
+            ("NULL", "", None),
+            ("NULL", "paused", ""),
+            ("' '", "paused", " "),
+        ],
+    )
+    def test_a_setting_says_what_it_means(
+        self, few: Few, monkeypatch: pytest.MonkeyPatch, status: str, known: str, unsynced: str | None
+    ) -> None:
         one, *_ = few.ids()
-        set_status(few, one, "'paused'")
-        monkeypatch.setenv("FEATURE_SYNC_KNOWN_STATUSES", '["active", "inactive", "onboarding", "paused"]')
-        monkeypatch.setenv("FEATURE_SYNC_UNSYNCED_STATUSES", unsynced)
+        set_status(few, one, status)
+        monkeypatch.setenv("FEATURE_SYNC_KNOWN_STATUSES", json.dumps(["active", "inactive", "onboarding", known]))
+        monkeypatch.setenv("FEATURE_SYNC_UNSYNCED_STATUSES", json.dumps([] if unsynced is None else [unsynced]))
 
         assert check({"scope": "all"})["records"] == 8
-        assert (one not in synced(few)) is missing
+        assert (one in synced(few)) is (unsynced is None)
 
     def test_an_undo_is_not_stopped_by_it(self, few: Few) -> None:
         set_status(few, few.ids()[0], "NULL")
