@@ -59,6 +59,8 @@ class Sandbox:
     process: subprocess.Popen[str]
     url: str
     session: requests.Session = field(default_factory=requests.Session)
+    _connections: list[Any] = field(default_factory=list)
+    """Open connections to the warehouse that no statement uses now."""
 
     @property
     def port(self) -> int:
@@ -74,10 +76,12 @@ class Sandbox:
         return cls(state, process, line.split()[4])
 
     def stop(self) -> int:
+        self.hang_up()
         self.process.terminate()
         return self.wait()
 
     def kill(self) -> None:
+        self.hang_up()
         self.process.kill()
         self.wait()
 
@@ -138,24 +142,37 @@ class Sandbox:
         return self.census("GET", f"sync_runs/{run_id}/records", params={"per_page": 100, **query}).json()["data"]
 
     def sql(self, statement: str) -> list[Any]:
-        """A statement over the warehouse's own wire."""
+        """A statement over the warehouse's own wire. A connection is used again, because opening one is slow."""
+        connection = self._connections.pop() if self._connections else self._connect()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                rows = cursor.fetchall() if cursor.description else []
+        except Exception as error:
+            if "session" in str(error).lower():  # dropped because nobody used it, or of a process that is no more
+                return self.sql(statement)
+            raise
+        self._connections.append(connection)
+        return rows
+
+    def hang_up(self) -> None:
+        """Close the connections to the warehouse."""
+        while self._connections:
+            self._connections.pop().close()
+
+    def _connect(self) -> Any:
         from databricks import sql  # noqa: PLC0415 - slow, and only some tests need it
 
-        with (
-            sql.connect(
-                "127.0.0.1",
-                "/sql/1.0/warehouses/local",
-                access_token="dapi-local",
-                enable_telemetry=False,
-                _connection_uri=f"{self.url}/sql/1.0/warehouses/local",
-                _retry_stop_after_attempts_count=1,
-                _retry_delay_min=0.1,
-                _retry_delay_max=5,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
+        return sql.connect(
+            "127.0.0.1",
+            "/sql/1.0/warehouses/local",
+            access_token="dapi-local",
+            enable_telemetry=False,
+            _connection_uri=f"{self.url}/sql/1.0/warehouses/local",
+            _retry_stop_after_attempts_count=1,
+            _retry_delay_min=0.1,
+            _retry_delay_max=5,
+        )
 
     def stage(
         self, rows: int, *, offset: int = 0, flag: str = "TRUE", key: str = "reverse_etl_id_c", day: str = "DATE'2025-06-01'"
