@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from feature_sync.reconciliation.acceptances import NO_ACCEPTANCES
 from feature_sync.reconciliation.history import history_table
 from feature_sync.reconciliation.report import EDGE, HEIGHT, WIDTH, draw, render_report
 from feature_sync.reconciliation.verdict import Verdict
@@ -61,7 +62,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
-    page = render_report(differing(12), VERDICT, history(0.9, 1.0), mismatched_before=None)
+    page = render_report(differing(12), VERDICT, history(0.9, 1.0), NO_ACCEPTANCES, mismatched_before=None)
     tags = Tags(page)
 
     assert tags.open == []
@@ -73,13 +74,13 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    page = render_report(found(accuracy=0.999999), VERDICT, history(), mismatched_before=None)
+    page = render_report(found(accuracy=0.999999), VERDICT, history(), NO_ACCEPTANCES, mismatched_before=None)
 
     assert "<td>99.99 %</td>" in page
 
 
 def test_it_says_what_was_corrected() -> None:
-    page = render_report(found(), VERDICT, history(), mismatched_before=3)
+    page = render_report(found(), VERDICT, history(), NO_ACCEPTANCES, mismatched_before=3)
 
     assert "3 were corrected" in page
     assert 'class="verdict"' in page

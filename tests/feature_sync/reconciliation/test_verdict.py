@@ -61,7 +61,9 @@ class TestProblems:
         assert "No record was checked" in problem
 
     def test_what_differs_is_counted_by_class_with_what_to_do(self) -> None:
-        [problem] = self.problems(found(properties_mismatched=4, mismatched=4, wrongly_false=2, wrongly_true=1, date_differs=3))
+        [problem] = self.problems(
+            found(properties_mismatched=4, properties_to_send=4, mismatched=4, wrongly_false=2, wrongly_true=1, date_differs=3)
+        )
 
         assert "4 of 1,000 properties differ" in problem
         assert "2 flags are False in Salesforce" in problem
