@@ -137,7 +137,7 @@ class Drift:
     ``properties_held_back``: they have a new difference, but no run with scope mismatched sends them, because another of their
     differences is accepted, or a flag is True through a sibling.
     ``properties_to_send``: they have a new difference, and a run with scope mismatched sends them.
-    ``properties_unmatched``: those of them that have no feature row.
+    ``properties_unmatched``: those of the records to send that have no feature row.
 
     ``missing_in_salesforce_accepted``, ``missing_in_warehouse_accepted``, ``key_mismatch_accepted``,
     ``ambiguous_features_accepted``, ``unknown_status_accepted``, ``true_through_sibling_accepted``: how many of these a person

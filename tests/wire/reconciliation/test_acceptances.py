@@ -8,11 +8,14 @@ import pytest
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import load_settings
+from feature_sync.reconciliation.acceptances import read_acceptances
 from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError, check_still_allowed, compare, conclude
+from feature_sync.reconciliation.drift import Drift, DriftClass
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.storage.run_files import read_json, run_files
-from tests.wire.few import Few, differences, validation
+from feature_sync.storage.warehouse import Warehouse
+from tests.wire.few import Few, differences, folder
 
 KEY, UPSERT = "snappt_property_id_c", "reverse_etl_id_c"
 DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
@@ -69,19 +72,23 @@ class Known:
         )
 
     def numbers(self) -> dict[str, tuple[int, int, int]]:
-        """Of each class that was found: all, new and accepted ones."""
-        report, rows = self.few.compare()
-        found, new, accepted = (report[name] for name in ("differences", "differences_new", "differences_accepted"))
-        assert all(found[kind] == new[kind] + accepted[kind] for kind in found)
-        sums = ("properties_new", "properties_accepted")
-        assert report["properties_mismatched"] == sum(report[name] for name in sums)
-        for kind in found:
-            # A product has two dates, each of which is a line of the file but only one difference.
-            of_class = {
-                (row["salesforce_id"], row[KEY], row["product"], row["is_accepted"]) for row in rows if row["class"] == kind
-            }
-            assert [accepted[kind], new[kind]] == [sum(each[3] == flag for each in of_class) for flag in ("true", "false")]
-        return {kind: (found[kind], new[kind], accepted[kind]) for kind in found if found[kind]}
+        """Of each class that was found: all, new and accepted ones. The counts and the list must agree."""
+        drift, rows = self.drift(), self.few.query("reconciliation/select_differences", {"most": 100})
+        assert drift.properties_mismatched == drift.properties_accepted + drift.properties_held_back + drift.properties_to_send
+        for kind in DriftClass:
+            # A product has two dates, each of which is a line of the list but only one difference.
+            lines = {(row["salesforce_id"], row[KEY], row["product"], row["is_accepted"]) for row in rows if row["class"] == kind}
+            assert [drift.accepted(kind), drift.new(kind)] == [sum(line[3] is flag for line in lines) for flag in (True, False)]
+        return {
+            kind.value: (drift.count(kind), drift.new(kind), drift.accepted(kind)) for kind in DriftClass if drift.count(kind)
+        }
+
+    def drift(self) -> Drift:
+        return Drift.from_rows(self.few.query("reconciliation/compare_systems"), load_settings().fields)
+
+    def acceptances(self) -> dict[str, Any]:
+        with Warehouse(load_settings()) as warehouse:
+            return read_acceptances(warehouse).as_json()
 
     def is_green(self) -> bool:
         try:
@@ -109,7 +116,6 @@ class TestEveryClass:
 
         assert before == {kind: (1, 1, 0)}
         assert known.numbers() == {kind: (1, 0, 1)}
-        assert known.is_green()
 
     def test_a_record_without_its_upsert_key_is_accepted_with_that_empty_key(self, known: Known) -> None:
         known.harm(f"{UPSERT} = NULL")
@@ -208,7 +214,7 @@ class TestNothingElse:
         assert before["wrongly_false"][0] >= 1
         assert after["wrongly_false"] == (before["wrongly_false"][0], 0, before["wrongly_false"][0])
         assert after["date_differs"] == before["date_differs"]
-        assert validation("few")["acceptances"]["not_needed"]["count"] == 0, "one of its products differs"
+        assert known.acceptances()["not_needed"]["count"] == 0, "one of its products differs"
 
 
 class TestTime:
@@ -219,7 +225,6 @@ class TestTime:
         known.sql(f"UPDATE {{accepted}} SET accepted_until = CAST({YESTERDAY} AS DATE), accepted_at = {LAST_YEAR}")
 
         assert last_day == {"wrongly_false": (1, 0, 1)}
-        assert known.numbers() == {"wrongly_false": (1, 1, 0)}
         with pytest.raises(DriftError, match=r"1 acceptance has ended, .*: wrongly_false property .* \(accepted by ada until "):
             conclude("few", NOTHING, DONE)
         [row] = differences("few")
@@ -237,9 +242,8 @@ class TestTime:
         known.insert("wrongly_false", until=SOON)
         known.insert("date_differs", product="idv_only")
 
-        report, _ = known.few.compare()
-        named = report["acceptances"]
-        assert known.is_green()
+        named = known.acceptances()
+
         assert {state: each["count"] for state, each in named.items()} == {
             "refused": 0,
             "ended": 0,
@@ -273,8 +277,31 @@ def test_an_entry_that_is_not_complete_does_not_count_and_is_named(known: Known,
     known.insert(**{"kind": "wrongly_false", **entry})
 
     assert known.numbers() == {"wrongly_false": (1, 1, 0)}
-    [named] = validation("few")["acceptances"]["refused"]["named"]
+    [named] = known.acceptances()["refused"]["named"]
     assert problem in named["problem"]
+
+
+def test_a_run_with_accepted_differences_alone_is_green_and_shows_both_numbers_everywhere(known: Known) -> None:
+    known.harm(WRONG_FLAG)
+    known.insert("wrongly_false", until=SOON)
+
+    report, [row] = known.few.compare()
+    concluded = conclude("few", NOTHING, DONE)
+
+    assert concluded == {
+        "result": "1 properties with mismatched feature data, 1 of them accepted",
+        "properties_checked": 8,
+        "differences_accepted": 1,
+    }
+    assert (report["properties_mismatched"], report["properties_new"], report["properties_accepted"]) == (1, 0, 1)
+    assert [report[name]["wrongly_false"] for name in ("differences", "differences_new", "differences_accepted")] == [1, 0, 1]
+    assert report["acceptances"]["ends_soon"]["count"] == 1
+    assert (row["is_accepted"], row["accepted_by"], row["accepted_reason"]) == ("true", "ada", "known since the merger")
+    page = (folder("few") / "report.html").read_text()
+    assert "1 difference: 0 new, 1 accepted" in page
+    assert "1 acceptance ends soon: wrongly_false property" in page
+    [fraud] = [each for each in known.few.query("reconciliation/select_drift", {"run_id": "few"}) if each["wrongly_false"]]
+    assert (fraud["wrongly_false_accepted"], fraud["properties_mismatched"], fraud["properties_accepted"]) == (1, 1, 1)
 
 
 class TestHealing:
@@ -304,9 +331,8 @@ class TestHealing:
         known.harm(f"{WRONG_FLAG}, idv_only_enabled_c = TRUE")
         known.insert("wrongly_true", product="idv_only")
 
-        report, _ = known.few.compare()
-
-        assert (report["properties_new"], report["properties_held_back"]) == (1, 1)
+        drift = known.drift()
+        assert (drift.properties_new, drift.properties_held_back) == (1, 1)
         assert known.few.query("backfill/select_records_left_out", SCOPE) == [
             {KEY: known.one, UPSERT: known.one, "reason": "accepted"}
         ]
@@ -319,7 +345,7 @@ class TestHealing:
         known.insert("date_differs")
 
         assert known.few.query("backfill/count_scope", SCOPE)[0]["records"] == 1
-        assert known.few.compare()[0]["properties_held_back"] == 0
+        assert known.drift().properties_held_back == 0
 
     def test_one_that_has_ended_is_sent_again(self, known: Known) -> None:
         known.harm(WRONG_FLAG)
@@ -383,7 +409,7 @@ class TestForm:
         self, known: Known, until: str
     ) -> None:
         known.harm(f"{WRONG_FLAG}, {WRONG_DATE}")
-        conf = self.conf(until=until, ids=[known.one])
+        conf = self.conf(accepted_until=until, ids=[known.one])
 
         accept(conf, "accepting", "ada@example.com")
         result = accept(conf, "accepting", "ada@example.com")
@@ -391,8 +417,10 @@ class TestForm:
         assert result["differences"] == 1
         columns = f"run_id, class, salesforce_id, {KEY}, {UPSERT}, product, reason, accepted_by, CAST(accepted_until AS STRING)"
         assert known.sql(f"SELECT {columns} FROM {{accepted}}") == [
-            ("accepting", "wrongly_false", known.record(), known.one, known.one, "fraud_detection", "known since the merger")
-            + ("ada@example.com", until)
+            (
+                *("accepting", "wrongly_false", known.record(), known.one, known.one),
+                *("fraud_detection", "known since the merger", "ada@example.com", until),
+            )
         ]
         assert known.numbers() == {"wrongly_false": (1, 0, 1), "date_differs": (1, 1, 0)}
 
@@ -400,21 +428,20 @@ class TestForm:
         record = known.record()
         known.harm(f"{KEY} = NULL, {UPSERT} = NULL")
 
-        accept(self.conf(**{"class": "missing_in_warehouse"}, until=until, ids=[record]), "accepting", "ada")
+        accept(self.conf(**{"class": "missing_in_warehouse"}, accepted_until=until, ids=[record]), "accepting", "ada")
 
         assert known.numbers()["missing_in_warehouse"] == (1, 0, 1)
 
     def test_today_as_the_last_day_ends_an_earlier_acceptance(self, known: Known, until: str) -> None:
         known.harm(WRONG_FLAG)
-        accept(self.conf(until=until, ids=[known.one]), "first", "ada")
+        accept(self.conf(accepted_until=until, ids=[known.one]), "first", "ada")
         [(today,)] = known.sql(f"SELECT {TODAY}")
         known.sql(f"UPDATE {{accepted}} SET accepted_at = {LAST_YEAR}")
 
-        accept(self.conf(until=str(today), ids=[known.one]), "second", "grace")
+        accept(self.conf(accepted_until=str(today), ids=[known.one]), "second", "grace")
 
-        known.numbers()
-        [row] = differences("few")
-        assert (row["accepted_by"], row["accepted_until"]) == ("grace", str(today))
+        [row] = known.few.query("reconciliation/select_differences", {"most": 100})
+        assert (row["accepted_by"], row["accepted_until"]) == ("grace", today)
 
     @pytest.mark.parametrize(
         ("changes", "person", "problem"),
@@ -431,7 +458,7 @@ class TestForm:
         self, known: Known, until: str, changes: dict[str, Any], person: str | None, problem: str
     ) -> None:
         known.harm(WRONG_FLAG)
-        conf = self.conf(until=until, **{"ids": [known.one], **changes})
+        conf = self.conf(accepted_until=until, **{"ids": [known.one], **changes})
         if "1" in conf["ids"]:
             conf["ids"] = [known.one, "1"]
 
