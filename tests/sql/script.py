@@ -241,14 +241,13 @@ def _accepted(settings: Settings) -> Script:
     """Differences are accepted: by the form, by hand, for all products, wrongly, and for times that end at different days."""
     chosen = {"class": "wrongly_true", "ids": INCIDENT[22], "products": ""}
     mismatch = {"class": "key_mismatch", "ids": f"{INCIDENT[20]},1,{ANOTHER}", "products": ""}
-    names = "run_id, class, salesforce_id, " + ", ".join(key.column for key in settings.fields.keys) + ", product"
+    same = ", ".join(["class", "salesforce_id", *(key.column for key in settings.fields.keys)])
     table = settings.accepted_table
 
     def copied(run_id: str, product: str, reason: str, until: str, at: str = "current_timestamp()") -> Change:
-        columns = names.replace("run_id", f"'{run_id}' AS run_id").replace("product", f"{product} AS product")
         return Change(
-            f"INSERT INTO {table} ({names}, reason, accepted_by, accepted_until, accepted_at) SELECT {columns}, "
-            f"{reason}, 'Ada', {until}, {at} FROM {table} WHERE run_id = 'accepted'"
+            f"INSERT INTO {table} (run_id, {same}, product, reason, accepted_by, accepted_until, accepted_at) "
+            f"SELECT '{run_id}', {same}, {product}, {reason}, 'Ada', {until}, {at} FROM {table} WHERE run_id = 'accepted'"
         )
 
     accepted = {"run_id": "accepted", "reason": "Größe, bekannt", "accepted_by": "Ada", "accepted_until": "2020-01-01"}
