@@ -72,7 +72,7 @@ def product_feature_reconciliation() -> None:
     def conclude(found: dict | None, run_id: Any = None) -> dict:
         steps = Steps(**task_states(RECONCILIATION_DAG_ID, run_id, **STEPS))
         result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps)
-        describe_outlets(get_current_context(), result["properties_checked"])
+        describe_outlets(get_current_context(), result["properties_checked"], result["differences_accepted"])
         return result
 
     found: Any = compare()

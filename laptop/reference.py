@@ -21,6 +21,7 @@ from feature_sync.config.paths import PROJECT
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.run_config import DEFAULTS, PARAMETERS, parse_run_config
 from feature_sync.config.settings import SETTINGS_FILE, Settings
+from feature_sync.reconciliation.acceptances import Acceptance
 from feature_sync.reconciliation.drift import Drift, ProductDrift
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch, attempt_columns
 from feature_sync.storage.run_files import RunFiles
@@ -164,6 +165,7 @@ def our_tables(settings: Settings) -> str:
         settings.sync_log_table: {attempt_columns().get(name, name): text for name, text in attributes(Attempt).items()}
         | {"status": ", ".join(f"`{status}`" for status in AttemptStatus)},
         settings.drift_table: attributes(Drift) | attributes(ProductDrift),
+        settings.accepted_table: attributes(Acceptance),
     }
     parts = ["The backfill and the weekly run create these tables, and add columns when the field table grows."]
     for own in own_tables(settings):
@@ -193,6 +195,8 @@ def _column_rows(columns: Sequence[Column], fields: FieldTable) -> Iterator[tupl
     left = list(columns)
     while left:
         size, text = groups.get(left[0].name, (1, f"`{left[0].name}`"))
+        if left[size - 1 :] == [] or left[size - 1].name not in (every[-1], features[-1]):
+            size, text = 1, f"`{left[0].name}`"  # the keys alone
         yield text, ", ".join(dict.fromkeys(f"`{column.type}`" for column in left[:size]))
         del left[:size]
 

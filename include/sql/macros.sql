@@ -31,3 +31,16 @@ WHEN NOT MATCHED THEN INSERT (
     {{ source }}.{{ columns | join(",\n    " ~ source ~ ".") }}
 )
 {%- endmacro %}
+
+{# Whether a difference of a record is accepted, by the row of accepted_records.sql that is joined to it. #}
+
+{% macro is_accepted(class, product="") -%}
+COALESCE(array_contains(accepted, '{{ class }}/{{ product }}'), FALSE)
+{%- endmacro %}
+
+{% macro is_flag_accepted(product) -%}
+CASE WHEN salesforce_{{ product.enabled.column }}
+    THEN {{ is_accepted("wrongly_true", product.name) }}
+    ELSE {{ is_accepted("wrongly_false", product.name) }}
+END
+{%- endmacro %}

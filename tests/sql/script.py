@@ -27,7 +27,7 @@ STATEMENTS = sorted(
 )
 """As `render_statement` takes them: what is in ``fragments``, ``tables/columns`` and ``macros.sql`` is a part of others."""
 COPY = "crm.salesforce.product_property_c"
-CLOCK_COLUMNS = frozenset({"checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
+CLOCK_COLUMNS = frozenset({"accepted_at", "checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
 """Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
 WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
 """Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""
@@ -150,7 +150,7 @@ def script(settings: Settings) -> Script:
         *_undo(settings, undo, batches),
         # The weekly comparison, and the source queries of the regular syncs.
         Step("replica/check_replica", {"run_id": None}),
-        *_reconciliation(),
+        *_reconciliation(settings),
         # What has expired is removed.
         Step("backfill/select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
         Step("backfill/select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
@@ -184,7 +184,7 @@ def short_script(settings: Settings) -> Script:
         Step("backfill/validate_payload", run),
         Step("backfill/select_mismatches", run),
         *_undo(settings, undo, batches),
-        *_reconciliation(),
+        *_reconciliation(settings),
     ]
 
 
@@ -213,7 +213,7 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
     return steps
 
 
-def _reconciliation() -> Script:
+def _reconciliation(settings: Settings) -> Script:
     run = {"run_id": "scheduled__2025-12-01"}
     return [
         Change(f"UPDATE {COPY} SET reverse_etl_id_c = '{ANOTHER}' WHERE snappt_property_id_c = '{INCIDENT[20]}'"),
@@ -221,7 +221,12 @@ def _reconciliation() -> Script:
             f"UPDATE {COPY} SET snappt_property_id_c = '1', reverse_etl_id_c = '1' WHERE snappt_property_id_c = '{INCIDENT[21]}'"
         ),
         Change(f"UPDATE {COPY} SET idv_only_enabled_c = TRUE WHERE snappt_property_id_c = '{INCIDENT[22]}'"),
+        *_accepted(settings),
         Step("reconciliation/compare_systems"),
+        Step("reconciliation/select_acceptances", {"most": 20}),
+        Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/count_records_left_out", _scope("mismatched")),
+        Step("backfill/select_records_left_out", _scope("mismatched")),
         Step("reconciliation/record_drift", run),
         Step("reconciliation/record_drift", run),
         Step("reconciliation/select_drift", run),
@@ -229,6 +234,35 @@ def _reconciliation() -> Script:
         Step("reconciliation/select_differences", {"most": 100}),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
+    ]
+
+
+def _accepted(settings: Settings) -> Script:
+    """Differences are accepted: by the form, by hand, for all products, wrongly, and for times that end at different days."""
+    chosen = {"class": "wrongly_true", "ids": INCIDENT[22], "products": ""}
+    mismatch = {"class": "key_mismatch", "ids": f"{INCIDENT[20]},1,{ANOTHER}", "products": ""}
+    same = ", ".join(["class", "salesforce_id", *(key.column for key in settings.fields.keys)])
+    table = settings.accepted_table
+
+    def copied(run_id: str, product: str, reason: str, until: str, at: str = "current_timestamp()") -> Change:
+        return Change(
+            f"INSERT INTO {table} (run_id, {same}, product, reason, accepted_by, accepted_until, accepted_at) "
+            f"SELECT '{run_id}', {same}, {product}, {reason}, 'Ada', {until}, {at} FROM {table} WHERE run_id = 'accepted'"
+        )
+
+    accepted = {"run_id": "accepted", "reason": "Größe, bekannt", "accepted_by": "Ada", "accepted_until": "2020-01-01"}
+    soon = "CAST(current_date() + INTERVAL 7 DAYS AS DATE)"
+    return [
+        *(Step("reconciliation/select_chosen_differences", each) for each in (chosen, {**mismatch, "products": "idv_only"})),
+        Step("reconciliation/record_acceptances", {**chosen, **accepted}),
+        Step("reconciliation/record_acceptances", {**chosen, **accepted}),
+        Step("reconciliation/record_acceptances", {**mismatch, **accepted}),
+        Step("reconciliation/select_acceptances", {"most": 20}),
+        copied("no reason", "product", "' '", soon),
+        copied("no end", "product", "'known'", "CAST(NULL AS DATE)"),
+        copied("too long", "product", "'known'", "CAST('2999-01-01' AS DATE)"),
+        copied("another product", "'no_product'", "'known'", soon),
+        copied("all products", "CAST(NULL AS STRING)", "'known'", soon, "current_timestamp() - INTERVAL 5 SECONDS"),
     ]
 
 

@@ -48,7 +48,7 @@ NAMES = {
     "tables/prove_write": {"table"},
 }
 """The statements that are for any of our tables, and the names that `tables.py` gives them."""
-COLUMN_LISTS = {"batch", "drift", "payload", "rejection", "sync_log"}
+COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
 TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_records": {"records", "batch_number"}}
@@ -65,12 +65,14 @@ SETTINGS = {
     "fragments/classified_records": {"watches_siblings"},
     "fragments/drift_counts": {"watches_siblings"},
     "fragments/records_left_out": {"watches_siblings"},
-    "reconciliation/select_differences": {"watches_siblings"},
+    "fragments/differences": {"watches_siblings"},
+    "fragments/judged_acceptances": {"accepted_days_limit"},
+    "reconciliation/select_acceptances": {"accepted_warning_days"},
     "fragments/own_feature_rows": {"features_order_column", "features_deleted_column"},
     "fragments/is_synced_property": {"synced_statuses", "placeholder_sfdc_ids", "properties_deleted_column"},
     "fragments/properties_of_unknown_status": {"all_known_statuses", "properties_deleted_column"},
 }
-"""What else than table names is taken from the settings: names of columns, statuses and a pattern, which they validate."""
+"""What else than table names is taken from the settings: names of columns, statuses, a pattern and days, which they validate."""
 
 every_statement = pytest.mark.parametrize("name", STATEMENTS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_FOLDER)))
@@ -277,6 +279,7 @@ def defined_columns(table: str) -> list[str]:
         ("sync_log", "sending/record_attempt", set()),
         ("rejection", "sending/record_rejections", set()),
         ("drift", "reconciliation/record_drift", set()),
+        ("accepted_difference", "reconciliation/record_acceptances", set()),
     ],
 )
 def test_a_table_has_the_columns_that_its_statement_writes(table: str, statement: str, filled_later: set[str]) -> None:

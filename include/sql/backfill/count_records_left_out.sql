@@ -4,5 +4,6 @@ WITH left_out AS (
 
 SELECT
     COUNT_IF(reason = 'ambiguous_features') AS records_ambiguous,
-    COUNT_IF(reason = 'true_through_sibling') AS records_true_through_sibling
+    COUNT_IF(reason = 'true_through_sibling') AS records_true_through_sibling,
+    COUNT_IF(reason = 'accepted') AS records_accepted
 FROM left_out

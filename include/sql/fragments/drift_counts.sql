@@ -1,6 +1,6 @@
 {% from "macros.sql" import any_of %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
--- One row for each product: what both systems hold, and what differs.
+-- One row for each product: what both systems hold, what differs, and how much of that is accepted.
 -- The columns from properties_mismatched on count records of any product. They are the same in every row.
 WITH classified AS (
 {% filter indent(4, first=true) %}{% include "fragments/classified_records.sql" %}{% endfilter +%}
@@ -14,30 +14,58 @@ unknown AS (
 {% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
 ),
 
+accepted_properties AS (
+{% filter indent(4, first=true) %}{% include "fragments/accepted_properties.sql" %}{% endfilter +%}
+),
+
+by_product AS (
+    SELECT
+        classified.*
+{%- for product in fields.products %}
+{% set flag = product.enabled.column %},
+        {{ any_of(product.dates, "differs_{}") | indent(8) }}
+        AS dates_differ_{{ flag }}
+{%- endfor +%}
+    FROM classified
+),
+
 judged AS (
     SELECT
-        classified.*,
+        by_product.*,
         {{ any_of(fields.features, "differs_{}") | indent(8) }}
         AS any_differs,
+        {{ any_of(flags, "(differs_{} AND accepted_{})\nOR (dates_differ_{} AND accepted_dates_{})") | indent(8) }}
+        AS any_accepted,
+        {{ any_of(flags, "(differs_{} AND NOT accepted_{})\nOR (dates_differ_{} AND NOT accepted_dates_{})") | indent(8) }}
+        AS any_new,
         {{ any_of(flags if settings.watches_siblings else [], "true_through_sibling_{}") | indent(8) }}
         AS is_left_alone
-    FROM classified
+    FROM by_product
 ),
 
 -- All products are counted in one pass. Without any record this is still one row, so there is a row for each product.
 counted AS (
     SELECT
         COUNT_IF(is_compared) AS properties_checked,
-        COUNT_IF(any_differs AND NOT is_left_alone) AS properties_mismatched,
-        COUNT_IF(any_differs AND NOT is_left_alone AND NOT has_feature_row) AS properties_unmatched,
-        COUNT_IF(missing_in_warehouse) AS missing_in_warehouse,
-        COUNT_IF(key_mismatch) AS key_mismatch,
-        COUNT_IF(ambiguous_features) AS ambiguous_features,
+        COUNT_IF(any_differs) AS properties_mismatched,
+        COUNT_IF(any_differs AND NOT any_new) AS properties_accepted,
+        COUNT_IF(any_new AND (any_accepted OR is_left_alone)) AS properties_held_back,
+        COUNT_IF(any_new AND NOT any_accepted AND NOT is_left_alone) AS properties_to_send,
+        COUNT_IF(any_new AND NOT any_accepted AND NOT is_left_alone AND NOT has_feature_row) AS properties_unmatched,
+{% for class in ("missing_in_warehouse", "key_mismatch", "ambiguous_features") %}
+        COUNT_IF({{ class }}) AS {{ class }},
+        COUNT_IF({{ class }} AND accepted_{{ class }}) AS {{ class }}_accepted,
+{% endfor %}
 {% if settings.watches_siblings %}
         COUNT_IF(true_through_sibling_{{ flags | map(attribute="column") | join(")\n        + COUNT_IF(true_through_sibling_") }})
         AS true_through_sibling,
+{% for flag in flags %}
+        {{ "+ " if not loop.first }}COUNT_IF(true_through_sibling_{{ flag.column }} AND accepted_sibling_{{ flag.column }})
+{% endfor %}
+        AS true_through_sibling_accepted,
 {% else %}
         CAST(0 AS BIGINT) AS true_through_sibling,
+        CAST(0 AS BIGINT) AS true_through_sibling_accepted,
 {% endif %}
         array(
 {% for product in fields.products %}
@@ -51,9 +79,10 @@ counted AS (
                 ) AS mismatched,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true,
-                COUNT_IF(
-                    {{ any_of(product.dates, "differs_{}") | indent(20) }}
-                ) AS date_differs
+                COUNT_IF(dates_differ_{{ flag }}) AS date_differs,
+                COUNT_IF(differs_{{ flag }} AND accepted_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false_accepted,
+                COUNT_IF(differs_{{ flag }} AND accepted_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true_accepted,
+                COUNT_IF(dates_differ_{{ flag }} AND accepted_dates_{{ flag }}) AS date_differs_accepted
             ){{ "," if not loop.last }}
 {% endfor %}
         ) AS products
@@ -76,12 +105,36 @@ SELECT
     counts.wrongly_false,
     counts.wrongly_true,
     counts.date_differs,
+    counts.wrongly_false_accepted,
+    counts.wrongly_true_accepted,
+    counts.date_differs_accepted,
     properties_mismatched,
+    properties_accepted,
+    properties_held_back,
+    properties_to_send,
     properties_unmatched,
     (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
+    (
+        SELECT COUNT(*)
+        FROM missing
+        INNER JOIN accepted_properties
+            ON accepted_properties.class = 'missing_in_salesforce'
+            AND accepted_properties.property_id = missing.{{ fields.property_id.column }}
+    ) AS missing_in_salesforce_accepted,
     missing_in_warehouse,
+    missing_in_warehouse_accepted,
     key_mismatch,
+    key_mismatch_accepted,
     ambiguous_features,
+    ambiguous_features_accepted,
     true_through_sibling,
-    (SELECT COUNT(*) FROM unknown) AS unknown_status
+    true_through_sibling_accepted,
+    (SELECT COUNT(*) FROM unknown) AS unknown_status,
+    (
+        SELECT COUNT(*)
+        FROM unknown
+        INNER JOIN accepted_properties
+            ON accepted_properties.class = 'unknown_status'
+            AND accepted_properties.property_id = unknown.{{ fields.property_id.column }}
+    ) AS unknown_status_accepted
 FROM product_counts

@@ -1,9 +1,14 @@
 -- The records of a run. Those with ambiguous feature rows are in no scope: fragments/records_left_out.sql has them.
+-- A record with an accepted difference is not in the scope mismatched. A person may name it.
 -- A property without a feature row counts only if unmatched properties are sent too.
 -- The filter runs in a sub-query that returns ids only. Beside 42 renamed columns, Spark's optimizer would derive
 -- a constraint for every combination of names and run out of memory (SPARK-33152).
 WITH compared AS (
 {% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
+),
+
+accepted_records AS (
+{% filter indent(4, first=true) %}{% include "fragments/accepted_records.sql" %}{% endfilter +%}
 )
 
 SELECT in_scope.*
@@ -11,6 +16,7 @@ FROM compared AS in_scope
 WHERE in_scope.salesforce_id IN (
     SELECT compared.salesforce_id
     FROM compared
+{% filter indent(4, first=true) %}{% include "fragments/accepted_join.sql" %}{% endfilter +%}
     WHERE
         NOT compared.has_ambiguous_features
         AND (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
@@ -18,6 +24,9 @@ WHERE in_scope.salesforce_id IN (
 {% filter indent(12, first=true) %}{% include "fragments/scope_cases.sql" %}{% endfilter +%}
             WHEN 'mismatched' THEN
 {% filter indent(16, first=true) %}{% include "fragments/differs.sql" %}{% endfilter +%}
+                AND NOT (
+{% filter indent(20, first=true) %}{% include "fragments/holds_accepted.sql" %}{% endfilter +%}
+                )
             ELSE FALSE
         END
 )

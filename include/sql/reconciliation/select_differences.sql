@@ -1,132 +1,48 @@
-{# Each field's place in the CSV. #}
-{% set numbers = {} %}
-{% for field in fields.features %}{% set _ = numbers.update({field.column: loop.index}) %}{% endfor %}
-{% set no_text = "CAST(NULL AS STRING)" %}
-{% macro candidate(class, condition, product=no_text, field=no_text, number=0, in_salesforce=no_text, in_warehouse=no_text) -%}
-struct(
-    {{ class }} AS class,
-    {{ condition }} AS is_found,
-    {{ product }} AS product,
-    {{ field }} AS field,
-    {{ number }} AS field_number,
-    {{ in_salesforce }} AS in_salesforce,
-    {{ in_warehouse }} AS in_warehouse
-)
-{%- endmacro %}
--- Every difference between the systems, at most :most of each class. NULL on one side becomes an empty cell.
-WITH classified AS (
-{% filter indent(4, first=true) %}{% include "fragments/classified_records.sql" %}{% endfilter +%}
+{% set keys = fields.keys | map(attribute="column") | list %}
+-- Every difference between the systems, at most :most of each class, those that nobody has accepted first.
+-- NULL on one side becomes an empty cell. An acceptance that has ended is shown too, but is_accepted is FALSE.
+WITH found AS (
+{% filter indent(4, first=true) %}{% include "fragments/differences.sql" %}{% endfilter +%}
 ),
 
-missing AS (
-{% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
+acceptances AS (
+{% filter indent(4, first=true) %}{% include "fragments/acceptances.sql" %}{% endfilter +%}
 ),
 
-unknown AS (
-{% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
-),
-
--- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
-differences AS (
+compared_with_acceptances AS (
     SELECT
-{% for key in fields.keys %}
-        {{ key.column }},
-{% endfor %}
-        explode(filter(
-            array(
-                {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
-                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }},
-                {{ candidate("'ambiguous_features'", "ambiguous_features") | indent(16) }}
-{%- for product in fields.products %}
-{% if settings.watches_siblings %},
-                {{ candidate(
-                    "'true_through_sibling'",
-                    "true_through_sibling_" ~ product.enabled.column,
-                    "'" ~ product.name ~ "'",
-                    "'" ~ product.enabled.column ~ "'",
-                    numbers[product.enabled.column],
-                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
-                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
-                ) | indent(16) }}
-{%- endif %}
-{% for field in product.fields %}
-{% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
-                {{ candidate(
-                    wrong_flag if field.kind == "checkbox" else "'date_differs'",
-                    "differs_" ~ field.column,
-                    "'" ~ product.name ~ "'",
-                    "'" ~ field.column ~ "'",
-                    numbers[field.column],
-                    "CAST(salesforce_" ~ field.column ~ " AS STRING)",
-                    "CAST(" ~ field.column ~ " AS STRING)",
-                ) | indent(16) }}
-{%- endfor %}
-{% endfor +%}
-            ),
-            candidate -> candidate.is_found
-        )) AS difference
-    FROM classified
-),
-
-found AS (
-    SELECT
-        difference.class AS class,
-{% for key in fields.keys %}
-        {{ key.column }},
-{% endfor %}
-        difference.product AS product,
-        difference.field AS field,
-        difference.field_number AS field_number,
-        difference.in_salesforce AS in_salesforce_value,
-        difference.in_warehouse AS in_warehouse_value
-    FROM differences
-    UNION ALL
-    SELECT
-        'missing_in_salesforce' AS class,
-        {{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-        {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-        {{ no_text }} AS product,
-        {{ no_text }} AS field,
-        0 AS field_number,
-        {{ no_text }} AS in_salesforce_value,
-        {{ no_text }} AS in_warehouse_value
-    FROM missing
-    UNION ALL
-    SELECT
-        'unknown_status' AS class,
-        {{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-        {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-        {{ no_text }} AS product,
-        {{ no_text }} AS field,
-        0 AS field_number,
-        {{ no_text }} AS in_salesforce_value,
-        status AS in_warehouse_value
-    FROM unknown
+        found.*,
+        COALESCE(acceptances.is_current, FALSE) AS is_accepted,
+        acceptances.reason AS accepted_reason,
+        acceptances.accepted_by,
+        acceptances.accepted_until
+    FROM found
+    LEFT JOIN acceptances
+{% filter indent(8, first=true) %}{% include "fragments/acceptance_of_difference.sql" %}{% endfilter +%}
 ),
 
 numbered AS (
     SELECT
-        found.*,
+        compared_with_acceptances.*,
         row_number() OVER (
             PARTITION BY class
-            ORDER BY {{ fields.keys | map(attribute="column") | join(", ") }}, field_number
+            ORDER BY is_accepted, {{ keys | join(", ") }}, salesforce_id, field_number
         ) AS number_in_class
-    FROM found
+    FROM compared_with_acceptances
 )
 
 SELECT
     class,
-{% for key in fields.keys %}
-    {{ key.column }},
-{% endfor %}
+    salesforce_id,
+    {{ keys | join(",\n    ") }},
     product,
     field,
     in_salesforce_value,
-    in_warehouse_value
+    in_warehouse_value,
+    is_accepted,
+    accepted_reason,
+    accepted_by,
+    accepted_until
 FROM numbered
 WHERE number_in_class <= :most
 ORDER BY class, number_in_class

@@ -110,6 +110,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             neighbours=_neighbours_during(settings, seconds),
             records_ambiguous=left_out.records_ambiguous,
             records_true_through_sibling=left_out.records_true_through_sibling,
+            records_accepted=left_out.records_accepted,
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())

@@ -66,7 +66,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             try:
                 if config.undo_run_id is None:
                     problems += [Problem(text) for text in status_problems(warehouse)]
-                if config.undo_run_id is None or not tables:
+                if not tables:
                     records = count_scope(warehouse, config, max_batches)
             except RunConfigError as error:
                 config_problems += error.problems

@@ -33,6 +33,7 @@ class Preview:
     neighbours: tuple[ScheduledNeighbour, ...] | None = ()
     records_ambiguous: int = 0
     records_true_through_sibling: int = 0
+    records_accepted: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -65,6 +66,9 @@ class Preview:
         if self.records_true_through_sibling:
             left_out = count_of(self.records_true_through_sibling, "record", "is left out", "are left out")
             totals.append(f"{left_out}: a product is True through an ACTIVE sibling, see records_left_out.csv")
+        if self.records_accepted:
+            left_out = count_of(self.records_accepted, "record", "is left out", "are left out")
+            totals.append(f"{left_out}: a difference is accepted, see records_left_out.csv")
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
     def as_log(self) -> str:

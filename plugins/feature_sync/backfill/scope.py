@@ -77,14 +77,16 @@ class LeftOut:
 
     ``records_ambiguous``: because the feature table has unequal rows of their property.
     ``records_true_through_sibling``: because a product is True through an ACTIVE sibling.
+    ``records_accepted``: because a person has accepted a difference of theirs.
     """
 
     records_ambiguous: int = 0
     records_true_through_sibling: int = 0
+    records_accepted: int = 0
 
     @property
     def records(self) -> int:
-        return self.records_ambiguous + self.records_true_through_sibling
+        return self.records_ambiguous + self.records_true_through_sibling + self.records_accepted
 
 
 def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:

@@ -200,6 +200,7 @@ class Settings(AlertSettings):
     rejection_table: TableName = _setting("Ours: the rows that Salesforce rejected.")
     sync_log_table: TableName = _setting("Ours: one row for each attempt at a batch.")
     drift_table: TableName = _setting("Ours: one row for each product and reconciliation.")
+    accepted_table: TableName = _setting("Ours: the differences that people have accepted, each with a reason and an end date.")
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")] = _setting("API name of the Salesforce object.")
     datetime_fields: frozenset[str] = _setting("Date columns of the field table that are Date/Time fields in Salesforce.")
     parent_column: ColumnOrEmpty = _setting(
@@ -250,6 +251,10 @@ class Settings(AlertSettings):
     healing_records_limit: NonNegativeInt = _setting("Largest number of records that healing=auto sends again.")
     healing_share_limit: Share = _setting("Largest share of all records that healing=auto sends again, 0 to 1.")
     healing_run_config: HealingRunConfig = _setting(f"Pace of the run that heals, as JSON with some of {', '.join(PACE)}.")
+    accepted_days_limit: PositiveInt = _setting(
+        "Longest time in days that a difference may be accepted. An entry that ends later does not count."
+    )
+    accepted_warning_days: NonNegativeInt = _setting("The weekly run names the acceptances that end within so many days.")
     airflow_api_url: str = _setting("Address of Airflow's API server. Empty: the address that tasks use for the execution API.")
 
     @property

@@ -14,10 +14,20 @@ from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.problems import NotReadyError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
+from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
-from feature_sync.reconciliation.verdict import Finding, Steps, Verdict, decide, drift_problems, outcome_of_healing
+from feature_sync.reconciliation.verdict import (
+    Finding,
+    Steps,
+    Verdict,
+    count_differences,
+    decide,
+    drift_problems,
+    outcome_of_healing,
+    with_accepted,
+)
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
 from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import RunFiles, run_files, write_json, write_text
@@ -32,7 +42,7 @@ class HealingRefusedError(RuntimeError):
 
 
 class DriftError(RuntimeError):
-    """Salesforce differs from the warehouse. The message has the numbers and what to do."""
+    """Salesforce differs from the warehouse in what nobody has accepted. The message has the numbers and what to do."""
 
 
 def compare(run_id: str) -> Finding:
@@ -55,18 +65,19 @@ def compare(run_id: str) -> Finding:
             )
         write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
         history = read_history(warehouse, drift.checked_at)
+        acceptances = read_acceptances(warehouse)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
-    _write(files, run_id, drift, verdict, history)
+    _write(files, run_id, drift, verdict, history, acceptances=acceptances)
     log.info("%s", verdict.reason)
     run_config = {"scope": "mismatched", **settings.healing_run_config}
-    if verdict.asks and drift.count(DriftClass.WRONGLY_TRUE):
+    if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
         run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
     return Finding(
         heals=verdict.heals,
         question=healing_question(drift, run_id, run_config) if verdict.asks else None,
         run_config=run_config,
         reason=verdict.reason,
-        mismatched=drift.properties_mismatched,
+        mismatched=drift.properties_to_send,
     )
 
 
@@ -75,13 +86,13 @@ def check_still_allowed(found: Finding) -> int:
     Compare again, right before the healing starts, because hours may have passed since `compare`.
 
     :param found: the result of `compare`.
-    :returns: how many properties differ now: no more than were approved, or than the limits allow.
+    :returns: how many properties would be sent now: no more than were approved, or than the limits allow.
     :raises HealingRefusedError: more differ.
     """
     settings = load_settings()
     with Warehouse(settings) as warehouse:
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
-    records = drift.properties_mismatched
+    records = drift.properties_to_send
     if found.question is not None:
         if records > found.mismatched:
             raise HealingRefusedError(
@@ -96,16 +107,17 @@ def check_still_allowed(found: Finding) -> int:
 
 def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]:
     """
-    Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse.
+    Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse, but for the
+    differences that people have accepted.
 
     The drift table keeps the result of `compare`; the files then have the new one.
 
     :param found: the result of `compare`, or None if it did not finish.
     :param steps: how the steps before this one ended.
-    :returns: the result in words, and how many properties were checked.
+    :returns: the result in words, how many properties were checked, and how many differences are accepted.
     :raises NothingToValidateError: the replica was not fresh, or `compare` did not succeed.
     :raises NotReadyError: the replica is stale now.
-    :raises DriftError: something differs, or the healing failed.
+    :raises DriftError: something differs that nobody has accepted, or the healing failed.
     """
     if found is None or not steps.have_compared:
         raise NothingToValidateError("Nothing was compared. Look at the first red task, and clear it with its downstream tasks.")
@@ -125,33 +137,40 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
         write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         history = read_history(warehouse, drift.checked_at)
+        acceptances = read_acceptances(warehouse)
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
-    report = _write(files, run_id, drift, verdict, history, mismatched_before=healed)
+    report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, mismatched_before=healed)
     problems = drift_problems(drift, verdict, statuses)
-    if steps.healing == "failed" and not drift.properties_mismatched:
+    if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)
     if problems:
-        raise DriftError("\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"]))
-    return {"result": report["result"], "properties_checked": drift.properties_checked}
+        details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
+        raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *acceptances.sentences, details]))
+    return {
+        "result": report["result"],
+        "properties_checked": drift.properties_checked,
+        "differences_accepted": drift.differences_accepted,
+    }
 
 
 def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -> str:
     """The question to a person before the records that differ are sent again, in Markdown."""
     config = parse_run_config(run_config)
-    batches = count_batches(drift.properties_mismatched, config.batch_size)
+    batches = count_batches(drift.properties_to_send, config.batch_size)
     preview = Preview(
         run_id=run_id,
-        records=drift.properties_mismatched,
+        records=drift.properties_to_send,
         records_unmatched=drift.properties_unmatched,
         records_not_undone=0,
         batches=batches,
         estimated_seconds=estimate_seconds(batches, config.wait_seconds),
         products=drift.changes,
     )
-    differences = "\n".join(f"- {kind.found(drift.count(kind))}" for kind in DriftClass if drift.count(kind))
+    differences = "\n".join(f"- {with_accepted(drift, kind)}" for kind in DriftClass if drift.count(kind))
     return (
-        f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties in Salesforce differ from the warehouse:\n\n"
+        f"{drift.properties_to_send:,} of {drift.properties_checked:,} properties in Salesforce differ from the warehouse and "
+        f"would be sent. {count_differences(drift)}:\n\n"
         f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards and approvals. "
         f"The numbers below count all properties:\n\n{preview.as_table()}\n"
     )
@@ -164,19 +183,22 @@ def _write(
     verdict: Verdict,
     history: pd.DataFrame,
     *,
+    acceptances: Acceptances,
     mismatched_before: int | None = None,
 ) -> dict[str, Any]:
     report = {
         "run_id": run_id,
         "checked_at": drift.checked_at.isoformat(),
         "mirror_synced_at": drift.replica_synced_at and drift.replica_synced_at.isoformat(),
-        "result": f"{drift.properties_mismatched:,} properties with mismatched feature data",
+        "result": f"{drift.properties_mismatched:,} properties with mismatched feature data"
+        + (f", {drift.properties_accepted:,} of them accepted" if drift.properties_accepted else ""),
         **drift.as_json(),
+        "acceptances": acceptances.as_json(),
         "healing": {"heals": verdict.heals, "reason": verdict.reason, "mismatched_before": mismatched_before},
     }
     write_json(files.validation, report)
-    write_text(files.report, render_report(drift, verdict, history, mismatched_before=mismatched_before))
-    log.info("%s\nRESULT: %s\n%s", _table(drift), report["result"], files.report)
+    write_text(files.report, render_report(drift, verdict, history, acceptances, mismatched_before=mismatched_before))
+    log.info("%s\nRESULT: %s\n%s", "\n".join([_table(drift), *acceptances.sentences]), report["result"], files.report)
     return report
 
 
@@ -187,5 +209,5 @@ def _table(drift: Drift) -> str:
         f"{each.label:<24}{each.enabled_in_salesforce:>15,}{each.enabled_in_warehouse:>15,}{each.mismatched:>15,}{each.accuracy:>15.2%}"
         for each in drift.products
     ]
-    lines += [kind.found(drift.count(kind)) for kind in DriftClass if drift.count(kind)]
-    return "\n".join(lines)
+    lines += [with_accepted(drift, kind) for kind in DriftClass if drift.count(kind)]
+    return "\n".join([*lines, count_differences(drift)])

@@ -89,6 +89,10 @@ UNHEALABLE = (
     DriftClass.TRUE_THROUGH_SIBLING,
 )
 """Classes that no backfill can correct."""
+OF_PRODUCTS = frozenset(
+    {DriftClass.WRONGLY_FALSE, DriftClass.WRONGLY_TRUE, DriftClass.DATE_DIFFERS, DriftClass.TRUE_THROUGH_SIBLING}
+)
+"""Classes whose differences are of one product each. The others are of a whole record or property."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class ProductDrift:
     One product in both systems.
 
     ``mismatched``: properties whose flag or dates differ. ``accuracy``: share of the checked properties that agree, 0 to 1.
+    ``wrongly_false_accepted``, ``wrongly_true_accepted``, ``date_differs_accepted``: how many of these a person has accepted.
     """
 
     product: str
@@ -107,7 +112,18 @@ class ProductDrift:
     wrongly_false: int
     wrongly_true: int
     date_differs: int
+    wrongly_false_accepted: int
+    wrongly_true_accepted: int
+    date_differs_accepted: int
     accuracy: float
+
+    @property
+    def to_enable(self) -> int:
+        return self.wrongly_false - self.wrongly_false_accepted
+
+    @property
+    def to_disable(self) -> int:
+        return self.wrongly_true - self.wrongly_true_accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +132,38 @@ class Drift:
     The result of a comparison. Times are UTC.
 
     ``properties_checked``: records in Salesforce that were compared.
-    ``properties_mismatched``: checked records with a field that differs.
-    ``properties_unmatched``: mismatched records that have no feature row.
+    ``properties_mismatched``: checked records with a field that differs. Each is one of the next three.
+    ``properties_accepted``: every one of their differences is accepted.
+    ``properties_held_back``: they have a new difference, but no run with scope mismatched sends them, because another of their
+    differences is accepted, or a flag is True through a sibling.
+    ``properties_to_send``: they have a new difference, and a run with scope mismatched sends them.
+    ``properties_unmatched``: those of the records to send that have no feature row.
+
+    ``missing_in_salesforce_accepted``, ``missing_in_warehouse_accepted``, ``key_mismatch_accepted``,
+    ``ambiguous_features_accepted``, ``unknown_status_accepted``, ``true_through_sibling_accepted``: how many of these a person
+    has accepted.
     """
 
     checked_at: datetime
     replica_synced_at: datetime | None
     properties_checked: int
     properties_mismatched: int
+    properties_accepted: int
+    properties_held_back: int
+    properties_to_send: int
     properties_unmatched: int
     missing_in_salesforce: int
+    missing_in_salesforce_accepted: int
     missing_in_warehouse: int
+    missing_in_warehouse_accepted: int
     key_mismatch: int
+    key_mismatch_accepted: int
     ambiguous_features: int
+    ambiguous_features_accepted: int
     unknown_status: int
+    unknown_status_accepted: int
     true_through_sibling: int
+    true_through_sibling_accepted: int
     products: tuple[ProductDrift, ...]
 
     @classmethod
@@ -155,6 +188,9 @@ class Drift:
                         "wrongly_false",
                         "wrongly_true",
                         "date_differs",
+                        "wrongly_false_accepted",
+                        "wrongly_true_accepted",
+                        "date_differs_accepted",
                     )
                 },
                 accuracy=by_product[product.name]["accuracy"] or 0.0,
@@ -168,21 +204,50 @@ class Drift:
     def count(self, kind: DriftClass) -> int:
         """How many differences of a class there are: fields for the first three classes and the last, else records
         or properties."""
+        return self._sum(kind, kind.value)
+
+    def accepted(self, kind: DriftClass) -> int:
+        """How many of these differences a person has accepted."""
+        return self._sum(kind, f"{kind.value}_accepted")
+
+    def new(self, kind: DriftClass) -> int:
+        """How many of these differences nobody has accepted, or not any more."""
+        return self.count(kind) - self.accepted(kind)
+
+    @property
+    def properties_new(self) -> int:
+        """How many properties have a field that differs and is not accepted."""
+        return self.properties_mismatched - self.properties_accepted
+
+    @property
+    def differences(self) -> int:
+        """All differences of all classes, accepted or not."""
+        return sum(self.count(kind) for kind in DriftClass)
+
+    @property
+    def differences_accepted(self) -> int:
+        return sum(self.accepted(kind) for kind in DriftClass)
+
+    @property
+    def differences_new(self) -> int:
+        return self.differences - self.differences_accepted
+
+    def _sum(self, kind: DriftClass, name: str) -> int:
         if kind in UNHEALABLE:
-            return getattr(self, kind.value)
-        return sum(getattr(product, kind.value) for product in self.products)
+            return getattr(self, name)
+        return sum(getattr(product, name) for product in self.products)
 
     @property
     def changes(self) -> tuple[ProductChange, ...]:
-        """What healing would change, for a preview."""
+        """What healing would change, for a preview: the differences that nobody has accepted."""
         return tuple(
             ProductChange(
                 product=product.product,
                 label=product.label,
                 enabled_now=product.enabled_in_salesforce,
-                enabled_after=product.enabled_in_salesforce + product.wrongly_false - product.wrongly_true,
-                to_enable=product.wrongly_false,
-                to_disable=product.wrongly_true,
+                enabled_after=product.enabled_in_salesforce + product.to_enable - product.to_disable,
+                to_enable=product.to_enable,
+                to_disable=product.to_disable,
             )
             for product in self.products
         )
@@ -191,6 +256,11 @@ class Drift:
         return {
             "properties_checked": self.properties_checked,
             "properties_mismatched": self.properties_mismatched,
+            "properties_new": self.properties_new,
+            "properties_accepted": self.properties_accepted,
+            "properties_held_back": self.properties_held_back,
             "differences": {kind.value: self.count(kind) for kind in DriftClass},
+            "differences_new": {kind.value: self.new(kind) for kind in DriftClass},
+            "differences_accepted": {kind.value: self.accepted(kind) for kind in DriftClass},
             "products": [asdict(product) for product in self.products],
         }

@@ -8,8 +8,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feature_sync.config.paths import INCLUDE
+from feature_sync.reconciliation.acceptances import Acceptances
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
-from feature_sync.reconciliation.verdict import Verdict
+from feature_sync.reconciliation.verdict import Verdict, count_differences
 
 WIDTH, HEIGHT, EDGE = 220, 44, 4
 """Size of a product's curve and of its margin, in pixels."""
@@ -50,7 +51,9 @@ def draw(history: pd.DataFrame) -> Curve:
     return Curve(tuple(zip(x.tolist(), y.tolist(), strict=True)), lowest)
 
 
-def render_report(drift: Drift, verdict: Verdict, history: pd.DataFrame, *, mismatched_before: int | None) -> str:
+def render_report(
+    drift: Drift, verdict: Verdict, history: pd.DataFrame, acceptances: Acceptances, *, mismatched_before: int | None
+) -> str:
     """
     The page as HTML in one file.
 
@@ -67,7 +70,11 @@ def render_report(drift: Drift, verdict: Verdict, history: pd.DataFrame, *, mism
             curves=curves,
             reconciliations=history["run_id"].nunique(),
             since=None if history.empty else history["checked_at"].iloc[0],
-            differences=[(kind, drift.count(kind), kind in UNHEALABLE) for kind in DriftClass],
+            differences=[
+                (kind, drift.count(kind), drift.new(kind), drift.accepted(kind), kind in UNHEALABLE) for kind in DriftClass
+            ],
+            both_numbers=count_differences(drift),
+            acceptances=acceptances,
             mismatched_before=mismatched_before,
             size={"width": WIDTH, "height": HEIGHT},
             most=MAX_DIFFERENCES,

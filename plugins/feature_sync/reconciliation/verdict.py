@@ -7,6 +7,7 @@ from typing import Any
 
 from feature_sync.backfill.scope import STATUS_CURE
 from feature_sync.config.settings import HealingMode
+from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
 
 
@@ -19,7 +20,7 @@ class Finding:
     ``question``: what a person has to approve before that, in Markdown, or None.
     ``run_config``: of the backfill that heals.
     ``reason``: why they are healed or not, in words.
-    ``mismatched``: how many properties differ.
+    ``mismatched``: how many properties a run with scope mismatched would send.
     """
 
     heals: bool
@@ -75,9 +76,9 @@ def decide(drift: Drift, mode: HealingMode, records_limit: int, share_limit: flo
     :param records_limit: largest number of records that ``auto`` heals.
     :param share_limit: largest share of all records that ``auto`` heals, 0 to 1.
     """
-    records = drift.properties_mismatched
+    records = drift.properties_to_send
     if not records:
-        return Verdict(heals=False, asks=False, reason="No record differs in a feature field; there is nothing to heal.")
+        return Verdict(heals=False, asks=False, reason=_nothing_to_heal(drift))
     if mode is HealingMode.OFF:
         return Verdict(heals=False, asks=False, reason="HEALING is off; nothing is sent.")
     if mode is HealingMode.ASK:
@@ -91,6 +92,14 @@ def decide(drift: Drift, mode: HealingMode, records_limit: int, share_limit: flo
     if over:
         return Verdict(heals=False, asks=False, reason=f"{of_all}; {' and '.join(over)}. That is too many to heal automatically.")
     return Verdict(heals=True, asks=False, reason=f"{of_all}, which is within the limits of HEALING=auto.")
+
+
+def _nothing_to_heal(drift: Drift) -> str:
+    if not drift.properties_mismatched:
+        return "No record differs in a feature field; there is nothing to heal."
+    if not drift.properties_new:
+        return "Every record that differs is accepted; nothing is sent."
+    return "Every record with a new difference is left alone; nothing is sent."
 
 
 def outcome_of_healing(found: Finding, steps: Steps) -> Verdict:
@@ -113,21 +122,41 @@ def outcome_of_healing(found: Finding, steps: Steps) -> Verdict:
             return Verdict(heals=False, asks=asks, reason=found.reason)
 
 
+def count_differences(drift: Drift) -> str:
+    """Both numbers, as every place shows them: "5 differences: 2 new, 3 accepted"."""
+    return f"{count_of(drift.differences, 'difference')}: {drift.differences_new:,} new, {drift.differences_accepted:,} accepted"
+
+
+def with_accepted(drift: Drift, kind: DriftClass) -> str:
+    """A class's new differences as a sentence, and how many more of it are accepted."""
+    accepted = drift.accepted(kind)
+    return kind.found(drift.new(kind)) + (f" (and {accepted:,} accepted)" if accepted else "")
+
+
 def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -> list[str]:
     """
     Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do.
+
+    Differences that a person has accepted are no problem. The sentences count them too.
 
     :param unknown_statuses: the statuses that no setting knows, with counts, see `name_statuses`.
     """
     problems = []
     if not drift.properties_checked:
         problems.append("No record was checked: the replica of Salesforce, or the properties table, is empty. Look at both.")
-    if drift.properties_mismatched:
-        found = "; ".join(kind.found(drift.count(kind)) for kind in DriftClass if kind not in UNHEALABLE and drift.count(kind))
+    if drift.properties_new:
+        found = "; ".join(with_accepted(drift, kind) for kind in DriftClass if kind not in UNHEALABLE and drift.new(kind))
+        accepted = f" (and {drift.properties_accepted:,} accepted)" if drift.properties_accepted else ""
         problems.append(
-            f"{drift.properties_mismatched:,} of {drift.properties_checked:,} properties differ from the warehouse: {found}. "
+            f"{drift.properties_new:,} of {drift.properties_checked:,} properties differ from the warehouse{accepted}: {found}. "
             f"{verdict.reason} To send them again, start product_feature_backfill with scope=mismatched; if its guards refuse "
             "them, it says which guard refuses and what to do."
+        )
+    if drift.properties_held_back:
+        held_back = count_of(drift.properties_held_back, "property", "has", "have")
+        problems.append(
+            f"{held_back} a new difference beside one that is accepted, or beside a flag that is True through a sibling. "
+            "No run with scope=mismatched sends them. To send them with all their fields, name them by scope=property_ids."
         )
     cures = {
         DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
@@ -140,8 +169,6 @@ def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -
         DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
     }
     problems += [
-        f"{kind.found(drift.count(kind))}. {cure} A backfill cannot correct that."
-        for kind, cure in cures.items()
-        if drift.count(kind)
+        f"{with_accepted(drift, kind)}. {cure} A backfill cannot correct that." for kind, cure in cures.items() if drift.new(kind)
     ]
     return problems

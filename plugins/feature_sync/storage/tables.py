@@ -175,6 +175,7 @@ def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
         OwnTable(settings.sync_log_table, "sync_log"),
         OwnTable(settings.rejection_table, "rejection"),
         OwnTable(settings.drift_table, "drift"),
+        OwnTable(settings.accepted_table, "accepted_difference"),
     )
 
 

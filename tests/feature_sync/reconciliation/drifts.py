@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from feature_sync.config.fields import load_fields
-from feature_sync.reconciliation.drift import Drift
+from feature_sync.reconciliation.drift import Drift, DriftClass
 
 FIELDS = load_fields()
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -17,6 +17,8 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
             *("enabled_in_salesforce", "enabled_in_warehouse", "mismatched", "wrongly_false", "wrongly_true", "date_differs"),
             *("properties_mismatched", "properties_unmatched", "missing_in_salesforce", "missing_in_warehouse", "key_mismatch"),
             *("ambiguous_features", "unknown_status", "true_through_sibling"),
+            *("properties_accepted", "properties_held_back", "properties_to_send"),
+            *(f"{kind}_accepted" for kind in DriftClass),
         ),
         0,
     )
@@ -29,4 +31,4 @@ def found(**changes: Any) -> Drift:
 
 
 def differing(records: int) -> Drift:
-    return found(properties_mismatched=records, mismatched=records, wrongly_false=records)
+    return found(properties_mismatched=records, properties_to_send=records, mismatched=records, wrongly_false=records)

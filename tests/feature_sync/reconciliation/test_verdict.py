@@ -4,7 +4,7 @@ import pytest
 
 from feature_sync.config.settings import HealingMode
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
-from feature_sync.reconciliation.verdict import decide, drift_problems
+from feature_sync.reconciliation.verdict import count_differences, decide, drift_problems
 from tests.feature_sync.reconciliation.drifts import differing, found
 
 
@@ -37,6 +37,12 @@ class TestDecision:
     def test_auto_heals_up_to_both_limits(self, records: int, records_limit: int, share_limit: float, heals: bool) -> None:
         assert decide(differing(records), HealingMode.AUTO, records_limit, share_limit).heals is heals
 
+    def test_accepted_records_do_not_count_towards_the_limits(self) -> None:
+        drift = found(properties_mismatched=500, properties_accepted=495, properties_to_send=5)
+
+        assert decide(drift, HealingMode.AUTO, 5, 0.005).heals
+        assert not decide(found(properties_mismatched=5, properties_accepted=5), HealingMode.AUTO, 5, 1.0).heals
+
     def test_a_drift_over_the_limits_says_which(self) -> None:
         reason = decide(differing(500), HealingMode.AUTO, 100, 0.01).reason
 
@@ -61,13 +67,45 @@ class TestProblems:
         assert "No record was checked" in problem
 
     def test_what_differs_is_counted_by_class_with_what_to_do(self) -> None:
-        [problem] = self.problems(found(properties_mismatched=4, mismatched=4, wrongly_false=2, wrongly_true=1, date_differs=3))
+        [problem] = self.problems(
+            found(properties_mismatched=4, properties_to_send=4, mismatched=4, wrongly_false=2, wrongly_true=1, date_differs=3)
+        )
 
         assert "4 of 1,000 properties differ" in problem
         assert "2 flags are False in Salesforce" in problem
         assert "1 flag is True in Salesforce" in problem
         assert "3 products have another date" in problem
         assert "scope=mismatched" in problem
+
+    @pytest.mark.parametrize("kind", DriftClass)
+    def test_accepted_differences_alone_are_no_problem_but_are_counted(self, kind: DriftClass) -> None:
+        counts = {kind.value: 2, f"{kind.value}_accepted": 2}
+        records = {} if kind in UNHEALABLE else {"properties_mismatched": 2, "properties_accepted": 2}
+        drift = found(**counts, **records)
+
+        assert self.problems(drift) == []
+        assert count_differences(drift) == "2 differences: 0 new, 2 accepted"
+
+    @pytest.mark.parametrize("kind", UNHEALABLE)
+    def test_one_new_difference_beside_accepted_ones_is_a_problem_with_both_numbers(self, kind: DriftClass) -> None:
+        drift = found(**{kind.value: 7, f"{kind.value}_accepted": 6})
+
+        [problem] = self.problems(drift)
+
+        assert problem.startswith(f"{kind.found(1)} (and 6 accepted). ")
+        assert count_differences(drift) == "7 differences: 1 new, 6 accepted"
+
+    def test_records_that_are_held_back_are_named_with_what_sends_them(self) -> None:
+        drift = found(
+            properties_mismatched=3, properties_accepted=1, properties_held_back=2, wrongly_false=4, wrongly_false_accepted=2
+        )
+
+        differing, held_back = self.problems(drift)
+
+        assert differing.startswith("2 of 1,000 properties differ from the warehouse (and 1 accepted): 2 flags are False")
+        assert "Every record with a new difference is left alone; nothing is sent." in differing
+        assert held_back.startswith("2 properties have a new difference beside one that is accepted")
+        assert "scope=property_ids" in held_back
 
     @pytest.mark.parametrize("kind", UNHEALABLE)
     def test_differences_that_no_backfill_corrects_are_problems_even_if_no_field_differs(self, kind: DriftClass) -> None:

@@ -76,6 +76,7 @@ class TestIncident:
             "estimated_seconds": 26 * 45 + 25 * 150,
             "records_ambiguous": 0,
             "records_true_through_sibling": 0,
+            "records_accepted": 0,
         }
 
     def test_the_preview_names_the_other_sync_that_starts_during_the_run(self, incident: Frozen) -> None:
