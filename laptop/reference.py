@@ -24,8 +24,10 @@ from feature_sync.config.settings import SETTINGS_FILE, Settings
 from feature_sync.reconciliation.acceptances import Acceptance
 from feature_sync.reconciliation.drift import Drift, ProductDrift
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch, attempt_columns
+from feature_sync.storage.descriptions import MARK
+from feature_sync.storage.marks import own_tables
 from feature_sync.storage.run_files import RunFiles
-from feature_sync.storage.tables import own_tables, source_columns
+from feature_sync.storage.tables import source_columns
 from feature_sync.storage.warehouse import Column, columns_of
 from feature_sync.task_defaults.retry_policy import RETRIES, RETRY_POLICY, SOON
 
@@ -167,7 +169,10 @@ def our_tables(settings: Settings) -> str:
         settings.drift_table: attributes(Drift) | attributes(ProductDrift),
         settings.accepted_table: attributes(Acceptance),
     }
-    parts = ["The backfill and the weekly run create these tables, and add columns when the field table grows."]
+    parts = [
+        "The backfill and the weekly run create these tables, and add columns when the field table grows. Each has a mark, the "
+        f"table property `{MARK}`. A table without its mark is [never changed](deploy.md#our-tables)."
+    ]
     for own in own_tables(settings):
         rows = _column_rows(columns_of(settings, own.definition), settings.fields)
         known = meanings.get(own.name)

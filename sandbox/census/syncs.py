@@ -285,7 +285,7 @@ def _backfill_sync() -> dict[str, Any]:
         "type": "table",
         "table_catalog": "crm",
         "table_schema": "sfdc_dbx",
-        "table_name": "product_property_feature_batch",
+        "table_name": "feature_sync_batch",
     }
     return _incident_sync(
         BACKFILL_SYNC, "Product Property feature backfill", operation="update", object_=table, frequency="never", others=[]

@@ -366,7 +366,9 @@ def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
 
 
 def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    """Supports ADD COLUMNS only. DuckDB adds one column at a time."""
+    """Supports RENAME TO and ADD COLUMNS. DuckDB adds one column at a time."""
+    if isinstance(tree.args["actions"][0], exp.AlterRename):
+        return _rename(cursor, tree)
     added = [
         node for action in tree.args["actions"] for node in (action.expressions if isinstance(action, exp.Schema) else [action])
     ]
@@ -376,6 +378,15 @@ def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     for column in added:
         cursor.execute(f"ALTER TABLE {_to_duckdb(tree.this)} ADD COLUMN {_to_duckdb(column)}")
     cursor.commit()
+    return nothing()
+
+
+def _rename(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+    """Within a schema. Databricks can also move a table to another schema of its catalog."""
+    new = tree.args["actions"][0].this
+    if (new.catalog or tree.this.catalog, new.db or tree.this.db) != (tree.this.catalog, tree.this.db):
+        raise _unsupported(tree)
+    cursor.execute(f"ALTER TABLE {_to_duckdb(tree.this)} RENAME TO {_to_duckdb(exp.to_table(new.name))}")
     return nothing()
 
 

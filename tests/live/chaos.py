@@ -41,7 +41,7 @@ from tests.live.invariants import (
 )
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
 
-RECORD = "MERGE INTO crm.sfdc_dbx.product_property_feature_sync_log"
+RECORD = "MERGE INTO crm.sfdc_dbx.feature_sync_log"
 CHECK = "COUNT_IF(run_id"
 SEND = "batch.send"
 HOLD_SECONDS = 5.0

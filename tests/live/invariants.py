@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SYNC_ID = 4711
-STAGING = "CREATE OR REPLACE TABLE crm.sfdc_dbx.product_property_feature_batch"
+STAGING = "INSERT OVERWRITE crm.sfdc_dbx.feature_sync_batch"
 Entry = Mapping[str, Any]
 
 

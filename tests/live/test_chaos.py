@@ -46,7 +46,7 @@ def test_a_run_that_has_ended_is_not_being_recorded_before_its_outcome_is_writte
     def statement(sql: str) -> dict[str, str]:
         return {"kind": "warehouse.statement", "sql": sql}
 
-    merge = statement("MERGE INTO crm.sfdc_dbx.product_property_feature_sync_log AS sync_log")
+    merge = statement("MERGE INTO crm.sfdc_dbx.feature_sync_log AS sync_log")
     entries = [statement(STAGING), merge, {"kind": "census.run.started"}, merge, {"kind": "census.run.ended"}]
 
     assert is_seen(Phase.POLLING, entries)

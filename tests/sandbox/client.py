@@ -16,7 +16,7 @@ CENSUS_TOKEN = "census-pat-local"
 WORKSPACE_KEY = "secret-token:local"
 SALESFORCE_SESSION = "00Dlocal0000001.session"
 BACKFILL, PROPERTIES, DATASET = 4711, 4712, 815
-BATCH_TABLE = "crm.sfdc_dbx.product_property_feature_batch"
+BATCH_TABLE = "crm.sfdc_dbx.feature_sync_batch"
 PATIENCE = 120
 """Seconds after which a request counts as lost. Nothing is measured with it; a busy machine may be slow."""
 FAST = {

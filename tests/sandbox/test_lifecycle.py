@@ -48,13 +48,13 @@ def test_the_journal_tells_a_run_from_its_start_to_its_end(sandbox: Sandbox) -> 
 
 def test_a_missing_source_table_fails_the_run_and_leaves_the_counters_null(sandbox: Sandbox) -> None:
     sandbox.stage(1)
-    sandbox.sql("DROP TABLE crm.sfdc_dbx.product_property_feature_batch")
+    sandbox.sql("DROP TABLE crm.sfdc_dbx.feature_sync_batch")
 
     run = sandbox.send()
 
     assert run["status"] == "failed"
     assert run["error_code"] == "TABLE_OR_VIEW_NOT_FOUND"
-    assert "product_property_feature_batch" in run["error_message"]
+    assert "feature_sync_batch" in run["error_message"]
     assert run["records_processed"] is None
     assert run["completed_at"] is None
 

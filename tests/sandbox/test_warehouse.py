@@ -6,7 +6,7 @@ import pytest
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 
 from feature_sync.config.settings import Settings, load_settings
-from feature_sync.storage.tables import own_tables
+from feature_sync.storage.marks import own_tables
 from feature_sync.storage.warehouse import Warehouse
 from sandbox.warehouse.engine import Engine
 from tests.sandbox.warehouse_client import Stand, ask, connect

@@ -93,7 +93,8 @@ public final class MemoryCatalog implements TableCatalog, SupportsNamespaces {
 
     @Override
     public Table createTable(Identifier name, TableInfo info) throws TableAlreadyExistsException, NoSuchNamespaceException {
-        MemoryTable table = new MemoryTable(catalog + "." + key(name.namespace()) + "." + name.name(), info.columns());
+        MemoryTable table = new MemoryTable(
+                catalog + "." + key(name.namespace()) + "." + name.name(), info.columns(), info.properties());
         if (schema(name.namespace()).putIfAbsent(key(name.name()), table) != null) {
             throw new TableAlreadyExistsException(name);
         }
@@ -108,7 +109,8 @@ public final class MemoryCatalog implements TableCatalog, SupportsNamespaces {
                 .map(TableChange.AddColumn.class::cast) // nothing else is asked for
                 .map(column -> Column.create(column.fieldNames()[0], column.dataType(), column.isNullable()));
         MemoryTable altered =
-                new MemoryTable(table.name, Stream.concat(Stream.of(table.columns), added).toArray(Column[]::new));
+                new MemoryTable(
+                        table.name, Stream.concat(Stream.of(table.columns), added).toArray(Column[]::new), table.properties);
         InternalRow empty = new GenericInternalRow(changes.length);
         altered.rows = new ArrayList<>(table.rows.stream().map(row -> (InternalRow) new JoinedRow(row, empty)).toList());
         schemas.get(key(name.namespace())).put(key(name.name()), altered);
@@ -166,11 +168,13 @@ public final class MemoryCatalog implements TableCatalog, SupportsNamespaces {
     private static final class MemoryTable implements Table, SupportsRead, SupportsWrite, SupportsRowLevelOperations {
         private final String name;
         private final Column[] columns;
+        private final Map<String, String> properties;
         private volatile ArrayList<InternalRow> rows = new ArrayList<>();
 
-        MemoryTable(String name, Column[] columns) {
+        MemoryTable(String name, Column[] columns, Map<String, String> properties) {
             this.name = name;
             this.columns = columns;
+            this.properties = properties;
         }
 
         @Override
@@ -181,6 +185,11 @@ public final class MemoryCatalog implements TableCatalog, SupportsNamespaces {
         @Override
         public Column[] columns() {
             return columns;
+        }
+
+        @Override
+        public Map<String, String> properties() {
+            return properties;
         }
 
         StructType struct() {

@@ -9,7 +9,8 @@ import sqlglot
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 
 from feature_sync.config.names import DATABRICKS_CONN_ID
-from feature_sync.storage.tables import own_tables, parse_description
+from feature_sync.storage.descriptions import read_description
+from feature_sync.storage.marks import own_tables
 from feature_sync.storage.warehouse import Row, Warehouse, render_statement
 from sandbox.warehouse.engine import Engine
 from tests.sql.script import CLOCK_COLUMNS, COPY, Change, Script, Step
@@ -49,8 +50,9 @@ class Comparison:
         if step.writes:  # the warehouse answers with counts, which come from Delta: Spark alone has none
             return self._tables(table.name for table in own_tables(self._warehouse.settings))
         if step.statement == "tables/describe_table":
-            expected, rows = [dict(parse_description(expected))], [dict(parse_description(found.to_pylist()))]
-            return differences(expected, rows, in_order=True)
+            described = [read_description(rows) for rows in (expected, found.to_pylist())]
+            left, right = ([{**each.columns, "its mark": each.mark}] for each in described)
+            return differences(left, right, in_order=True)
         tree = sqlglot.parse_one(text, dialect="databricks")
         return differences(expected, found.to_pylist(), in_order=tree.args.get("order") is not None)
 

@@ -1,1 +1,1 @@
-DESCRIBE TABLE {{ table }}
+DESCRIBE TABLE EXTENDED {{ table }}

@@ -15,6 +15,7 @@ from feature_sync.config.problems import GuardError, NotReadyError, OwnTableErro
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
+from feature_sync.storage.candidates import describe_candidates, key_columns
 from feature_sync.storage.run_files import prove_output_writable
 from feature_sync.storage.tables import (
     column_problems,
@@ -156,13 +157,16 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
     problems = []
     for table, needed in source_columns(settings).items():
         try:
-            found = describe(warehouse, table)
+            found = describe(warehouse, table).columns
         except ConnectError as error:
             return [Problem(f"The warehouse cannot be reached ({DATABRICKS_CONN_ID}): {error}", is_temporary=True)]
         except StatementError as error:
-            problems.append(Problem(f"{table} cannot be read: {error}"))
+            problems.append(Problem(f"{table} cannot be read: {error}{describe_candidates(warehouse, table)}"))
             continue
-        problems += [Problem(text) for text in column_problems(table, needed, found, settings.fields)]
+        complaints = column_problems(table, needed, found, settings.fields)
+        if complaints and not set(key_columns(settings, table)) <= set(found):  # so it is probably another table
+            complaints[0] += describe_candidates(warehouse, table)
+        problems += [Problem(text) for text in complaints]
         problems += [Problem(text) for text in history_problems(table, found)]
         for hint in deleted_hints(settings, table, found):
             log.warning("%s", hint)

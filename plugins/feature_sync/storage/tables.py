@@ -1,12 +1,13 @@
 """The warehouse's tables: the columns that we need of those we read, and our own tables, created and extended."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from feature_sync.config.fields import FeatureField, FieldKind, FieldTable, FlagType
 from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings
-from feature_sync.storage.warehouse import Column, ConnectError, Row, StatementError, Warehouse, columns_of
+from feature_sync.storage.descriptions import Description, read_description
+from feature_sync.storage.marks import OwnTable, former_table_problem, lacking_keys, mark_problem, own_tables
+from feature_sync.storage.warehouse import Column, ConnectError, StatementError, Warehouse, columns_of
 
 TEXT = frozenset({"string"})
 FLAG = frozenset({"boolean"})
@@ -27,7 +28,6 @@ _SALESFORCE_KINDS = {
     FieldKind.DATE: frozenset({"date"}),
     FieldKind.DATETIME: TIME,
 }
-_SYNONYMS = {"integer": "int", "long": "bigint", "varchar": "string", "char": "string", "numeric": "decimal", "bool": "boolean"}
 
 
 def source_columns(settings: Settings) -> dict[str, Columns]:
@@ -134,49 +134,13 @@ def _hint(field: FeatureField, column: str, kind: str, fields: FieldTable) -> st
     return ""
 
 
-def parse_description(rows: list[Row]) -> dict[str, str]:
+def describe(warehouse: Warehouse, table: str) -> Description:
     """
-    Columns and types of a table, in lower case and without precision, from the rows of ``DESCRIBE TABLE``.
-
-    The columns end at the first empty name or the first name that begins with ``#``. What follows describes partitions and the
-    like (https://docs.databricks.com/en/sql/language-manual/sql-ref-syntax-aux-describe-table.html).
-    """
-    columns = {}
-    for row in rows:
-        name = (row["col_name"] or "").strip()
-        if not name or name.startswith("#"):
-            break
-        kind = row["data_type"].lower().partition("(")[0].strip()
-        columns[name.lower()] = _SYNONYMS.get(kind, kind)
-    return columns
-
-
-def describe(warehouse: Warehouse, table: str) -> dict[str, str]:
-    """
-    Columns and types of a table, see `parse_description`.
+    A table as it is now.
 
     :raises StatementError: the table does not exist, or may not be read.
     """
-    return parse_description(warehouse.fetch_all("tables/describe_table", names={"table": table}))
-
-
-@dataclass(frozen=True, slots=True)
-class OwnTable:
-    """A table of ours. ``definition``: the file of ``include/sql/tables/columns`` that has its columns."""
-
-    name: str
-    definition: str
-
-
-def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
-    return (
-        OwnTable(settings.payload_table, "payload"),
-        OwnTable(settings.batch_table, "batch"),
-        OwnTable(settings.sync_log_table, "sync_log"),
-        OwnTable(settings.rejection_table, "rejection"),
-        OwnTable(settings.drift_table, "drift"),
-        OwnTable(settings.accepted_table, "accepted_difference"),
-    )
+    return read_description(warehouse.fetch_all("tables/describe_table", names={"table": table}))
 
 
 def column_definitions(columns: Iterable[Column]) -> str:
@@ -188,40 +152,79 @@ def prepare_tables(warehouse: Warehouse) -> None:
     """
     Create our tables where they do not exist, add the columns of a newer version or a new product, and prove that we may write.
 
-    :raises OwnTableError: naming each table that has a column of another type, as after a change of ``datetime_fields``, and each
-        that may not be created, changed or written to.
+    All tables are looked at and compared before any of them is changed.
+
+    :raises OwnTableError: naming each table that is not provably ours, each that has a column of another type, as after a change
+        of ``datetime_fields``, and each that may not be created, changed or written to.
     :raises ConnectError: the warehouse does not answer.
     """
+    tables = own_tables(warehouse.settings)
+    found: dict[OwnTable, Description | None] = {}
     problems = []
-    for table in own_tables(warehouse.settings):
+    for table in tables:
         try:
-            problems += _prepare(warehouse, table)
+            found[table] = _look(warehouse, table.name)
+            problems += _compare(warehouse, table, found[table])
         except ConnectError:
             raise
         except StatementError as error:
             problems.append(f"{table.name}: {error}")
     if problems:
         raise OwnTableError(problems)
+    for table in tables:
+        try:
+            _prepare(warehouse, table, found[table])
+        except ConnectError:
+            raise
+        except StatementError as error:
+            problems.append(f"{table.name}: {error}")
+        except OwnTableError as error:  # somebody has made or replaced it since the look
+            problems += error.problems
+    if problems:
+        raise OwnTableError(problems)
 
 
-def _prepare(warehouse: Warehouse, table: OwnTable) -> list[str]:
+def _look(warehouse: Warehouse, name: str) -> Description | None:
+    """The table as it is now, or None if there is none."""
+    try:
+        return describe(warehouse, name)
+    except StatementError as error:
+        if "[TABLE_OR_VIEW_NOT_FOUND]" not in str(error):
+            raise
+        return None
+
+
+def _compare(warehouse: Warehouse, table: OwnTable, found: Description | None) -> list[str]:
+    if found is None:
+        former = _look(warehouse, table.former_name) if table.former_name else None
+        is_ours = former and not former.is_view and not lacking_keys(table, former) and former.mark in (None, table.mark)
+        return [former_table_problem(table)] if is_ours else []
+    if problem := mark_problem(table, found):
+        return [problem]
+    wanted = {column.name.lower(): column.type.lower() for column in columns_of(warehouse.settings, table.definition)}
+    mistyped = [name for name, kind in wanted.items() if found.columns.get(name, kind) != kind]
+    if not mistyped:
+        return []
+    return [
+        f"{table.name} was created with other types: "
+        + ", ".join(f"{name} is {found.columns[name]}, now it must be {wanted[name]}" for name in mistyped)
+        + ". Rename the table, and a new one is created. Earlier runs can then be neither retried nor undone."
+    ]
+
+
+def _prepare(warehouse: Warehouse, table: OwnTable, found: Description | None) -> None:
     columns = columns_of(warehouse.settings, table.definition)
     names = {"table": table.name}
-    warehouse.execute("tables/create_table", names=names | {"columns": column_definitions(columns)})
-    present = describe(warehouse, table.name)
-    if missing := [column for column in columns if column.name.lower() not in present]:
-        try:
-            warehouse.execute("tables/add_columns", names=names | {"columns": column_definitions(missing)})
-        except StatementError:
-            # A statement whose answer was lost is sent again, and by then the columns exist.
-            if not {column.name.lower() for column in missing} <= set(describe(warehouse, table.name)):
-                raise
-    wanted = {column.name.lower(): column.type.lower() for column in columns}
-    if mistyped := [name for name, kind in wanted.items() if present.get(name, kind) != kind]:
-        return [
-            f"{table.name} was created with other types: "
-            + ", ".join(f"{name} is {present[name]}, now it must be {wanted[name]}" for name in mistyped)
-            + ". Rename the table, and a new one is created. Earlier runs can then be neither retried nor undone."
-        ]
+    if found is None:
+        made = names | {"columns": column_definitions(columns), "mark": table.mark_property}
+        warehouse.execute("tables/create_table", names=made)
+    else:
+        warehouse.trust(table.name)
+        if missing := [column for column in columns if column.name.lower() not in found.columns]:
+            try:
+                warehouse.execute("tables/add_columns", names=names | {"columns": column_definitions(missing)})
+            except StatementError:
+                # A statement whose answer was lost is sent again, and by then the columns exist.
+                if not {column.name.lower() for column in missing} <= set(describe(warehouse, table.name).columns):
+                    raise
     warehouse.execute("tables/prove_write", names=names)
-    return []

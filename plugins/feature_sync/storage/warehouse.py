@@ -2,7 +2,8 @@
 
 A statement is asked for by its file: ``sending/stage_batch`` is ``include/sql/sending/stage_batch.sql``. Table names and field
 lists are rendered into it, values are bound. Every statement is harmless when it is executed twice, because
-databricks-sql-connector repeats a statement whose answer was lost.
+databricks-sql-connector repeats a statement whose answer was lost. Before the first statement of a session that changes a table,
+the table must show the mark that makes it ours.
 """
 
 import logging
@@ -19,7 +20,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feature_sync.config.names import DATABRICKS_CONN_ID
 from feature_sync.config.paths import INCLUDE
+from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings
+from feature_sync.storage.descriptions import read_description
+from feature_sync.storage.marks import mark_problem, own_tables, written_table
 
 logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # at INFO it logs two lines for each HTTP request
 
@@ -88,6 +92,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         self._fetch_rows = fetch_rows
         self._hook = DatabricksSqlHook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
         self._connection: Any = None
+        self._ours: set[str] = set()
 
     def __enter__(self) -> "Warehouse":
         return self
@@ -95,6 +100,10 @@ class Warehouse(AbstractContextManager["Warehouse"]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._connection is not None:
             self._connection.close()
+
+    def trust(self, table: str) -> None:
+        """Say that a table of ours has shown its mark in this session, so that it is not asked for it again."""
+        self._ours.add(table)
 
     def execute(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> None:
         """
@@ -105,6 +114,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         :param names: see `render_statement`.
         :raises ConnectError: the warehouse was not reached.
         :raises StatementError: the warehouse refused the statement.
+        :raises OwnTableError: the statement would change a table that is not provably ours. It was not sent.
         """
         with self._cursor(name, parameters, names):
             pass
@@ -130,6 +140,8 @@ class Warehouse(AbstractContextManager["Warehouse"]):
 
     def _cursor(self, name: str, parameters: Parameters | None, names: Mapping[str, str] | None = None) -> Any:
         text = render_statement(name, self.settings, names)
+        if (written := written_table(text)) is not None:
+            self._prove_ours(written)
         try:
             # The hook is asked each time, because it reconnects when an OAuth token was renewed.
             self._connection = self._hook.get_conn()
@@ -144,3 +156,13 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
             raise kind(f"The statement {name}.sql failed: {error}") from error
         return cursor
+
+    def _prove_ours(self, name: str) -> None:
+        """A notebook may have built the table again since the run's first step, so each session looks once."""
+        if name in self._ours:
+            return
+        table = {each.name: each for each in own_tables(self.settings)}[name]
+        found = read_description(self.fetch_all("tables/describe_table", names={"table": name}))
+        if problem := mark_problem(table, found):
+            raise OwnTableError([problem])
+        self.trust(name)

@@ -10,7 +10,7 @@ from feature_sync.census.sync_checks import batch_sync_problems
 from feature_sync.config.fields import load_fields
 
 FIELDS = load_fields()
-BATCH_TABLE = "crm.sfdc_dbx.product_property_feature_batch"
+BATCH_TABLE = "crm.sfdc_dbx.feature_sync_batch"
 
 
 def mappings() -> list[dict[str, Any]]:

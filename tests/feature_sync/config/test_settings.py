@@ -14,7 +14,7 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FEATURE_SYNC_CENSUS_SYNC_ID", "99")
 
     assert load_settings().census_sync_id == 99
-    assert load_settings().batch_table == "crm.sfdc_dbx.product_property_feature_batch"
+    assert load_settings().batch_table == "crm.sfdc_dbx.feature_sync_batch"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import pytest
 
 from feature_sync.config.fields import load_fields
 from feature_sync.config.settings import load_settings
-from feature_sync.storage.tables import column_problems, parse_description, source_columns
+from feature_sync.storage.descriptions import parse_description
+from feature_sync.storage.tables import column_problems, source_columns
 
 FIELDS = load_fields()
 

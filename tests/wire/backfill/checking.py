@@ -59,7 +59,7 @@ def statements_of(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def writing_statements(entries: list[dict[str, Any]]) -> list[str]:
-    return [sql for sql in statements_of(entries) if not re.match(r"(SELECT|WITH|DESCRIBE TABLE) ", sql)]
+    return [sql for sql in statements_of(entries) if not re.match(r"(SELECT|WITH|DESCRIBE TABLE|DESCRIBE DETAIL) ", sql)]
 
 
 def makes_or_proves_a_table_of_ours(sql: str) -> bool:
@@ -67,7 +67,7 @@ def makes_or_proves_a_table_of_ours(sql: str) -> bool:
     ours = "|".join(re.escape(getattr(settings, name)) for name in OUR_TABLES)
     columns = r"\( \w+ \w+(, \w+ \w+)* \)"
     return bool(
-        re.fullmatch(rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns}", sql)
+        re.fullmatch(rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)", sql)
         or re.fullmatch(rf"ALTER TABLE ({ours}) ADD COLUMNS {columns}", sql)
         or re.fullmatch(rf"DELETE FROM ({ours}) WHERE FALSE", sql)
     )

@@ -210,7 +210,7 @@ class TestTogether:
         requests = [entry["path"] for entry in watch.entries if entry["kind"] == "census.request"]
         statements = statements_of(watch.entries)
         assert requests == [f"/api/v2/syncs/{BACKFILL}", "/api/v2/syncs?page=1&per_page=100"]
-        assert len(statements) == len(set(statements)) == 3 + 3 * len(OUR_TABLES) + 2
+        assert len(statements) == len(set(statements)) == 3 + 2 * len(OUR_TABLES) + 2
 
 
 class TestPool:

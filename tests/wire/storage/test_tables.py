@@ -9,7 +9,7 @@ import pytest
 from feature_sync.config.fields import FieldTable, load_fields, parse_fields
 from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings, load_settings
-from feature_sync.storage.tables import own_tables, prepare_tables
+from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
 
@@ -73,7 +73,8 @@ class TestOurTables:
         self, sandbox: Sandbox, own: Warehouse
     ) -> None:
         table = own.settings.payload_table
-        sandbox.sql(f"CREATE TABLE {table} AS SELECT CAST(7 AS BIGINT) AS Record_Number, 'old' AS RUN_ID, 'mine' AS note")
+        old = "CAST(7 AS BIGINT) AS Record_Number, 'old' AS RUN_ID, 'mine' AS note, 'id' AS Salesforce_Id"
+        sandbox.sql(f"CREATE TABLE {table} TBLPROPERTIES ('feature_sync.table' = 'payload/1') AS SELECT {old}")
         before = sandbox.seq()
 
         prepare_tables(own)
@@ -137,10 +138,14 @@ class TestOurTables:
         prepare_tables(own)
 
         sent = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-        assert [sum(statement in sql for sql in sent) for statement in statements] == [len(own_tables(own.settings)) + 1] * 2
+        made = len(OUR_TABLES)  # the drift table exists
+        assert [sum(statement in sql for sql in sent) for statement in statements] == [made + 1, made + 2]
 
     def test_columns_whose_adding_was_not_answered_are_added_once(self, sandbox: Sandbox, own: Warehouse) -> None:
-        sandbox.sql(f"CREATE TABLE {own.settings.payload_table} AS SELECT 'old' AS run_id")
+        sandbox.sql(
+            f"CREATE TABLE {own.settings.payload_table} TBLPROPERTIES ('feature_sync.table' = 'payload/1') AS"
+            " SELECT 'old' AS run_id, 'id' AS salesforce_id, CAST(7 AS BIGINT) AS record_number"
+        )
         sandbox.fault("warehouse", "lost_response", times=1, contains="ADD COLUMNS")
 
         prepare_tables(own)

@@ -118,7 +118,7 @@ def test_a_session_can_be_used_after_a_statement_that_failed(sandbox: Sandbox, f
 @pytest.mark.parametrize("fault", ["lost_response", "refuse"])
 def test_a_batch_whose_staging_is_sent_again_is_staged_once(sandbox: Sandbox, frozen: str, ids: list[str], fault: str) -> None:
     before = sandbox.seq()
-    sandbox.fault("warehouse", fault, contains="CREATE OR REPLACE TABLE", times=1)
+    sandbox.fault("warehouse", fault, contains="INSERT OVERWRITE", times=1)
 
     with Warehouse(load_settings()) as warehouse:
         warehouse.execute("sending/stage_batch", {"run_id": frozen, "batch_number": 2, "resends_attempt": None})
@@ -128,7 +128,7 @@ def test_a_batch_whose_staging_is_sent_again_is_staged_once(sandbox: Sandbox, fr
     keys = [row[0] for row in sandbox.sql(f"SELECT snappt_property_id_c FROM {load_settings().batch_table} ORDER BY 1")]
     assert keys == ids[5:10]
     statements = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-    assert sum("CREATE OR REPLACE TABLE" in sql for sql in statements) == 2
+    assert sum("INSERT OVERWRITE" in sql for sql in statements) == 2
 
 
 @pytest.mark.parametrize("fault", ["lost_response", "refuse"])
@@ -199,8 +199,9 @@ def test_names_are_rendered_and_values_bound(sandbox: Sandbox, frozen: str) -> N
         rows = warehouse.fetch_all("tables/describe_table", names={"table": settings.features_table})
         warehouse.execute("tables/prove_write", names={"table": settings.payload_table})
 
-    described, proof = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-    assert described == f"DESCRIBE TABLE {settings.features_table}"
+    described, mark, proof = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
+    assert described == f"DESCRIBE TABLE EXTENDED {settings.features_table}"
+    assert mark == f"DESCRIBE TABLE EXTENDED {settings.payload_table}"
     assert proof.endswith(f"DELETE FROM {settings.payload_table} WHERE FALSE")
     assert rows[0] == {"col_name": "property_id", "data_type": "string", "comment": None}
     [[records]] = sandbox.sql(f"SELECT count(*) FROM {settings.payload_table} WHERE run_id = '{frozen}'")

@@ -1,0 +1,4 @@
+SELECT
+    COUNT(*) AS records,
+    {{ synced_at }} AS synced_at
+FROM {{ table }}
