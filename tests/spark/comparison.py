@@ -48,7 +48,7 @@ class Comparison:
             return ["Spark takes for ever. See the comment in include/sql/fragments/records_in_scope.sql for the likely reason."]
         if step.writes:  # the warehouse answers with counts, which come from Delta: Spark alone has none
             return self._tables(table.name for table in own_tables(self._warehouse.settings))
-        if step.statement == "tables/describe_table":
+        if step.statement in ("tables/describe_table", "deployment/describe_source"):
             expected, rows = [dict(parse_description(expected))], [dict(parse_description(found.to_pylist()))]
             return differences(expected, rows, in_order=True)
         tree = sqlglot.parse_one(text, dialect="databricks")
