@@ -4,12 +4,13 @@
 Brings the corrected query of the regular sync from this repository to Census. The query that fed that sync lacked the join of the
 product features; that was the cause of the incident.
 
-**When.** A person starts it after the weekly run has reported that Census has another query, or after a change to the field
-table, a table's name or the query in `include/sql/deployment`. The setting `SOURCE_QUERY` selects the query.
+**When.** A person starts it after the weekly run has reported that the regular sync would write wrong values, or after a change
+to the field table, a table's name or the query in `include/sql/deployment`. The setting `SOURCE_QUERY` selects the query.
 
 **What it does.** It compares the dataset's SQL with the repository's, as parsed SQL, and the sync's mappings with the field
-table. It shows the differences and asks under "Required actions". Then it patches the dataset, reads it back, and does the
-same with the mappings.
+table. It tries the new query in the warehouse, shows the differences and what the new query yields, and asks under "Required
+actions". Then it patches the dataset, reads it back, and does the same with the mappings. If the sync maps more columns than the
+repository's query has, the query that Census has stays a part of the new one and yields them.
 
 **Nothing to do?** Then nobody is asked, and the tasks after the comparison are skipped.
 

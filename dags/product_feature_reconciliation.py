@@ -5,8 +5,8 @@ Runs every week by itself and says whether Salesforce still equals the warehouse
 
 **What it does.** It waits until the warehouse's copy of Salesforce, the replica, is fresh, and compares every property in all
 feature fields. It adds the result to the drift table and writes `validation.json`, `mismatches.csv` and `report.html`, which
-draws each product's accuracy over time. It also compares the source query in Census with this repository, and removes the
-payloads of backfill runs without activity for `PAYLOAD_DAYS` days.
+draws each product's accuracy over time. It also runs the regular sync's query in the warehouse and compares what it
+yields with the feature table, and removes the payloads of backfill runs without activity for `PAYLOAD_DAYS` days.
 
 **Records differ.** The setting `HEALING` says what happens then. `off`: the run fails and says what differs. `ask`: a person
 approves under "Required actions". `auto`: the records are sent again, up to `HEALING_RECORDS_LIMIT` and
@@ -15,7 +15,8 @@ with its own guards and approvals.
 
 **It failed.**
 - `wait_for_copy`: the replication of Salesforce into the warehouse has stopped. Repair it, then clear the task with downstream.
-- `check_source_query`: Census runs another SQL than the repository's; the log has the difference. Run `census_dataset_deploy`.
+- `check_source_query`: the regular sync would write wrong values, or nobody knows what it would write. The log has the numbers.
+  Correct its query or view, or run `census_dataset_deploy`.
 - `heal`: its message names the backfill run that failed. Repair that run, or clear `heal`: it starts another one for the records
   that still differ.
 - `conclude`: Salesforce differs. Its message says what, how many, and what to do. It compares again, so clear it when that is

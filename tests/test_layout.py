@@ -30,7 +30,7 @@ TREE = {
     "orchestration": "dag_runs approvals assets deferral pool api_routes",
     "replica": "state sensors triggers",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
-    "deployment": "source_query regular_sync deploy",
+    "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
     "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",

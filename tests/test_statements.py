@@ -15,6 +15,7 @@ import pytest
 from feature_sync.config.settings import load_settings
 from feature_sync.sending.batches import attempt_columns
 from feature_sync.storage.warehouse import SQL_FOLDER, columns_of, render_statement
+from tests.sql.script import source_names
 
 PACKAGE = Path(__file__).resolve().parents[1] / "plugins" / "feature_sync"
 METHODS = ("execute", "fetch_all", "fetch_one", "stream")
@@ -101,7 +102,9 @@ every_call = pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.whe
 
 
 def bound_by(call: Call) -> set[str]:
-    text = render_statement(call.statement, load_settings(), {name: f"rendered_{name}" for name in call.names})
+    names = source_names(load_settings()).get(call.statement) or {name: f"rendered_{name}" for name in call.names}
+    assert set(names) == call.names
+    text = render_statement(call.statement, load_settings(), names)
     return set(re.findall(r"(?<![\w:]):([a-z_]+)", re.sub(r"--.*|'[^']*'", "", text)))
 
 

@@ -8,7 +8,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
 from tests.spark.variants import change_settings, variants
-from tests.sql.script import STATEMENTS, Step, script, script_for
+from tests.sql.script import STATEMENTS, Step, script, script_for, source_names
 
 
 def test_each_statement_has_a_step() -> None:
@@ -24,7 +24,10 @@ def test_the_short_script_has_each_statement_that_depends_on_settings(variant: s
     short = {step.statement for step in script_for(settings) if isinstance(step, Step)}
     names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s"}
 
-    depending = {name for name in STATEMENTS if render_statement(name, usual, names) != render_statement(name, settings, names)}
+    given = {name: source_names(usual).get(name, names) for name in STATEMENTS}
+    depending = {
+        name for name in STATEMENTS if render_statement(name, usual, given[name]) != render_statement(name, settings, given[name])
+    }
 
     assert depending
     assert depending - short == set()

@@ -7,11 +7,15 @@ Spark, with whose answers it is compared (``tests/spark``).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
-from feature_sync.config.fields import FlagType, load_fields
+from feature_sync.config.fields import FieldKind, FlagType, load_fields
 from feature_sync.config.settings import Settings
+from feature_sync.deployment.mapped_columns import MappedColumns, OtherColumn
+from feature_sync.deployment.parsed_query import quoted
+from feature_sync.deployment.source_query import OTHERS
 from feature_sync.sending.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import column_definitions
@@ -53,7 +57,7 @@ class Step:
 
     statement: str
     parameters: Parameters = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def writes(self) -> bool:
@@ -156,6 +160,7 @@ def script(settings: Settings) -> Script:
         # The weekly comparison, and the source queries of the regular syncs.
         Step("replica/check_replica", {"run_id": None}),
         *_reconciliation(settings),
+        *judging(settings),
         # What has expired is removed.
         Step("backfill/select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
         Step("backfill/select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
@@ -190,7 +195,45 @@ def short_script(settings: Settings) -> Script:
         Step("backfill/select_mismatches", run),
         *_undo(settings, undo, batches),
         *_reconciliation(settings),
+        *judging(settings),
     ]
+
+
+def source_names(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What is rendered into the statements about the regular sync: a query as Census may have it, and its mappings."""
+    values = {FieldKind.CHECKBOX: "FALSE"}
+    by_field = {field.column: quoted(field.column) for field in settings.fields.features}
+    features = "".join(
+        f",\n            CAST({values.get(each.kind, 'NULL')} AS {each.kind.warehouse_type}) AS {each.column}"
+        for each in settings.fields.features[:6]
+    )
+    columns = f"id AS `Property Id`, name, status, company_id, TRUE AS flag{features}"
+    source = f"SELECT\n            {columns}\n        FROM {settings.properties_table}"
+    mapped = MappedColumns(
+        key="`Property Id`",
+        property_id="`Property Id`",
+        held_key=settings.fields.upsert_key.column,
+        features=dict(list(by_field.items())[:6]),
+        others=(
+            OtherColumn("name", "Name", "name", "STRING", sends_null=True),
+            OtherColumn("status", "Status__c", None, None, sends_null=True),
+            OtherColumn("company_id", "Company__c", "id", "STRING", sends_null=False),
+            OtherColumn("flag", "Flag__c", "is_deleted", "BOOLEAN", sends_null=True),
+        ),
+        has_name=True,
+    )
+    others = f"{OTHERS}.`name`,\n    {OTHERS}.`status`"
+    return {
+        "deployment/check_source_values": {"source": source, "mapped": mapped},
+        "deployment/select_source_columns": {"source": source},
+        "deployment/select_property_sync_with_others": {"others": source, "columns": others, "key": "`Property Id`"},
+        "deployment/describe_source": {"table": settings.properties_table},
+    }
+
+
+def judging(settings: Settings) -> Script:
+    """What is asked about the regular sync."""
+    return [Step(statement, names=names) for statement, names in source_names(settings).items()]
 
 
 def freezing(settings: Settings) -> Script:

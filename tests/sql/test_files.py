@@ -15,6 +15,7 @@ from feature_sync.storage.marks import own_tables, written_table
 from feature_sync.storage.tables import source_columns
 from feature_sync.storage.warehouse import SQL_FOLDER, render_statement
 from tests.spark.variants import VARIANTS
+from tests.sql.script import source_names
 
 FILES = sorted(SQL_FOLDER.rglob("*.sql"))
 
@@ -52,8 +53,15 @@ NAMES = {
     "tables/count_rows": {"table", "synced_at"},
     "tables/select_look_alikes": {"catalog"},
     "tables/prove_write": {"table"},
+    "deployment/describe_source": {"table"},
+    "deployment/select_source_columns": {"source"},
+    "deployment/check_source_values": {"source", "mapped"},
+    "deployment/select_property_sync_with_others": {"others", "columns", "key"},
 }
-"""The statements that are for any of our tables, and the names that `tables.py` gives them."""
+"""
+The statements that are for any of our tables, and the names that the modules of `storage` give them. Those about the regular sync
+have its query and its columns, which `deployment/parsed_query.py` parses and quotes.
+"""
 COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
@@ -88,7 +96,7 @@ def rendered(name: str) -> str:
     """With the settings as they are now."""
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
-    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"}
+    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"} | source_names(settings).get(name, {})
     return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
 
 
@@ -262,7 +270,7 @@ def test_only_the_schema_renders_names_and_they_are_those_of_the_settings() -> N
         if len(call.args) > 2 or any(keyword.arg in (None, "names") for keyword in call.keywords)
     }
 
-    assert renders == {"candidates.py", "tables.py", "warehouse.py"}
+    assert renders == {"candidates.py", "tables.py", "value_check.py", "warehouse.py"}
     assert {table.name for table in own_tables(settings)} | set(source_columns(settings)) == known
     assert {table.definition for table in own_tables(settings)} == COLUMN_LISTS
 

@@ -17,6 +17,7 @@ from feature_sync.config.problems import GuardError
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
+from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
 from feature_sync.storage.run_files import StoragePath, run_files, write_json
@@ -111,6 +112,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             records_ambiguous=left_out.records_ambiguous,
             records_true_through_sibling=left_out.records_true_through_sibling,
             records_accepted=left_out.records_accepted,
+            regular_sync=tuple(regular_sync_warnings(warehouse)),
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())

@@ -14,6 +14,7 @@ from feature_sync.config.names import CENSUS_CONN_ID, DATABRICKS_CONN_ID
 from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
+from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
 from feature_sync.storage.candidates import describe_candidates, key_columns
 from feature_sync.storage.run_files import prove_output_writable
@@ -43,7 +44,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     Check the run config, the connections, the pool, the tables, the Census sync, the output path and the scope.
 
     A problem does not end the checks, so one look at the log is enough. If the run config can be used and the source tables
-    are as they must be, our own tables are created too, empty.
+    are as they must be, our own tables are created too, empty. A regular sync that would undo the repair is a warning in the log.
 
     :param conf: the params of the DAG run.
     :param max_batches: Airflow's ``[core] max_map_length``.
@@ -75,6 +76,9 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
                 problems += [Problem(text, is_temporary=True) for text in error.problems]
             except StatementError as error:
                 problems.append(Problem(str(error), is_temporary=isinstance(error, ConnectError)))
+        if not problems and not config_problems:
+            for warning in regular_sync_warnings(warehouse):
+                log.warning("%s", warning)
     _refuse(config_problems, problems)
     assert config is not None  # noqa: S101 - its problems were refused; for the type checker
     log.info("In scope: %s, which are %s", f"{records:,}", config.description)

@@ -21,6 +21,7 @@ class Preview:
     ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
     ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
     own property has not.
+    ``regular_sync``: why the next run of the regular sync would undo the repair, or why that is not known. Empty if it would not.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class Preview:
     records_ambiguous: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
+    regular_sync: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,7 +75,7 @@ class Preview:
 
     def as_log(self) -> str:
         """
-        The table, and the syncs that may start during the run.
+        The table, the syncs that may start during the run, and what the regular sync would undo.
 
         They are not in the table itself: a question to a person must stay the same when it is asked again, and their next start
         does not.
@@ -82,7 +84,7 @@ class Preview:
             said = ["Census could not be asked which other syncs write the same object, so some may start during the run"]
         else:
             said = [f"{one}: writes the same object and may start during the run; batches wait for it" for one in self.neighbours]
-        return "\n".join([self.as_table(), *(f"- {one}" for one in said)])
+        return "\n".join([self.as_table(), *(f"- {one}" for one in [*said, *self.regular_sync])])
 
 
 def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[ProductChange, ...]:

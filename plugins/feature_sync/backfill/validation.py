@@ -9,6 +9,7 @@ from feature_sync.backfill.plan import read_batches
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
+from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
@@ -73,12 +74,15 @@ def validate(run_id: str) -> Validation:
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
         facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
+        regular_sync = regular_sync_warnings(warehouse)
         write_csv(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}))
         export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
-    report = _report(run_id, replica, facts, books, settings.fields)
+    report = {**_report(run_id, replica, facts, books, settings.fields), "regular_sync": regular_sync}
     write_json(files.validation, report)
     log.info("%s\nRESULT: %s", _table(report), report["result"])
+    for warning in regular_sync:
+        log.warning("%s", warning)
     if problems := run_problems(planned, attempts, books, facts):
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])

@@ -4,6 +4,7 @@ Field names are the API's. Sources: the API reference's pages "fetch a sync run"
 sync" and "datasets". Where a fact has several documented or observed forms, the property that reads it says so.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -200,6 +201,12 @@ class Sync(_Answer):
     source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
     destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
     mappings: tuple[Annotated[FieldMapping, BeforeValidator(_as_mapping)], ...]
+
+    def with_mappings(self, mappings: Iterable[Mapping[str, Any]]) -> "Sync":
+        """The same sync with other mappings, as Census takes them."""
+        return self.model_copy(
+            update={"mappings": tuple(FieldMapping.model_validate(_as_mapping(dict(each))) for each in mappings)}
+        )
 
 
 def _text_or_none(value: Any) -> Any:

@@ -208,10 +208,16 @@ class Settings(AlertSettings):
         "over the batches. Empty: they are not."
     )
     census_sync_id: PositiveInt = _setting("Id of the Census sync that sends the batches.")
-    census_dataset_id: PositiveInt = _setting("Id of the Census dataset whose SQL feeds the regular sync.")
+    census_dataset_id: NonNegativeInt = _setting(
+        "Id of the Census dataset whose SQL feeds the regular sync. 0: there is none, because that sync reads a table or a view."
+    )
     census_property_sync_id: PositiveInt = _setting("Id of the regular sync in Census.")
     source_query: SourceQuery = _setting(
         "The query that the dataset must have: include/sql/deployment/select_<source_query>.sql."
+    )
+    regular_sync_overwrite_share: Share = _setting(
+        "For each field beside those of the field table, of the records for which Salesforce has a value: the largest share that "
+        "the regular sync may overwrite without a word from the weekly run, 0 to 1."
     )
     output_path: Annotated[str, Field(min_length=1)] = _setting(
         "Folder for the files of all runs: any URL of Airflow's object storage. A path without a scheme is below the "

@@ -1,4 +1,4 @@
-"""Brings the corrected source query to Census: compare, let a person approve, patch, read back."""
+"""Brings the corrected source query to Census: compare, try it, let a person approve, patch, read back."""
 
 import hashlib
 import json
@@ -10,15 +10,39 @@ from typing import Any
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import Dataset, Sync
 from feature_sync.config.names import DEPLOY_DAG_ID
-from feature_sync.config.settings import Settings, load_settings
-from feature_sync.deployment.regular_sync import corrected_mappings, regular_mapping_problems, regular_sync_problems
-from feature_sync.deployment.source_query import query_difference, wanted_query
+from feature_sync.config.settings import Settings, SourceQuery, load_settings
+from feature_sync.deployment.mapped_columns import other_mappings, property_column
+from feature_sync.deployment.parsed_query import UnusableQueryError, parse_query
+from feature_sync.deployment.regular_sync import (
+    corrected_mappings,
+    regular_mapping_problems,
+    regular_sync_problems,
+    unknown_column_problems,
+)
+from feature_sync.deployment.source_query import (
+    query_before_ours,
+    query_difference,
+    selected_columns,
+    wanted_query,
+    wanted_query_beside,
+)
+from feature_sync.deployment.value_check import (
+    Judgement,
+    RegularSource,
+    UnjudgedError,
+    judge,
+    read_source,
+    source_columns,
+    views_behind,
+)
+from feature_sync.deployment.value_findings import Concern
+from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
 
 
 class SourceQueryError(RuntimeError):
-    """Census runs another query than the repository's. The message has the difference."""
+    """The regular sync would write wrong values, or nobody knows what it would write. The message has the numbers."""
 
 
 class DeployError(RuntimeError):
@@ -27,11 +51,17 @@ class DeployError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class CensusState:
-    """What Census has now, and what is wrong with it."""
+    """
+    What Census has now, and what is wrong with it.
+
+    ``wanted``: the query that its dataset must have.
+    ``keeps_others``: whether that contains the query that Census has, for the columns that the sync maps beside ours.
+    """
 
     dataset: Dataset
     sync: Sync
     wanted: str
+    keeps_others: bool
     difference: str | None
     mapping_problems: list[str]
     other_problems: list[str]
@@ -40,6 +70,18 @@ class CensusState:
     def dataset_name(self) -> str:
         """What messages call the dataset."""
         return f"Census dataset {self.dataset.id} ({self.dataset.name})"
+
+    @property
+    def becomes(self) -> str:
+        """The new query, in words."""
+        statement = load_settings().source_query.statement
+        if self.keeps_others:
+            return (
+                f"include/sql/{statement}_with_others.sql: the query that Census has stays in it as "
+                "feature_sync_others and yields all other columns; the features come from the feature table. Rows of properties "
+                "whose features are not known for sure are left out"
+            )
+        return f"include/sql/{statement}.sql"
 
     @property
     def query_digest(self) -> str:
@@ -75,67 +117,87 @@ class Deployment:
 
 def check_source_query() -> dict[str, Any]:
     """
-    Check that the regular sync runs the query of the repository, and maps every feature field.
+    Check what the regular sync would write: its query is run in the warehouse, and each value is compared with ours.
 
-    :raises SourceQueryError: it does not.
+    A query with another text is no problem as long as its values are right. The difference is logged, with the text of the views
+    that the query reads.
+
+    :returns: what was judged, how many rows it yields, what is worth knowing, and whether its text differs from the repository's.
+    :raises SourceQueryError: a value is wrong, a mapping is, or it is unknown what the sync would write.
     """
     settings = load_settings()
-    live = _look(settings)
-    problems = [*live.other_problems, *live.mapping_problems]
-    if live.difference:
-        problems.insert(0, f"{live.dataset_name} has another query than include/sql/{settings.source_query.statement}.sql:")
+    census = CensusHook()
+    sync = census.get_sync(settings.census_property_sync_id)
+    problems = regular_sync_problems(sync, settings.census_dataset_id, settings.source_query, settings.salesforce_object)
+    problems += regular_mapping_problems(sync, settings.fields)
+    with Warehouse(settings) as warehouse:
+        try:
+            source = read_source(census, sync)
+            found = judge(warehouse, sync, source)
+        except UnjudgedError as error:
+            unknown = f"It is unknown what the regular sync (Census sync {sync.id}) would write. {error}"
+            raise SourceQueryError("\n".join([unknown, *problems])) from error
+        texts = _text_differences(warehouse, sync, source)
+    notes = [*found.notes, *texts]
+    for note in notes:
+        log.warning("%s", note)
+    if wrong := found.wrong:
+        head = f"{source.name} would write wrong values to Salesforce through Census sync {sync.id} ({sync.label}):"
+        problems = [head, *(f"- {each}" for each in wrong), *problems]
     if problems:
-        cure = f"Run {DEPLOY_DAG_ID}: it shows the difference, asks, and corrects the query and the mappings."
-        raise SourceQueryError("\n".join([*problems[:1], live.difference or "", *problems[1:], cure]))
-    log.info("%s has the query %s, and sync %s maps every field", live.dataset_name, settings.source_query, live.sync.id)
-    return {"dataset_id": live.dataset.id, "source_query": settings.source_query.value}
+        raise SourceQueryError("\n".join([*problems, _cure(settings, source), *_for_information(notes)]))
+    log.info("%s yields %s rows, and their values are right", source.name, f"{found.records:,}")
+    return {"source": source.name, "records": found.records, "notes": found.notes, "text_differs": bool(texts)}
 
 
 def plan_deployment() -> Deployment:
     """
-    Compare what Census runs with the repository.
+    Compare what Census runs with the repository, and try the new query in the warehouse.
 
-    :raises DeployError: something else is wrong with the sync, which a person has to correct in Census first.
+    :raises DeployError: something else is wrong with the sync, which a person has to correct in Census first, or the new query
+        yields wrong values.
     """
     settings = load_settings()
-    live = _look(settings)
-    _refuse_other_problems(live)
-    question = None
-    if live.difference or live.mapping_problems:
-        parts = [f"Change {live.dataset_name}, which feeds sync {live.sync.id} ({live.sync.label})?"]
-        if live.difference:
-            parts.append(
-                f"Its query becomes include/sql/{settings.source_query.statement}.sql:\n\n```diff\n{live.difference}\n```"
-            )
-        if live.mapping_problems:
-            listed = "\n".join(f"- {each}" for each in live.mapping_problems)
-            parts.append(f"These mappings are corrected; all others stay as they are:\n\n{listed}")
-        question = "\n\n".join(parts)
+    with Warehouse(settings) as warehouse:
+        live = _look(settings, warehouse)
+        _refuse_other_problems(live)
+        question = None
+        if live.difference or live.mapping_problems:
+            parts = [f"Change {live.dataset_name}, which feeds sync {live.sync.id} ({live.sync.label})?"]
+            if live.difference:
+                parts.append(f"Its query becomes {live.becomes}:\n\n```diff\n{live.difference}\n```")
+            if live.mapping_problems:
+                listed = "\n".join(f"- {each}" for each in live.mapping_problems)
+                parts.append(f"These mappings are corrected; all others stay as they are:\n\n{listed}")
+            parts.append(_tried(_try(warehouse, live)))
+            question = "\n\n".join(parts)
     log.info("%s", question or f"{live.dataset_name} and sync {live.sync.id} are as they should be")
     return Deployment(question, live.query_digest, live.mappings_digest)
 
 
 def deploy_query(approved: Deployment) -> dict[str, Any]:
     """
-    Give the dataset the query of the repository, and read it back.
+    Give the dataset the query of the repository, and read it back. The query is tried in the warehouse before.
 
     :returns: whether it was changed. An earlier try may have done that already.
-    :raises DeployError: one of the two queries was changed after the approval, or Census has another query afterwards.
+    :raises DeployError: one of the two queries was changed after the approval, the new one yields wrong values, or Census has
+        another query afterwards.
     """
     settings = load_settings()
-    live = _look(settings)
-    _refuse_other_problems(live)
-    if live.difference is None:
-        log.info("%s has that query already", live.dataset_name)
-        return {"changed": False}
-    if approved.query != live.query_digest:
-        raise DeployError(
-            f"Nothing was changed. The query of {live.dataset_name}, or the one of the repository, has changed since it was "
-            "shown and approved. Start a new run."
-        )
-    hook = CensusHook()
-    hook.patch_dataset(settings.census_dataset_id, {"query": live.wanted})
-    after = _look(settings)
+    with Warehouse(settings) as warehouse:
+        live = _look(settings, warehouse)
+        _refuse_other_problems(live)
+        if live.difference is None:
+            log.info("%s has that query already", live.dataset_name)
+            return {"changed": False}
+        if approved.query != live.query_digest:
+            raise DeployError(
+                f"Nothing was changed. The query of {live.dataset_name}, or the one of the repository, has changed since it was "
+                "shown and approved. Start a new run."
+            )
+        _try(warehouse, live)
+        CensusHook().patch_dataset(settings.census_dataset_id, {"query": live.wanted})
+        after = _look(settings, warehouse)
     if after.difference:
         raise DeployError(f"Census accepted the query, but {after.dataset_name} now has another one:\n{after.difference}")
     read_by_sync = after.sync.source.query
@@ -156,7 +218,8 @@ def deploy_mappings(approved: Deployment) -> dict[str, Any]:
     :raises DeployError: the mappings were changed after the approval, or one is still wrong afterwards.
     """
     settings = load_settings()
-    live = _look(settings)
+    with Warehouse(settings) as warehouse:
+        live = _look(settings, warehouse)
     _refuse_other_problems(live)
     if not live.mapping_problems:
         log.info("Sync %s maps every field", live.sync.id)
@@ -167,25 +230,133 @@ def deploy_mappings(approved: Deployment) -> dict[str, Any]:
             "Start a new run."
         )
     CensusHook().patch_sync(live.sync.id, {"mappings": corrected_mappings(live.sync, settings.fields)})
-    after = _look(settings)
-    if after.mapping_problems:
-        raise DeployError("\n".join(["Census accepted the mappings, but:", *after.mapping_problems]))
-    log.info("Sync %s maps every field now; corrected: %s", after.sync.id, " ".join(live.mapping_problems))
+    after = regular_mapping_problems(CensusHook().get_sync(live.sync.id), settings.fields)
+    if after:
+        raise DeployError("\n".join(["Census accepted the mappings, but:", *after]))
+    log.info("Sync %s maps every field now; corrected: %s", live.sync.id, " ".join(live.mapping_problems))
     return {"changed": True}
 
 
-def _look(settings: Settings) -> CensusState:
+def _look(settings: Settings, warehouse: Warehouse) -> CensusState:
+    if not settings.census_dataset_id:
+        raise DeployError(
+            "Nothing was changed: CENSUS_DATASET_ID is 0, so the regular sync reads a table or a view and there is no dataset to "
+            "deploy to. Correct that table or view where it is made."
+        )
     hook = CensusHook()
     dataset = hook.get_dataset(settings.census_dataset_id)
     sync = hook.get_sync(settings.census_property_sync_id)
-    wanted = wanted_query(settings)
+    problems = regular_sync_problems(sync, dataset.id, settings.source_query, settings.salesforce_object)
+    try:
+        wanted, columns, keeps_others = _wanted(warehouse, sync, dataset.query)
+        problems += unknown_column_problems(sync, settings.source_query, columns, settings.fields)
+    except (UnusableQueryError, UnjudgedError) as error:
+        wanted, keeps_others = wanted_query(settings), False
+        problems.append(
+            f"Census sync {sync.id} maps other columns too, so its query must stay a part of the new one, but the query of "
+            f"Census dataset {dataset.id} {error}."
+        )
     return CensusState(
         dataset=dataset,
         sync=sync,
         wanted=wanted,
+        keeps_others=keeps_others,
         difference=query_difference(dataset.query, wanted),
         mapping_problems=regular_mapping_problems(sync, settings.fields),
-        other_problems=regular_sync_problems(sync, dataset.id, settings.source_query, wanted, settings.salesforce_object),
+        other_problems=problems,
+    )
+
+
+def _wanted(warehouse: Warehouse, sync: Sync, live: str) -> tuple[str, set[str], bool]:
+    """
+    The query that the dataset must have, its columns in lower case, and whether it keeps the query that Census has.
+
+    It does if the sync maps a column that the query of the repository lacks.
+
+    :raises UnusableQueryError: that query cannot be kept. :raises UnjudgedError: it fails in the warehouse.
+    """
+    settings = warehouse.settings
+    plain = wanted_query(settings)
+    columns = selected_columns(plain)
+    lacking = [each for each in other_mappings(sync, settings.fields) if str(each.column).lower() not in columns]
+    key = property_column(sync, settings.fields)
+    if settings.source_query is not SourceQuery.PROPERTY_SYNC or not lacking or key is None:
+        return plain, columns, False
+    before = query_before_ours(live)
+    try:
+        names = source_columns(warehouse, before)
+    except ConnectError:
+        raise
+    except StatementError as error:
+        raise UnjudgedError(f"fails in the warehouse: {error}") from error
+    by_name = {name.lower(): name for name in names}
+    if key.lower() not in by_name:
+        raise UnusableQueryError(f"has no column {key}, which names the property")
+    wanted = wanted_query_beside(settings, before, names, by_name[key.lower()])
+    return wanted, {*by_name, *settings.fields.columns}, True
+
+
+def _try(warehouse: Warehouse, live: CensusState) -> Judgement:
+    """:raises DeployError: the new query, with the corrected mappings, yields wrong values, or it cannot be run."""
+    settings = warehouse.settings
+    sync = live.sync.with_mappings(corrected_mappings(live.sync, settings.fields))
+    try:
+        found = judge(warehouse, sync, RegularSource("the new query", live.wanted, live.dataset))
+    except UnjudgedError as error:
+        raise DeployError(f"Nothing was changed. The new query was tried in the warehouse first. {error}") from error
+    if wrong := found.wrong_about(Concern.KEYS, Concern.COLUMNS, Concern.FEATURES):
+        head = (
+            f"Nothing was changed. The new query was tried in the warehouse and yields {found.records:,} rows with wrong values:"
+        )
+        raise DeployError("\n".join([head, *(f"- {each}" for each in wrong)]))
+    return found
+
+
+def _tried(found: Judgement) -> str:
+    head = (
+        f"The new query was tried in the warehouse: it yields {found.records:,} rows, one for each key, and all flags and dates "
+        "are those of the feature table."
+    )
+    rest = [*found.wrong, *found.notes]
+    if not rest:
+        return head
+    return "\n".join([f"{head} Look at this before you approve:", "", *(f"- {each}" for each in rest)])
+
+
+def _text_differences(warehouse: Warehouse, sync: Sync, source: RegularSource) -> list[str]:
+    """How the text of the query differs from the repository's, and what is behind the views that it reads. For information."""
+    settings = warehouse.settings
+    try:
+        query = parse_query(source.query)
+        wanted = _wanted(warehouse, sync, source.query)[0]
+    except (UnusableQueryError, UnjudgedError):
+        query, wanted = parse_query(source.query), wanted_query(settings)
+    said = []
+    if source.dataset and (difference := query_difference(source.query, wanted)):
+        said.append(
+            f"{source.name} has another text than include/sql/{settings.source_query.statement}.sql. That alone is no fault:\n"
+            f"{difference}"
+        )
+    for name, text in views_behind(warehouse, query).items():
+        if text is None:
+            said.append(f"The text of {name} cannot be seen, so only its values were judged.")
+        elif name == query.only_table and (difference := query_difference(text, wanted_query(settings))):
+            said.append(f"{source.name} reads the view {name}, whose text differs from the repository's:\n{difference}")
+        elif name != query.only_table:
+            said.append(f"{source.name} reads the view {name}:\n{text}")
+    return said
+
+
+def _for_information(notes: list[str]) -> list[str]:
+    return ["For information:", *(f"- {each}" for each in notes)] if notes else []
+
+
+def _cure(settings: Settings, source: RegularSource) -> str:
+    if source.dataset is None or not settings.census_dataset_id:
+        return f"Correct {source.name} where it is made, then clear this task."
+    return (
+        f"Correct the query or the view that it reads, or run {DEPLOY_DAG_ID}: it shows the difference, asks, and corrects the "
+        "query and the mappings of the field table."
     )
 
 

@@ -1,28 +1,28 @@
 """How the regular sync in Census must be configured, and its mappings corrected."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from feature_sync.census.models import Sync
 from feature_sync.census.sync_checks import mapping_problems
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.settings import SourceQuery
-from feature_sync.deployment.source_query import selected_columns
+from feature_sync.deployment.mapped_columns import other_mappings
 
 OPERATIONS = {SourceQuery.PROPERTY_SYNC: ("upsert", "update"), SourceQuery.FEATURE_SYNC: ("update",)}
 """What a sync may do in Salesforce. The feature sync has no fields from which a record could be created."""
 
 
-def regular_sync_problems(sync: Sync, dataset_id: int, query: SourceQuery, wanted: str, salesforce_object: str) -> list[str]:
+def regular_sync_problems(sync: Sync, dataset_id: int, query: SourceQuery, salesforce_object: str) -> list[str]:
     """
     Find what a person has to correct in Census, because `corrected_mappings` cannot.
 
-    :param wanted: the SQL that its dataset must have.
+    :param dataset_id: the dataset that it must read. 0: it reads a table or a view.
     :returns: a sentence for each problem.
     """
     where = f"Census sync {sync.id}"
     problems = []
-    if sync.source.dataset_id != dataset_id:
+    if dataset_id and sync.source.dataset_id != dataset_id:
         found = sync.source.table or f"dataset {sync.source.dataset_id}"
         problems.append(
             f"{where}: it reads {found}, not dataset {dataset_id}. Check CENSUS_DATASET_ID and CENSUS_PROPERTY_SYNC_ID."
@@ -32,14 +32,21 @@ def regular_sync_problems(sync: Sync, dataset_id: int, query: SourceQuery, wante
     if sync.operation not in OPERATIONS[query]:
         allowed = "' or '".join(OPERATIONS[query])
         problems.append(f"{where}: its behavior is {sync.operation!r}; with SOURCE_QUERY={query} it must be '{allowed}'.")
-    columns = selected_columns(wanted)
-    problems += [
-        f"{where}: it maps {mapping.to} from {mapping.column}, a column that include/sql/{query.statement}.sql does not have. "
-        "Add the column there, or remove the mapping."
-        for mapping in sync.mappings
-        if mapping.column and mapping.column.lower() not in columns
-    ]
     return problems
+
+
+def unknown_column_problems(sync: Sync, query: SourceQuery, columns: Collection[str], fields: FieldTable) -> list[str]:
+    """
+    Find mappings of other fields that would break, because the new query lacks their column.
+
+    :param columns: of the new query, in lower case.
+    """
+    return [
+        f"Census sync {sync.id}: it maps {mapping.to} from {mapping.column}, a column that neither the query in Census nor "
+        f"include/sql/{query.statement}.sql has. Add the column to the query in Census, or remove the mapping."
+        for mapping in other_mappings(sync, fields)
+        if str(mapping.column).lower() not in columns
+    ]
 
 
 def regular_mapping_problems(sync: Sync, fields: FieldTable) -> list[str]:

@@ -32,6 +32,8 @@ FETCH_ROWS = 20_000
 """Rows that are held in memory at once while a large result is read (about 70 MiB of 23 columns)."""
 
 Parameters = Mapping[str, str | int | bool | None]
+Names = Mapping[str, Any]
+"""What is rendered into a statement besides the settings, see `render_statement`."""
 Row = dict[str, Any]
 
 
@@ -61,12 +63,13 @@ def _templates() -> Environment:
     )
 
 
-def render_statement(name: str, settings: Settings, names: Mapping[str, str] | None = None) -> str:
+def render_statement(name: str, settings: Settings, names: Names | None = None) -> str:
     """
     The text of ``include/sql/<name>.sql`` with these table names and fields.
 
     :param names: further identifiers to render, such as ``table``. They come from the settings or from ``include/sql``, never
-        from a run config, because rendered text is not bound.
+        from a run config, because rendered text is not bound. A query and names of Census are parsed and quoted before, see
+        `feature_sync.deployment.parsed_query`.
     """
     context = {"settings": settings, "fields": settings.fields, "columns_of": partial(columns_of, settings)}
     return _templates().get_template(f"{name}.sql").render(**context, **(names or {}))
@@ -105,7 +108,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         """Say that a table of ours has shown its mark in this session, so that it is not asked for it again."""
         self._ours.add(table)
 
-    def execute(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> None:
+    def execute(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> None:
         """
         Run a statement for its effect.
 
@@ -119,7 +122,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         with self._cursor(name, parameters, names):
             pass
 
-    def fetch_all(self, name: str, parameters: Parameters | None = None, names: Mapping[str, str] | None = None) -> list[Row]:
+    def fetch_all(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> list[Row]:
         """Run a query with a small result, such as counts. Parameters and errors as in `execute`."""
         with self._cursor(name, parameters, names) as cursor:
             return [row.asDict() for row in cursor.fetchall()]
@@ -129,16 +132,16 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         [row] = self.fetch_all(name, parameters)
         return row
 
-    def stream(self, name: str, parameters: Parameters | None = None) -> Iterator[pa.Table]:
+    def stream(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> Iterator[pa.Table]:
         """Run a query with a result of any size. Yields at least one table, which may be empty. Errors as in `execute`."""
-        with self._cursor(name, parameters) as cursor:
+        with self._cursor(name, parameters, names) as cursor:
             while True:
                 table = cursor.fetchmany_arrow(self._fetch_rows)
                 yield table
                 if table.num_rows < self._fetch_rows:
                     return
 
-    def _cursor(self, name: str, parameters: Parameters | None, names: Mapping[str, str] | None = None) -> Any:
+    def _cursor(self, name: str, parameters: Parameters | None, names: Names | None = None) -> Any:
         text = render_statement(name, self.settings, names)
         if (written := written_table(text)) is not None:
             self._prove_ours(written)

@@ -13,6 +13,7 @@ from feature_sync.config.fields import FieldTableError
 from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
 from feature_sync.config.settings import BadSettingsError
 from feature_sync.deployment.deploy import DeployError, SourceQueryError
+from feature_sync.deployment.value_check import UnjudgedError
 from feature_sync.orchestration.approvals import QuestionChangedError
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError
 from feature_sync.reconciliation.drift import NothingComparedError
@@ -55,7 +56,8 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(DriftError, "a person has to look at the difference"),
         _fail(HealingRefusedError, "a person has to look at how much differs"),
         _fail(HealingFailedError, "the backfill has its own retries"),
-        _fail(SourceQueryError, "a person has to deploy the query"),
+        _fail(SourceQueryError, "a person has to correct the query"),
+        _fail(UnjudgedError, "a person has to look at what the regular sync reads"),
         _fail(DeployError, "a person has to look at what Census has"),
         _fail(CensusAuthError, "a retry cannot fix the token"),
         _fail(CensusRefusedError, "a retry cannot fix the request"),

@@ -6,14 +6,17 @@ import pytest
 
 from feature_sync.census.models import Sync
 from feature_sync.config.fields import load_fields
-from feature_sync.config.settings import SourceQuery, load_settings
-from feature_sync.deployment.regular_sync import corrected_mappings, regular_mapping_problems, regular_sync_problems
-from feature_sync.storage.warehouse import render_statement
+from feature_sync.config.settings import SourceQuery
+from feature_sync.deployment.regular_sync import (
+    corrected_mappings,
+    regular_mapping_problems,
+    regular_sync_problems,
+    unknown_column_problems,
+)
 from sandbox.census.syncs import _property_sync
 
 FIELDS = load_fields()
 DATASET = 815
-WANTED = render_statement("deployment/select_property_sync", load_settings())
 
 
 def sync(**changes: Any) -> Sync:
@@ -28,7 +31,7 @@ def with_mappings(change: Any) -> Sync:
 
 class TestSync:
     def problems(self, sync: Sync, query: SourceQuery = SourceQuery.PROPERTY_SYNC) -> list[str]:
-        return regular_sync_problems(sync, DATASET, query, WANTED, "Product_Property__c")
+        return regular_sync_problems(sync, DATASET, query, "Product_Property__c")
 
     def test_the_regular_sync_is_right(self) -> None:
         assert self.problems(sync()) == []
@@ -51,12 +54,20 @@ class TestSync:
 
         assert "it must be 'update'" in problem
 
+    def test_one_that_reads_a_view_has_no_dataset_to_be_compared_with(self) -> None:
+        view = {"type": "table", "table_catalog": "c", "table_schema": "s", "table_name": "v"}
+        reading = sync(source_attributes={"object": view})
+
+        assert regular_sync_problems(reading, 0, SourceQuery.PROPERTY_SYNC, "Product_Property__c") == []
+
     def test_a_mapping_from_a_column_that_the_query_lacks_is_reported_before_the_query_is_changed(self) -> None:
-        website = {"from": {"type": "column", "data": "website"}, "to": "Website__c"}
+        website = {"from": {"type": "column", "data": "Website"}, "to": "Website__c"}
+        wanted = with_mappings(lambda mappings: [*mappings, website])
 
-        [problem] = self.problems(with_mappings(lambda mappings: [*mappings, website]))
+        [problem] = unknown_column_problems(wanted, SourceQuery.PROPERTY_SYNC, {"name"}, FIELDS)
 
-        assert "it maps Website__c from website" in problem
+        assert "it maps Website__c from Website" in problem
+        assert unknown_column_problems(wanted, SourceQuery.PROPERTY_SYNC, {"name", "website"}, FIELDS) == []
 
 
 class TestMappings:

@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from feature_sync.config.fields import load_fields
 from feature_sync.config.settings import SourceQuery, load_settings
-from feature_sync.deployment.source_query import query_difference
+from feature_sync.deployment.source_query import query_before_ours, query_difference, wanted_query_beside
 from feature_sync.storage.warehouse import render_statement
 from sandbox.census.syncs import _property_dataset
 
@@ -52,6 +52,38 @@ class TestDifference:
         lines = [line for line in WANTED.splitlines() if "JOIN" not in line and "ON CAST" not in line]
 
         assert query_difference("\n".join(lines), WANTED)
+
+
+class TestQueryBesideOurs:
+    """The query that is deployed if the sync maps more columns than ours has."""
+
+    COLUMNS = ("name", "Phone", "snappt_property_id_c", "fraud_detection_enabled_c")
+
+    def deployed(self, live: str) -> str:
+        return wanted_query_beside(load_settings(), query_before_ours(live), self.COLUMNS, "snappt_property_id_c")
+
+    @pytest.mark.parametrize(
+        "live",
+        [
+            "SELECT * FROM c.s.v",
+            "-- theirs\nSELECT a /* ) */, ')' AS b, f(g(1)) FROM c.s.v; -- end",
+            "WITH feature_rows AS (SELECT 1 AS a) SELECT a FROM feature_rows UNION ALL (SELECT 2)",
+        ],
+    )
+    def test_a_second_deployment_finds_the_same_query_of_others_and_puts_none_around_its_own(self, live: str) -> None:
+        first = self.deployed(live)
+
+        assert self.deployed(first) == first
+        assert query_before_ours(first).text == query_before_ours(live).text
+        assert query_difference(first, self.deployed(first)) is None
+
+    def test_it_has_each_other_column_once_as_it_was_and_ours_from_the_feature_table(self) -> None:
+        tree = sqlglot.parse_one(self.deployed("SELECT * FROM c.s.v"), dialect="databricks")
+
+        assert tree.named_selects == ["name", "Phone", *FIELDS.columns]
+        others = [each.table for each in tree.selects[:2]]
+        assert others == ["feature_sync_others", "feature_sync_others"]
+        assert {each.table for each in tree.selects[2:]} == {"feature_sync_values"}
 
 
 class TestQueries:

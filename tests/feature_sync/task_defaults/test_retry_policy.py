@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[3] / "plugins" / "feature_sync"
 NEVER_REACH_A_TASK = {
     "PoolUnknownError",  # a precondition
     "ProblemsError",  # a base; its subclasses have rules
+    "UnknownKeyError",  # of the regular sync: becomes an UnjudgedError
+    "UnusableQueryError",  # the same, or a problem of the deployment
 }
 """Errors that are caught inside the package."""
 

@@ -114,6 +114,12 @@ class TestIncident:
             "preview.json",
         ]
 
+    def test_the_preview_says_that_the_next_regular_sync_would_undo_the_repair(self, incident: Frozen) -> None:
+        head, *found = incident.preview["regular_sync"]
+
+        assert head.startswith("The repair would be undone by the next run of the regular sync (Census sync 4712, ")
+        assert any("Fraud Detection" in each and "The join with the feature table is missing" in each for each in found)
+
 
 class TestFiles:
     def test_the_full_csv_has_the_23_columns_in_their_order(self, incident: Frozen) -> None:
