@@ -7,6 +7,7 @@ CensusError
 ├── CensusAuthError               401 or 403: the connection's token is wrong
 │   └── CensusForbiddenError      403: the token is known, but may not do this
 ├── CensusRefusedError            any other 4xx, or an answer with status "error": the request itself is wrong
+│   └── CensusNotFoundError       404: there is no such thing, or it is no longer kept
 └── CensusProtocolError           an answer that the API does not document
 """
 
@@ -47,6 +48,10 @@ class CensusForbiddenError(CensusAuthError):
 
 class CensusRefusedError(CensusError):
     """Census understood the request and refused it."""
+
+
+class CensusNotFoundError(CensusRefusedError):
+    """Census has no such sync or run, or does not keep it any more."""
 
 
 class CensusProtocolError(CensusError):

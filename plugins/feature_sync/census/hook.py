@@ -18,6 +18,7 @@ from feature_sync.census.errors import (
     CensusAuthError,
     CensusError,
     CensusForbiddenError,
+    CensusNotFoundError,
     CensusProtocolError,
     CensusRefusedError,
     CensusTriggerUnansweredError,
@@ -270,7 +271,7 @@ def _refuse_errors(what: str, response: requests.Response) -> None:
     if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         kind = CensusForbiddenError if code == HTTPStatus.FORBIDDEN else CensusAuthError
         raise kind(f"{said}. Check the token of the connection and its permissions.")
-    raise CensusRefusedError(said)
+    raise (CensusNotFoundError if code == HTTPStatus.NOT_FOUND else CensusRefusedError)(said)
 
 
 def _message(response: requests.Response) -> str:

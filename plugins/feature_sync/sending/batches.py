@@ -47,6 +47,8 @@ class AttemptStatus(StrEnum):
     records, which would say so of each one, never came. It counts as a success, and is reported. ``NOT_SENT``: nothing left the
     warehouse, because Census skipped the run or could not be asked for one. ``HALTED``: held back because other batches had
     failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits allow; its rejected records go into smaller batches.
+    ``ORGANIZATION_LIMIT``: a limit of the whole Salesforce organisation was reached, such as its API calls a day. Every batch
+    after it is held back.
     """
 
     SENDING = "sending"
@@ -56,6 +58,7 @@ class AttemptStatus(StrEnum):
     NOT_SENT = "not_sent"
     HALTED = "halted"
     OVER_LIMIT = "over_limit"
+    ORGANIZATION_LIMIT = "organization_limit"
 
     @property
     def is_success(self) -> bool:
@@ -67,12 +70,14 @@ NOT_A_FAILURE = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
 """Outcomes that the failure policy does not count."""
 _COLUMNS = {"number": "attempt", "generation": "series", "resends_rejections_of": "resends_attempt"}
 """Attributes of `Attempt` whose column in the sync log has another name."""
+_OF_THE_QUERY = ("batch_records", "seen_at")
+"""Attributes of `Attempt` that the sync log does not keep. The query that reads it works them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """
-    One attempt at one batch of a run. Except for ``seen_at``, each attribute is a column of the sync log.
+    One attempt at one batch of a run. Except for ``batch_records`` and ``seen_at``, each attribute is a column of the sync log.
 
     ``generation``: 0 for a task's first tries. After a person clears the task, it is the number of tries made before, so old and
     new attempts can be told apart.
@@ -84,6 +89,7 @@ class Attempt:
     ``records_updated``, ``records_failed``, ``records_invalid``: Census's counters.
     ``records_rejected``: rows that were not accepted by Census's row records, or None if that is not known for sure.
     ``run_started_at``, ``run_ended_at``: start and end of the Census run, by Census's clock, once it has ended.
+    ``batch_records``: how many records the largest attempt at the batch sent, if it is known.
     ``seen_at``: when the attempt ended, or began if it is still open, by the warehouse's clock.
     """
 
@@ -103,12 +109,24 @@ class Attempt:
     reason: str | None = None
     run_started_at: datetime | None = None
     run_ended_at: datetime | None = None
+    batch_records: int | None = None
     seen_at: datetime | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether its outcome is not known yet."""
         return self.status is AttemptStatus.SENDING
+
+    @property
+    def blames_records(self) -> bool:
+        """
+        Whether it failed because of some of its records, and of nothing that the other batches share.
+
+        Salesforce accepted most of the batch, in this attempt or in one before it. If that is not known, the answer is no.
+        """
+        if self.status is not AttemptStatus.FAILED or self.records_rejected is None:
+            return False
+        return 0 < self.records_rejected * 2 < (self.batch_records or self.records)
 
     @property
     def next_resends_rejections_of(self) -> int | None:
@@ -125,9 +143,9 @@ class Attempt:
     def from_row(cls, row: Mapping[str, Any]) -> "Attempt":
         """:param row: of ``sending/select_last_attempts.sql``."""
         values = {name: row[column] for name, column in attempt_columns().items()}
-        return cls(**values | {"status": AttemptStatus(row["status"]), "seen_at": row["seen_at"]})
+        return cls(**values | {"status": AttemptStatus(row["status"])} | {name: row[name] for name in _OF_THE_QUERY})
 
 
 def attempt_columns() -> dict[str, str]:
     """The attributes of `Attempt` that the sync log keeps, with their columns."""
-    return {field.name: _COLUMNS.get(field.name, field.name) for field in fields(Attempt) if field.name != "seen_at"}
+    return {field.name: _COLUMNS.get(field.name, field.name) for field in fields(Attempt) if field.name not in _OF_THE_QUERY}

@@ -4,15 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from feature_sync.config.run_config import OnBatchFailure
-from feature_sync.sending.batches import NOT_A_FAILURE, Attempt
+from feature_sync.sending.batches import NOT_A_FAILURE, Attempt, AttemptStatus
 
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
     """
-    After ``max_consecutive_failures`` failed batches in a row the remaining ones are held back, even with ``continue``.
+    After ``max_consecutive_failures`` failed batches in a row the remaining ones are held back, even with ``continue``. A batch
+    of which Salesforce accepted most records does not count there: its cause is in the others, not in what batches share.
 
-    :param on_batch_failure: ``stop`` holds back the remaining batches after the first failure.
+    :param on_batch_failure: ``stop`` holds back the remaining batches after the first failure. Records that are rejected once
+        more after a person cleared their batch are no new failure, so a cleared run can go on.
     """
 
     on_batch_failure: OnBatchFailure
@@ -37,8 +39,10 @@ class FailurePolicy:
             others = [one for one in others if one.generation and (since is None or (one.seen_at and one.seen_at > since))]
         failed: list[int] = []
         for attempt in sorted(others, key=lambda one: (one.seen_at is not None, one.seen_at), reverse=True):
-            if attempt.status.is_success:
+            if attempt.status.is_success or self._tolerates(attempt):
                 break
+            if attempt.status is AttemptStatus.ORGANIZATION_LIMIT:
+                return f"batch {attempt.batch_number:03d} reached a limit of the whole Salesforce organisation"
             failed.append(attempt.batch_number)
         limit = 1 if self.on_batch_failure is OnBatchFailure.STOP else self.max_consecutive_failures
         if len(failed) < limit:
@@ -50,3 +54,9 @@ class FailurePolicy:
             )
             return f"batch {named} failed ({setting})"
         return f"batches {named} failed in a row (max_consecutive_failures is {self.max_consecutive_failures})"
+
+    def _tolerates(self, attempt: Attempt) -> bool:
+        """Whether a failure shows that Census and Salesforce work."""
+        if self.on_batch_failure is OnBatchFailure.STOP:
+            return attempt.blames_records and attempt.generation > 0 and attempt.resends_rejections_of is not None
+        return attempt.blames_records

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from feature_sync.census.errors import CensusBusyError
+from feature_sync.census.errors import CensusBusyError, CensusNotFoundError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.config.run_config import OnBatchFailure
@@ -52,7 +52,7 @@ class CensusBatchOperator(BaseOperator):
         says so; the probes after it are skipped.
     :param patience: how long it waits for Census.
     :raises BatchFailedError: not all of the batch was accepted. The message names the batch, the counts and the reasons.
-    :raises BatchLockedError: the same, but all reasons are temporary.
+    :raises BatchLockedError: the same, but some or all reasons are temporary.
     :raises BatchHaltedError: the failure policy holds the batch back.
     :raises BatchSkippedError: Census skipped the run because another one was active.
     """
@@ -107,10 +107,13 @@ class CensusBatchOperator(BaseOperator):
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
-            run = self._wait_for_end(census, attempt, settings, inline_until)
-            while isinstance(outcome := sender.conclude(attempt, run), Pause):
-                self._wait_for_records(outcome, run, settings, inline_until)
+            try:
                 run = self._wait_for_end(census, attempt, settings, inline_until)
+                while isinstance(outcome := sender.conclude(attempt, run), Pause):
+                    self._wait_for_records(outcome, run, settings, inline_until)
+                    run = self._wait_for_end(census, attempt, settings, inline_until)
+            except CensusNotFoundError as gone:
+                raise sender.give_up(attempt, gone) from gone
             if outcome.rejected:
                 export_rejections(warehouse, ti.run_id)
         if outcome.status is AttemptStatus.OVER_LIMIT:
@@ -130,7 +133,7 @@ class CensusBatchOperator(BaseOperator):
         try:
             while isinstance(step := sender.begin(), Pause):
                 self._wait_for_quiet(step, settings, inline_until)
-        except BatchHaltedError:
+        except (BatchHaltedError, BatchFailedError):  # the sender has recorded them
             raise
         except Exception as error:
             try:
@@ -208,12 +211,16 @@ def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
         return
     if outcome.status is AttemptStatus.NOT_SENT:
         raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
-    message = (
-        f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
-        "When the cause is gone, clear this task with its downstream tasks: only the records that were not accepted are sent "
-        "again."
+    said = f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
+    if outcome.is_temporary and outcome.status is AttemptStatus.FAILED:
+        raise BatchLockedError(
+            f"{said}Airflow tries this task again by itself: only the records that were not accepted are sent again. If this was "
+            "the last try, clear this task with its downstream tasks."
+        )
+    raise BatchFailedError(
+        f"{said}When the cause is gone, clear this task with its downstream tasks: only the records that were not accepted are "
+        "sent again."
     )
-    raise BatchLockedError(message) if outcome.is_temporary else BatchFailedError(message)
 
 
 def _summary(attempt: Attempt) -> dict[str, Any]:

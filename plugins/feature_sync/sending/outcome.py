@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from feature_sync.census.models import RowRecord, RunStatus, SyncRun
 from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import AttemptStatus
-from feature_sync.sending.rejections import are_over_limit, are_temporary, summarize_reasons
+from feature_sync.sending.rejections import are_over_limit, are_temporary, names_organization_limit, summarize_reasons
 
 
 class BatchFailedError(RuntimeError):
@@ -14,7 +14,7 @@ class BatchFailedError(RuntimeError):
 
 
 class BatchLockedError(RuntimeError):
-    """Salesforce rejected rows of a batch, all of them for a temporary reason."""
+    """Salesforce rejected rows of a batch, some or all of them for a temporary reason."""
 
 
 class BatchHaltedError(RuntimeError):
@@ -42,14 +42,13 @@ class Outcome:
     def succeeded(self) -> bool:
         return self.status.is_success
 
-    @property
-    def is_over_limit(self) -> bool:
-        """Whether Salesforce rejected rows because the batch was too large for its governor limits."""
-        return are_over_limit(self.rejected or ())
+    def is_over_limit(self, records: int) -> bool:
+        """Whether Salesforce rejected rows because a batch of this many records was too large for its governor limits."""
+        return are_over_limit(self.rejected or (), records)
 
     @property
     def is_temporary(self) -> bool:
-        """Whether sending the rejected rows again later is likely to succeed."""
+        """Whether sending the rejected rows again later is likely to bring some of them through."""
         return are_temporary(self.rejected or ())
 
 
@@ -70,7 +69,8 @@ def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord],
         return Outcome(AttemptStatus.NOT_SENT, f"Census skipped run {run.id}: an earlier run of the sync was still active.")
     reason = _failure(run, len(staged))
     if not has_row_results(run):
-        return Outcome(AttemptStatus.FAILED, reason)
+        limit = names_organization_limit(run.error)
+        return Outcome(AttemptStatus.ORGANIZATION_LIMIT if limit else AttemptStatus.FAILED, reason)
     if disagreement := _disagreement(run, staged, records):
         if not reason and are_rows_missing(run, records) and _are_accepted(records, staged):
             return Outcome(AttemptStatus.ACCEPTED_BY_COUNTERS, _accepted_by_counters(run, len(records), refusal))
@@ -78,6 +78,8 @@ def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord],
     rejected = tuple(record for record in records if not record.was_accepted)
     if rejected:
         reason = f"{reason} Reasons: {summarize_reasons(rejected)}."
+    if any(names_organization_limit(record.reason) for record in rejected):
+        return Outcome(AttemptStatus.ORGANIZATION_LIMIT, reason, rejected)
     return Outcome(AttemptStatus.FAILED if reason else AttemptStatus.SUCCEEDED, reason, rejected)
 
 

@@ -1,29 +1,57 @@
 """The row records of a Census run, what the reasons of the rejected ones mean, and the list of those that are still rejected."""
 
-from collections import Counter
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord
+from feature_sync.config.wording import count_of
 from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
 
-TEMPORARY_REJECTIONS = ("UNABLE_TO_LOCK_ROW",)
-"""Words in Salesforce's reasons for a temporary rejection: another transaction held a lock."""
-LIMIT_REJECTIONS = (
+# Salesforce's status codes are the same in every language; the texts beside them are not. So codes decide, and words only where a
+# reason has no code that says enough. Source: "StatusCode" in the SOAP API Developer Guide, "Core Data Types Used in API Calls".
+TEMPORARY_CODES = frozenset({"UNABLE_TO_LOCK_ROW"})
+"""Codes of a temporary rejection: another transaction held a lock."""
+ORGANIZATION_LIMIT_CODES = frozenset(
+    {
+        "REQUEST_LIMIT_EXCEEDED",  # API calls in 24 hours, or at once
+        "STORAGE_LIMIT_EXCEEDED",
+        "LICENSE_LIMIT_EXCEEDED",
+        "API_CURRENTLY_DISABLED",
+        "API_DISABLED_FOR_ORG",
+        "LOGIN_LIMIT_EXCEEDED",
+    }
+)
+"""Codes of a limit of the whole organisation. A smaller batch does not avoid it, and each further run makes it worse."""
+ORGANIZATION_LIMIT_WORDS = ("totalrequests limit", "concurrentrequests", "exceededquota")
+"""The same in words, in lower case: names that Salesforce's API does not translate."""
+TRANSACTION_LIMIT_CODES = frozenset({"LIMIT_EXCEEDED"})
+"""Codes of a rejection that a smaller batch would avoid (governor limits)."""
+TRANSACTION_LIMIT_WORDS = (
     "limit exceeded",  # a Flow that exceeds a limit of its transaction
-    "limit_exceeded",
     "limitexception",  # System.LimitException, of Apex
     "too many soql queries",
     "too many dml",
     "too many query rows",
     "duplicate updates in one batch",
 )
-"""Words, in lower case, in Salesforce's reasons for a rejection that a smaller batch would avoid (governor limits)."""
+"""The same in words, in lower case, as an organisation in English sees them."""
+FLOW_CODE = "CANNOT_EXECUTE_FLOW_TRIGGER"
+"""A Flow failed. Why is only said in words, in the organisation's language."""
 MAX_REASONS = 3
 """Different reasons that a message quotes."""
+MAX_REASON_LENGTH = 300
+"""Characters that a message quotes of a reason."""
+_CODE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_ID = re.compile(
+    r"\b(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"  # a UUID
+    r"|(?=\w*\d)[0-9a-zA-Z]{15}(?:[0-9a-zA-Z]{3})?"  # an id of Salesforce: 15 characters, or 18
+    r"|\d+(?:-\d+)*(?:\s*\(-?\d+\))?)(?!\w)"  # any number, and an error id such as 1234-5 (-678)
+)
 
 
 def read_row_records(census: CensusHook, sync_run_id: int) -> tuple[tuple[RowRecord, ...], str]:
@@ -40,30 +68,65 @@ def read_row_records(census: CensusHook, sync_run_id: int) -> tuple[tuple[RowRec
         return (), str(refused)
 
 
-def are_over_limit(rejected: Iterable[RowRecord]) -> bool:
-    """Whether Salesforce rejected rows because the batch was too large for its governor limits."""
-    return any(word in row.reason.lower() for row in rejected for word in LIMIT_REJECTIONS)
+def names_organization_limit(reason: str) -> bool:
+    """Whether a reason says that a limit of the whole Salesforce organisation was reached."""
+    return not ORGANIZATION_LIMIT_CODES.isdisjoint(_CODE.findall(reason)) or _has_words(reason, ORGANIZATION_LIMIT_WORDS)
+
+
+def are_over_limit(rejected: Sequence[RowRecord], records: int) -> bool:
+    """
+    Whether Salesforce rejected rows because the batch was too large for its governor limits.
+
+    A Flow that rejects every row alike, and names no other cause, counts too: in which words it says so depends on the
+    organisation's language.
+
+    :param records: how many records the batch sent.
+    """
+    if any(names_organization_limit(row.reason) for row in rejected):
+        return False
+    if any(_names_transaction_limit(row.reason) for row in rejected):
+        return True
+    kinds = {_kind(row) for row in rejected}
+    return len(rejected) == records > 1 and len(kinds) == 1 and _CODE.findall(rejected[0].reason) == [FLOW_CODE]
 
 
 def are_temporary(rejected: Iterable[RowRecord]) -> bool:
-    """Whether sending these rows again later is likely to succeed. False if there are none."""
-    rows = list(rejected)
-    return bool(rows) and all(any(word in row.reason for word in TEMPORARY_REJECTIONS) for row in rows)
+    """Whether sending these rows again later is likely to bring some of them through. False if there are none."""
+    return any(not TEMPORARY_CODES.isdisjoint(_CODE.findall(row.reason)) for row in rejected)
 
 
 def summarize_reasons(rejected: Iterable[RowRecord]) -> str:
     """
     Say in one text why rows were not accepted.
 
-    :returns: each different reason once, with the number of rows and the key of one of them.
+    Reasons that differ only in ids and numbers are one reason.
+
+    :returns: each reason once, the most frequent first, with the number of rows and the key of one of them.
     """
-    rows = list(rejected)
-    reasons = Counter(row.reason for row in rows)
-    examples = {row.reason: row.identifier for row in reversed(rows)}
-    parts = [f"{count:,} x {reason!r} (such as {examples[reason]})" for reason, count in reasons.most_common(MAX_REASONS)]
-    if len(reasons) > MAX_REASONS:
-        parts.append(f"and {len(reasons) - MAX_REASONS} other reasons")
+    groups = [list(rows) for _, rows in groupby(sorted(rejected, key=_kind), key=_kind)]
+    groups.sort(key=len, reverse=True)
+    parts = [f"{len(rows):,} x {_quoted(rows)} (such as {rows[0].identifier})" for rows in groups[:MAX_REASONS]]
+    if others := len(groups) - MAX_REASONS:
+        parts += [f"and {count_of(others, 'other reason')}"] if others > 0 else []
     return "; ".join(parts)
+
+
+def _names_transaction_limit(reason: str) -> bool:
+    return not TRANSACTION_LIMIT_CODES.isdisjoint(_CODE.findall(reason)) or _has_words(reason, TRANSACTION_LIMIT_WORDS)
+
+
+def _has_words(reason: str, words: Iterable[str]) -> bool:
+    return any(word in reason.lower() for word in words)
+
+
+def _kind(row: RowRecord) -> str:
+    """The reason of a row without what differs from row to row."""
+    return _ID.sub("...", row.reason)
+
+
+def _quoted(rows: Sequence[RowRecord]) -> str:
+    text = rows[0].reason if len({row.reason for row in rows}) == 1 else _kind(rows[0])
+    return repr(text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}...")
 
 
 def export_rejections(warehouse: Warehouse, run_id: str) -> int:

@@ -13,14 +13,14 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from feature_sync.census.errors import CensusAuthError, CensusRefusedError, CensusTriggerUnansweredError
+from feature_sync.census.errors import CensusAuthError, CensusNotFoundError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun, SyncRunPage
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
-from feature_sync.sending.outcome import BatchHaltedError, Outcome, are_rows_missing, has_row_results, judge
+from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, Outcome, are_rows_missing, has_row_results, judge
 from feature_sync.sending.pacing import Pause, pause_before_next, records_pause
 from feature_sync.sending.rejections import read_row_records
 from feature_sync.sending.sync_log import SyncLog
@@ -71,6 +71,7 @@ class BatchSender:
 
         :returns: the attempt, with the id of its run; or the attempt that has succeeded already, if an earlier try died after
             recording it; or the reason why no run may start yet.
+        :raises BatchFailedError: Census does not know the run that an earlier try started.
         :raises BatchHaltedError: the failure policy holds the batch back.
         :raises StagingError: the warehouse did not stage the batch; nothing was triggered.
         :raises NotTriggeredError: Census did not answer and started nothing.
@@ -83,7 +84,11 @@ class BatchSender:
             return last
         if last and last.is_open:
             page = self.census.list_runs(self.sync_id)
-            if run := self._finder.find(last, page):
+            try:
+                run = self._finder.find(last, page)
+            except CensusNotFoundError as gone:
+                raise self.give_up(last, gone) from gone
+            if run:
                 log.info("%s: attempt %s is Census run %s (%s)", self.batch.label, last.number, run.id, run.raw_status)
                 return self._log.record(replace(last, sync_run_id=run.id, generation=self.generation))
             if pause := self._finder.flight_pause(last, page):
@@ -138,7 +143,7 @@ class BatchSender:
             if pause := records_pause(run, page.now, limit, self.patience.records_quiet_seconds):
                 return pause
         outcome = judge(run, self._staged_keys(attempt.resends_rejections_of), records, refusal)
-        if self.is_probe and outcome.is_over_limit:
+        if self.is_probe and outcome.status is AttemptStatus.FAILED and outcome.is_over_limit(attempt.records):
             outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
         self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
@@ -157,6 +162,18 @@ class BatchSender:
         if outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
             log.warning("%s was accepted by counters alone. %s", self.batch.label, outcome.reason)
         return outcome
+
+    def give_up(self, attempt: Attempt, gone: CensusNotFoundError) -> BatchFailedError:
+        """Record that nobody can say any more what became of an attempt, so that the batch can be sent again.
+
+        :returns: the error to raise.
+        """
+        reason = f"Census does not know run {attempt.sync_run_id} any more ({gone}). Which records it wrote, nobody can say."
+        self._log.record(replace(attempt, status=AttemptStatus.FAILED, reason=reason))
+        return BatchFailedError(
+            f"{self.batch.label} failed in attempt {attempt.number}: {reason}\n"
+            "Clear this task with its downstream tasks: the whole batch is sent again. To send a record twice does no harm."
+        )
 
     def note_not_sent(self, error: Exception) -> None:
         """Record why nothing was sent, unless a run may exist: then its outcome has to be found first."""

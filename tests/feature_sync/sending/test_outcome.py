@@ -111,16 +111,32 @@ def test_wrong_counters_without_row_records_are_a_failure_that_says_both() -> No
     assert outcome.reason.endswith("Census answered 404")
 
 
-def test_locks_pass_but_only_when_nothing_else_was_rejected() -> None:
+def test_a_lock_passes_also_beside_rows_that_are_rejected_for_good() -> None:
     locked = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "UNABLE_TO_LOCK_ROW: record"))
     mixed_rows = [
-        RowRecord(identifier="k00", status="rejected", status_message="Limit Exceeded"),
+        RowRecord(identifier="k00", status="rejected", status_message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no"),
         *rows(2, "UNABLE_TO_LOCK_ROW")[1:],
     ]
     mixed = judge(run(records_failed=2, records_updated=48), KEYS, mixed_rows)
 
     assert locked.is_temporary
-    assert not mixed.is_temporary
+    assert mixed.is_temporary
+    assert not judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "NO_GOOD: no")).is_temporary
+
+
+@pytest.mark.parametrize("rejected", [1, 50])
+def test_a_limit_of_the_whole_organisation_is_an_outcome_of_its_own(rejected: int) -> None:
+    by_rows = judge(
+        run(records_failed=rejected, records_updated=50 - rejected),
+        KEYS,
+        rows(rejected, "REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded."),
+    )
+    by_run = judge(run(status="failed", error_message="REQUEST_LIMIT_EXCEEDED: no calls left"), KEYS, [])
+
+    assert by_rows.status is by_run.status is AttemptStatus.ORGANIZATION_LIMIT
+    assert by_rows.rejected is not None
+    assert len(by_rows.rejected) == rejected
+    assert not by_rows.succeeded
 
 
 @pytest.mark.parametrize(

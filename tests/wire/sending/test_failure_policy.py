@@ -28,6 +28,30 @@ def test_failures_in_a_row_hold_back_the_rest_and_clearing_sends_exactly_it(camp
     assert campaign.runs == 3 + 5
 
 
+def test_bad_records_hold_nothing_back_and_a_cleared_run_goes_on(campaign: Campaign) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no", count=1, times=6)
+
+    first = [campaign.send(number) for number in (1, 2, 3)]
+    again = [campaign.send(number, generation=1) for number in (1, 2, 3)]
+
+    assert [len(outcome.rejected or ()) for outcome in first + again] == [1] * 6
+    assert campaign.send(4).succeeded
+    assert campaign.send(5, generation=1).succeeded
+
+
+@pytest.mark.parametrize("policy", ["stop", "continue"])
+def test_a_limit_of_the_organisation_stops_the_run_at_once_and_is_not_tried_in_smaller_batches(
+    campaign: Campaign, policy: str
+) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message="REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.", times=1)
+
+    assert campaign.send(1).status is AttemptStatus.ORGANIZATION_LIMIT
+    with pytest.raises(BatchHaltedError, match="batch 001 reached a limit of the whole Salesforce organisation"):
+        begin(campaign.sender(2, on_batch_failure=policy))
+    assert campaign.send(1, generation=1).succeeded
+    assert campaign.send(2, generation=1).succeeded
+
+
 def test_one_held_back_batch_that_is_cleared_alone_is_sent(campaign: Campaign) -> None:
     fail_batches(campaign, 3)
     for number in (4, 5):

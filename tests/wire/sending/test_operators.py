@@ -17,7 +17,7 @@ from feature_sync.sending.outcome import BatchFailedError, BatchLockedError, Bat
 from feature_sync.sending.triggers import CensusQuietTrigger, CensusRecordsTrigger, CensusRunTrigger
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox
-from tests.wire.campaign import IMPATIENT, Campaign
+from tests.wire.campaign import IMPATIENT, Campaign, begin
 from tests.wire.firing import fire
 
 
@@ -173,6 +173,32 @@ def test_the_error_says_whether_a_retry_is_worth_it(campaign: Campaign, message:
 
     with pytest.raises(error, match="batch 001: records 1-4 failed in attempt 1"):
         operator(campaign).execute(context(campaign))
+
+
+def test_a_lock_beside_bad_data_is_tried_again_until_only_the_bad_data_is_left(campaign: Campaign) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message="FIELD_CUSTOM_VALIDATION_EXCEPTION", count=1, times=2)
+    campaign.sandbox.fault("transaction", "lock_row", count=2, times=1)
+
+    with pytest.raises(BatchLockedError, match=r"2 x .*UNABLE_TO_LOCK_ROW"):
+        operator(campaign).execute(context(campaign))
+    with pytest.raises(BatchFailedError, match="1 x 'FIELD_CUSTOM_VALIDATION_EXCEPTION'"):
+        operator(campaign).execute(context(campaign))
+
+    assert [attempt.records for attempt in (campaign.attempt(),)] == [3]
+    assert campaign.attempt().records_rejected == 1
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["found-when-resumed", "found-while-waiting"])
+def test_a_run_that_census_no_longer_knows_is_an_outcome_and_the_batch_can_be_sent_again(campaign: Campaign, waits: bool) -> None:
+    attempt = begin(campaign.sender())
+    campaign.wait_for(attempt)
+    campaign.sandbox.fault("fetch_run", "status", code=404, times=1, skip=int(waits))
+
+    with pytest.raises(BatchFailedError, match=f"does not know run {attempt.sync_run_id} any more"):
+        operator(campaign).execute(context(campaign))
+
+    assert campaign.attempt().status == "failed"
+    assert operator(campaign).execute(context(campaign, max_tries=4))["records"] == 4
 
 
 def test_a_skipped_run_is_an_error_of_its_own(campaign: Campaign) -> None:
