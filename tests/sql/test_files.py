@@ -384,7 +384,7 @@ def test_what_the_log_keeps_of_an_attempt_is_a_parameter_except_for_the_clock() 
         *("run_id", "batch_number", "attempt"),
         *("opened_at", "records", "resends_attempt", "previous_sync_run_id"),
     }
-    assert read == ["seen_at", *columns]
+    assert read == ["seen_at", "batch_records", *columns]
 
 
 # --- the rendered text is read by people ----------------------------------------------------------------------------------------

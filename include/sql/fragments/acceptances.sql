@@ -2,7 +2,7 @@
 -- One row for each difference that somebody has accepted: the newest complete entry about it. If two are equally new, the one
 -- that ends first counts.
 -- is_current: it has not ended. entry_product: the product as the entry has it, NULL for all.
-WITH judged AS (
+WITH judged_acceptances AS (
 {% filter indent(4, first=true) %}{% include "fragments/judged_acceptances.sql" %}{% endfilter +%}
 ),
 
@@ -14,7 +14,9 @@ accepted_products AS (
         product AS entry_product,
         explode(
             CASE WHEN has_products AND product IS NULL
-                THEN array('{{ fields.products | map(attribute="name") | join("', '") }}')
+                THEN array(
+                    '{{ fields.products | map(attribute="name") | join("',\n                    '") }}'
+                )
                 ELSE array(product)
             END
         ) AS product,
@@ -22,7 +24,7 @@ accepted_products AS (
         accepted_by,
         accepted_until,
         accepted_at
-    FROM judged
+    FROM judged_acceptances
     WHERE problem IS NULL
 )
 

@@ -80,9 +80,19 @@ counted AS (
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true,
                 COUNT_IF(dates_differ_{{ flag }}) AS date_differs,
-                COUNT_IF(differs_{{ flag }} AND accepted_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false_accepted,
-                COUNT_IF(differs_{{ flag }} AND accepted_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true_accepted,
-                COUNT_IF(dates_differ_{{ flag }} AND accepted_dates_{{ flag }}) AS date_differs_accepted
+                COUNT_IF(
+                    differs_{{ flag }}
+                    AND accepted_{{ flag }}
+                    AND salesforce_{{ flag }} IS NOT TRUE
+                ) AS wrongly_false_accepted,
+                COUNT_IF(
+                    differs_{{ flag }}
+                    AND accepted_{{ flag }}
+                    AND salesforce_{{ flag }}
+                ) AS wrongly_true_accepted,
+                COUNT_IF(
+                    dates_differ_{{ flag }} AND accepted_dates_{{ flag }}
+                ) AS date_differs_accepted
             ){{ "," if not loop.last }}
 {% endfor %}
         ) AS products

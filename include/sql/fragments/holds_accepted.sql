@@ -2,16 +2,17 @@
 {# Whether one of the differences of a record of compared_records.sql is accepted, by the row of accepted_records.sql beside it. #}
 {% for product in fields.products %}
 {% set flag = product.enabled.column %}
-{{ "OR " if not loop.first }}(
+{{- "\n\nOR " if not loop.first }}(
     compared.{{ flag }} IS DISTINCT FROM compared.salesforce_{{ flag }}
     AND {{ is_flag_accepted(product) | indent(4) }}
 )
-{% if product.dates %}
+{%- if product.dates %}
+
 OR (
     (
         {{ any_of(product.dates, "compared.{} IS DISTINCT FROM compared.salesforce_{}") | indent(8) }}
     )
     AND {{ is_accepted("date_differs", product.name) }}
 )
-{% endif %}
-{% endfor %}
+{%- endif %}
+{%- endfor %}

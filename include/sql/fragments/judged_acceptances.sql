@@ -23,10 +23,13 @@ SELECT
         WHEN entries.class IN ({{ of_properties }}) AND entries.{{ fields.upsert_key.column }} IS NOT NULL
             THEN 'its class is about a property without a record, so {{ fields.upsert_key.column }} must be NULL'
 {% endif %}
-        WHEN entries.product IS NOT NULL AND entries.class NOT IN ({{ of_products }})
+        WHEN
+            entries.product IS NOT NULL
+            AND entries.class NOT IN ({{ of_products }})
             THEN 'its class is not about a product, so product must be NULL'
-        WHEN entries.product NOT IN ('{{ fields.products | map(attribute="name") | join("', '") }}')
-            THEN 'its product is not in the field table'
+        WHEN entries.product NOT IN (
+            '{{ fields.products | map(attribute="name") | join("',\n            '") }}'
+        ) THEN 'its product is not in the field table'
         WHEN COALESCE(trim(entries.reason), '') = '' THEN 'it has no reason'
         WHEN COALESCE(trim(entries.accepted_by), '') = '' THEN 'it names nobody: accepted_by is empty'
         WHEN entries.accepted_until IS NULL THEN 'it has no end date: accepted_until is NULL'

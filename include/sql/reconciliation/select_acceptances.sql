@@ -6,7 +6,7 @@ WITH found AS (
 {% filter indent(4, first=true) %}{% include "fragments/differences.sql" %}{% endfilter +%}
 ),
 
-judged AS (
+all_entries AS (
 {% filter indent(4, first=true) %}{% include "fragments/judged_acceptances.sql" %}{% endfilter +%}
 ),
 
@@ -67,7 +67,7 @@ listed AS (
         accepted_by,
         accepted_until,
         problem
-    FROM judged
+    FROM all_entries
     WHERE problem IS NOT NULL
 ),
 

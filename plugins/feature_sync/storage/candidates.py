@@ -92,13 +92,13 @@ def _rows(warehouse: Warehouse, table: str) -> list[Row]:
     columns = dict.fromkeys([*keys, *(name.lower() for name in source_columns(settings)[table]), SYNCED_COLUMN])
     wanted = {"columns": ",".join(columns), "key_columns": ",".join(keys)}
     try:
-        return warehouse.fetch_all("tables/select_look_alikes", wanted, {"catalog": "system"})
+        return warehouse.fetch_all("tables/select_look_alikes", wanted, names={"catalog": "system"})
     except StatementError as error:
         log.info("system.information_schema cannot be read: %s", error)
     rows = []
     for catalog in dict.fromkeys(name.partition(".")[0] for name in source_columns(settings)):
         try:
-            rows += warehouse.fetch_all("tables/select_look_alikes", wanted, {"catalog": catalog})
+            rows += warehouse.fetch_all("tables/select_look_alikes", wanted, names={"catalog": catalog})
         except StatementError as error:
             log.info("%s.information_schema cannot be read: %s", catalog, error)
     return rows
