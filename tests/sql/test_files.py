@@ -1,8 +1,10 @@
 """Every file of ``include/sql``: one statement that Databricks parses, on our tables only, with nothing put into it but names."""
 
 import ast
+import os
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import sqlglot
 from jinja2 import Environment, meta, nodes
 from sqlglot import exp
 
+from feature_sync.config.names import SETTINGS_PREFIX
 from feature_sync.config.settings import Settings, SourceQuery, load_settings
 from feature_sync.storage.marks import own_tables, written_table
 from feature_sync.storage.tables import source_columns
@@ -94,6 +97,11 @@ every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.re
 
 def rendered(name: str) -> str:
     """With the settings as they are now."""
+    return _rendered(name, frozenset((key, value) for key, value in os.environ.items() if key.startswith(SETTINGS_PREFIX)))
+
+
+@cache
+def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
     values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"} | source_names(settings).get(name, {})
@@ -101,9 +109,15 @@ def rendered(name: str) -> str:
 
 
 def parsed(name: str) -> exp.Expr:
-    [statement] = sqlglot.parse(rendered(name), dialect="databricks")
+    [statement] = parse(rendered(name))
     assert statement is not None
     return statement
+
+
+@cache
+def parse(text: str) -> list[exp.Expr | None]:
+    """Most variants of the settings leave most texts as they are. No test changes what it gets."""
+    return sqlglot.parse(text, dialect="databricks")
 
 
 def template(path: Path) -> nodes.Template:
@@ -127,7 +141,7 @@ def test_there_is_something_to_check() -> None:
 def test_it_is_one_statement_in_databricks_sql(name: str) -> None:
     text = rendered(name)
 
-    statements = sqlglot.parse(text, dialect="databricks")
+    statements = parse(text)
 
     assert len(statements) == 1
     assert not isinstance(statements[0], exp.Command), "sqlglot does not understand it"
@@ -348,7 +362,7 @@ def test_the_join_whose_absence_was_the_incident_is_there() -> None:
     "name", ["backfill/freeze_payload", "reconciliation/compare_systems", *(query.statement for query in SourceQuery)]
 )
 def test_what_the_feature_table_says_comes_from_one_row_a_property(name: str, text_of: Callable[[str], str]) -> None:
-    [statement] = sqlglot.parse(text_of(name), dialect="databricks")
+    [statement] = parse(text_of(name))
     assert statement is not None
     queries = [query.this for query in statement.find_all(exp.CTE) if query.alias == "feature_rows"]
 
@@ -403,7 +417,7 @@ def text_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @every_statement
 def test_it_is_still_one_statement(name: str, text_of: Callable[[str], str]) -> None:
-    statements = sqlglot.parse(text_of(name), dialect="databricks")
+    statements = parse(text_of(name))
 
     assert len(statements) == 1
     assert not isinstance(statements[0], exp.Command)
