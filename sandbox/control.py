@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from sandbox.census.runs import UI_TAG_API, UI_TAG_DRY_RUN, UI_TAG_MANUAL, Trigg
 from sandbox.faults import FaultError
 from sandbox.journal import NOTEBOOK
 from sandbox.settings import SettingError, Settings
+from sandbox.warehouse import metadata
+from sandbox.warehouse.results import StatementError
 from sandbox.world import World
 from sandbox.worlds.catalogue import PROJECT
 
@@ -74,6 +77,7 @@ def routes(world: World) -> list[Route]:
         route("settings/described", "GET", lambda _, __: Settings.model_json_schema()["properties"]),
         route("runs", "POST", start_run),
         route("replication", "POST", lambda _, __: {"rows": world.replicate()}),
+        route("tables", "POST", lambda _, body: _change_table(world, body)),
         route("reset", "POST", reset),
     ]
 
@@ -87,6 +91,18 @@ def _describe(world: World) -> dict[str, Any]:
         "syncs": {sync["label"]: sync["id"] for sync in definition.census.syncs},
         "settings": definition.project_settings(PROJECT),
     }
+
+
+def _change_table(world: World, body: dict[str, Any]) -> dict[str, str]:
+    """Make a table look as if nobody had written it since a time, as when its job has stopped."""
+    if set(body) != {"table", "changed_at"}:
+        raise RequestError("the body must have table and changed_at")
+    try:
+        with world.engine.writing() as cursor:
+            metadata.set_age(cursor, body["table"], datetime.fromisoformat(body["changed_at"]))
+    except StatementError as error:
+        raise RequestError(str(error)) from error
+    return body
 
 
 def _run_notebook(world: World, body: dict[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,18 @@ def wrote(cursor: duckdb.DuckDBPyConnection, table: str, operation: str) -> None
         store(cursor, relation, relation.metadata.with_version(operation, _now()))
 
 
+def set_age(cursor: duckdb.DuckDBPyConnection, table: str, changed_at: datetime) -> None:
+    """
+    Say that a table changed last at another time.
+
+    :raises StatementError: there is no such table.
+    """
+    relation = get(cursor, Name.of(table.split("."), Namespace()))
+    moment = changed_at.astimezone(UTC).isoformat()
+    *former, last = relation.metadata.history
+    store(cursor, relation, replace(relation.metadata, altered=moment, history=(*former, {**last, "timestamp": moment})))
+
+
 def change_of(cursor: duckdb.DuckDBPyConnection, namespace: Namespace, tree: exp.Expression, text: str) -> Change | None:
     """What the statement, which has not run yet, will mean for its target's metadata. None: nothing."""
     target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this

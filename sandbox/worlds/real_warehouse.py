@@ -78,6 +78,11 @@ def finish_warehouse(engine: Engine) -> None:
             f" (SELECT *, row_number() OVER (ORDER BY id) AS number FROM {LIVE_REPLICA} WHERE NOT is_deleted)"
             f" WHERE number <= {HARD_DELETED}"
         )
+        # The replication is alive: today some property has changed.
+        cursor.execute(
+            f"UPDATE {PROPERTIES_TABLE} SET _fivetran_synced = current_timestamp WHERE id ="
+            f" (SELECT arg_max(id, _fivetran_synced) FROM {PROPERTIES_TABLE} WHERE NOT _fivetran_deleted)"
+        )
 
 
 def rebuild_foreign_table(engine: Engine) -> tuple[str, int]:

@@ -261,6 +261,7 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
             Step("tables/prove_write", names=names),
         ]
     steps.append(Step("tables/count_rows", names={"table": COPY, "synced_at": "MAX(_fivetran_synced)"}))
+    steps += [Step("tables/measure_age", names={"table": COPY, "written_at": each}) for each in ("_fivetran_synced", "NULL")]
     return steps
 
 

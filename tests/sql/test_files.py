@@ -54,6 +54,7 @@ NAMES = {
     "tables/describe_table": {"table"},
     "tables/describe_detail": {"table"},
     "tables/count_rows": {"table", "synced_at"},
+    "tables/measure_age": {"table", "written_at"},
     "tables/select_look_alikes": {"catalog"},
     "tables/prove_write": {"table"},
     "deployment/describe_source": {"table"},
@@ -104,7 +105,9 @@ def rendered(name: str) -> str:
 def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
-    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"} | source_names(settings).get(name, {})
+    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)", "written_at": "_fivetran_synced"} | source_names(
+        settings
+    ).get(name, {})
     return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
 
 
@@ -284,7 +287,7 @@ def test_only_the_schema_renders_names_and_they_are_those_of_the_settings() -> N
         if len(call.args) > 2 or any(keyword.arg in (None, "names") for keyword in call.keywords)
     }
 
-    assert renders == {"candidates.py", "tables.py", "value_check.py", "warehouse.py"}
+    assert renders == {"candidates.py", "freshness.py", "tables.py", "value_check.py", "warehouse.py"}
     assert {table.name for table in own_tables(settings)} | set(source_columns(settings)) == known
     assert {table.definition for table in own_tables(settings)} == COLUMN_LISTS
 

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class Few:
 
     def sql(self, text: str) -> list[Any]:
         return self._sandbox.sql(text.format(properties=self.properties, features=self.features, replica=self.replica))
+
+    def control(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        self._sandbox.control(method, path, body)
 
     def ids(self, where: str = "TRUE") -> list[str]:
         return [row[0] for row in self.sql(f"SELECT snappt_property_id_c FROM {{replica}} WHERE {where} ORDER BY 1")]

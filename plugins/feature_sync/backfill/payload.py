@@ -20,6 +20,7 @@ from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
+from feature_sync.storage.freshness import freshness_problems, read_freshness
 from feature_sync.storage.run_files import StoragePath, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
@@ -52,10 +53,14 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
     :param conf: the params of the DAG run.
     :returns: how many records the payload has.
+    :raises GuardError: the replica or a source is too old.
     """
     config = parse_run_config(conf)
     settings = load_settings()
     with Warehouse(settings) as warehouse:
+        # Hours may have passed since the preconditions, for example if a person clears this task.
+        if problems := freshness_problems(read_freshness(warehouse)):
+            raise GuardError(problems)
         warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
         if config.undo_run_id is None:
             warehouse.execute(
@@ -113,6 +118,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             records_true_through_sibling=left_out.records_true_through_sibling,
             records_accepted=left_out.records_accepted,
             regular_sync=tuple(regular_sync_warnings(warehouse)),
+            ages={each.table: str(each) for each in read_freshness(warehouse)},
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())

@@ -17,6 +17,7 @@ from feature_sync.config.settings import Settings, load_settings
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
 from feature_sync.storage.candidates import describe_candidates, key_columns
+from feature_sync.storage.freshness import freshness_problems, read_freshness
 from feature_sync.storage.run_files import prove_output_writable
 from feature_sync.storage.tables import (
     column_problems,
@@ -64,7 +65,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
         records = None
         if config and not found:
             tables = _table_problems(warehouse)
-            problems += tables
+            problems += [*tables, *_age_problems(warehouse)]
             try:
                 if config.undo_run_id is None:
                     problems += [Problem(text) for text in status_problems(warehouse)]
@@ -175,6 +176,16 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
         for hint in deleted_hints(settings, table, found):
             log.warning("%s", hint)
     return problems
+
+
+def _age_problems(warehouse: Warehouse) -> list[Problem]:
+    try:
+        found = read_freshness(warehouse)
+    except StatementError as error:
+        return [Problem(str(error), is_temporary=isinstance(error, ConnectError))]
+    for each in found:
+        log.info("%s: its newest row is of %s", each.table, each)
+    return [Problem(text) for text in freshness_problems(found)]
 
 
 def _table_problems(warehouse: Warehouse) -> list[Problem]:

@@ -1,7 +1,7 @@
 """What a run would change in Salesforce: as ``preview.json``, and as a table for people."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from feature_sync.backfill.payload_guards import ProductChange
@@ -22,6 +22,7 @@ class Preview:
     ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
     own property has not.
     ``regular_sync``: why the next run of the regular sync would undo the repair, or why that is not known. Empty if it would not.
+    ``ages``: of which time the newest row is, of the replica and of both sources, by table.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class Preview:
     records_true_through_sibling: int = 0
     records_accepted: int = 0
     regular_sync: tuple[str, ...] = ()
+    ages: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,7 +86,8 @@ class Preview:
             said = ["Census could not be asked which other syncs write the same object, so some may start during the run"]
         else:
             said = [f"{one}: writes the same object and may start during the run; batches wait for it" for one in self.neighbours]
-        return "\n".join([self.as_table(), *(f"- {one}" for one in [*said, *self.regular_sync])])
+        said += [*self.regular_sync, *(f"{table}: its newest row is of {age}" for table, age in self.ages.items())]
+        return "\n".join([self.as_table(), *(f"- {one}" for one in said)])
 
 
 def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[ProductChange, ...]:

@@ -235,7 +235,11 @@ class Settings(AlertSettings):
     copy_poll_seconds: float = _setting("Pause between two looks at the replica.", ge=0.2, le=3600)
     copy_limit_seconds: PositiveInt = _setting("Longest wait until the replica shows what was sent.")
     copy_age_limit_seconds: PositiveInt = _setting(
-        "The weekly run treats the replica as stale if no row was replicated within this time."
+        "The replica is stale if no row was replicated within this time. Then no run chooses or compares records."
+    )
+    source_age_limit_seconds: NonNegativeInt = _setting(
+        "The same for the properties table and the feature table. Their age is that of the newest row by _fivetran_synced, or by "
+        "FEATURES_ORDER_COLUMN; without such a column, it is that of the table's last change. 0: their age does not matter."
     )
     guard_feature_row_share: Share = _setting("Smallest share of a payload's properties that must have a feature row, 0 to 1.")
     guard_disable_share: Share = _setting(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from feature_sync.config.settings import Settings
+from feature_sync.storage.freshness import SYNCED_COLUMN, utc
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import source_columns
 from feature_sync.storage.warehouse import Row, StatementError, Warehouse
@@ -13,7 +14,6 @@ from feature_sync.storage.warehouse import Row, StatementError, Warehouse
 log = logging.getLogger(__name__)
 
 MAX_CANDIDATES = 10
-SYNCED_COLUMN = "_fivetran_synced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,7 @@ def _look(warehouse: Warehouse, name: str, row: Row) -> Candidate:
     except StatementError as error:
         log.info("%s cannot be read: %s", name, error)
         return Candidate(name)
-    return Candidate(name, False, counted["records"], _utc(detail["lastModified"]), _utc(counted["synced_at"]))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """The session is in UTC, so a time without a zone is too."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Candidate(name, False, counted["records"], utc(detail["lastModified"]), utc(counted["synced_at"]))
 
 
 def _minute(moment: datetime | None) -> str:

@@ -88,6 +88,7 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "records_true_through_sibling": 0,
         "records_accepted": 0,
         "regular_sync": [],
+        "ages": {},
     }
     assert products[0] == {
         "product": "fraud_detection",
