@@ -61,11 +61,11 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
         problems += _output_problems(settings)
     with Warehouse(settings) as warehouse:
         found = _source_problems(warehouse)
-        problems += found
+        problems += [*found, *_age_problems(warehouse, found)]
         records = None
         if config and not found:
             tables = _table_problems(warehouse)
-            problems += [*tables, *_age_problems(warehouse)]
+            problems += tables
             try:
                 if config.undo_run_id is None:
                     problems += [Problem(text) for text in status_problems(warehouse)]
@@ -178,14 +178,15 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
     return problems
 
 
-def _age_problems(warehouse: Warehouse) -> list[Problem]:
+def _age_problems(warehouse: Warehouse, known: list[Problem]) -> list[Problem]:
+    """:param known: the problems with the source tables. If a table cannot be read, they say so."""
     try:
-        found = read_freshness(warehouse)
+        ages = read_freshness(warehouse)
     except StatementError as error:
-        return [Problem(str(error), is_temporary=isinstance(error, ConnectError))]
-    for each in found:
+        return [] if known else [Problem(str(error), is_temporary=isinstance(error, ConnectError))]
+    for each in ages:
         log.info("%s: its newest row is of %s", each.table, each)
-    return [Problem(text) for text in freshness_problems(found)]
+    return [Problem(text) for text in freshness_problems(ages)]
 
 
 def _table_problems(warehouse: Warehouse) -> list[Problem]:
