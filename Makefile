@@ -28,7 +28,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick docs test-spark chaos compose-env test-compose lint format clean distclean
+.PHONY: help run up down status test test-quick docs test-spark fuzz chaos compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo 'make test     ruff, mypy and all tests'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
+	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... chooses another port than 8080)'
 	@echo 'make status   show the state of the parts that `make up` started'
@@ -74,6 +75,9 @@ test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null
 	@$(MAKE) --no-print-directory $(SPARK_INSTALLED)
 	$(PYTHON) -m pytest tests/spark
+
+fuzz: $(INSTALLED)
+	ORACLE_SEED=$(or $(SEED),1000) ORACLE_WORLDS=500 $(PYTHON) -m pytest -q -n 2 tests/oracle -k computation
 
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))

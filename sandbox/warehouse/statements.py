@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import duckdb
 import pyarrow as pa
@@ -124,10 +125,7 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
     if positional := [parameter for parameter in parameters if parameter.name is None]:
         text = _name_question_marks(text)
         parameters = [Parameter(f"_{number}", each.type, each.value) for number, each in enumerate(positional)]
-    try:
-        trees = [tree for tree in sqlglot.parse(text, read="databricks") if tree is not None]
-    except (ParseError, TokenError) as error:
-        raise _syntax_error(error) from error
+    trees = _trees(text)
     if len(trees) != 1:
         raise StatementError(
             "[PARSE_SYNTAX_ERROR] Syntax error at or near end of input: one statement at a time. SQLSTATE: 42601"
@@ -150,7 +148,18 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
         return node
 
     # Separate passes, because transform does not visit a node that it has just inserted.
-    return trees[0].transform(fill_in).transform(_count_no_rows).transform(_show_no_offset)
+    # The first one works on a copy, because the parsed text is used again.
+    tree = trees[0].transform(fill_in)
+    return tree.transform(_count_no_rows, copy=False).transform(_show_no_offset, copy=False)
+
+
+@lru_cache(maxsize=500)
+def _trees(text: str) -> tuple[exp.Expr, ...]:
+    """:raises StatementError: the text is not SQL."""
+    try:
+        return tuple(tree for tree in sqlglot.parse(text, read="databricks") if tree is not None)
+    except (ParseError, TokenError) as error:
+        raise _syntax_error(error) from error
 
 
 def _count_no_rows(node: exp.Expression) -> exp.Expression:
