@@ -18,6 +18,8 @@ from sandbox.warehouse.catalog_statements import Answer, catalog_statement
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.results import Namespace, Result, StatementCanceled, StatementError, nothing
 
+UNBOUND_TYPES = ("ARRAY", "MAP", "BINARY")
+"""Types of parameters whose value is not one text. To take them for NULL would be wrong without a word."""
 BATCH_ROWS = 10_000
 """Rows that DuckDB computes ahead of the client."""
 
@@ -145,6 +147,8 @@ def parse(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> e
             return exp.Literal.string(namespace.time_zone)
         if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             node.set("expression", _never_zero(node.expression))
+        if isinstance(node, exp.Trim) and not node.expression:  # Databricks strips blanks alone, DuckDB every white space
+            node.set("expression", exp.Literal.string(" "))
         return node
 
     # Separate passes, because transform does not visit a node that it has just inserted.
@@ -258,6 +262,10 @@ def _name_question_marks(text: str) -> str:
 
 
 def _value(parameter: Parameter) -> exp.Expression:
+    if parameter.type in UNBOUND_TYPES:
+        raise StatementError(
+            f"[UNSUPPORTED_FEATURE] The sandbox binds no parameter of type {parameter.type}: {parameter.name}. SQLSTATE: 0A000"
+        )
     if parameter.value is None or parameter.type == "VOID":
         return exp.Null()
     literal = exp.Literal.string(parameter.value)

@@ -277,3 +277,15 @@ def test_dates_are_those_of_the_sessions_time_zone(stand: Stand, configuration: 
         )
 
     assert rows == [(zone, date, dt.datetime(2025, 11, 21, tzinfo=dt.UTC))]
+
+
+def test_trim_strips_blanks_alone(connection: Connection) -> None:
+    [row] = ask(connection, "SELECT trim('  a ') AS blanks, trim('\u00a0a\u00a0') AS hard_blanks, trim('\ta\n') AS others")
+
+    assert row == ("a", "\u00a0a\u00a0", "\ta\n")
+
+
+@pytest.mark.parametrize("value", [["a", "b"], bytearray(b"ab"), {"a": 1}], ids=["array", "binary", "map"])
+def test_a_value_of_several_parts_is_refused_and_is_not_null(connection: Connection, value: Any) -> None:
+    with pytest.raises(ServerOperationError, match="binds no parameter of type"):
+        ask(connection, "SELECT :value AS value", {"value": value})
