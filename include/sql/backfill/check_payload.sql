@@ -8,6 +8,10 @@ WITH known AS (
     GROUP BY {{ fields.upsert_key.column }}
 ),
 
+known_properties AS (
+{% filter indent(4, first=true) %}{% include "fragments/known_properties.sql" %}{% endfilter +%}
+),
+
 frozen AS (
     SELECT
         payload.*,
@@ -24,6 +28,7 @@ checked AS (
         frozen.key,
         frozen.key IS NOT NULL AND known.records IS NULL AS lacks_record,
         frozen.key IS NOT NULL AND (frozen.records > 1 OR COALESCE(known.records, 0) > 1) AS repeats_key,
+        known_properties.property_id IS NULL AS lacks_property,
         {{ any_of(flags, "COALESCE(frozen.{}, FALSE)") | indent(8) }}
         AS has_flag,
         {{ any_of(flags, "frozen.{} IS NULL") | indent(8) }}
@@ -35,6 +40,8 @@ checked AS (
     FROM frozen
     LEFT JOIN known
         ON known.{{ fields.upsert_key.column }} = frozen.{{ fields.upsert_key.column }}
+    LEFT JOIN known_properties
+        ON known_properties.property_id = frozen.{{ fields.property_id.column }}
 )
 
 SELECT
@@ -47,6 +54,8 @@ SELECT
     MIN(CASE WHEN repeats_key THEN key END) AS repeated_keys_example,
     COUNT_IF(lacks_record) AS missing_keys,
     MIN(CASE WHEN lacks_record THEN key END) AS missing_keys_example,
+    COUNT_IF(lacks_property) AS unknown_properties,
+    MIN(CASE WHEN lacks_property THEN COALESCE(key, {{ fields.property_id.column }}) END) AS unknown_properties_example,
     COUNT_IF(has_empty_flag) AS empty_flags,
     MIN(CASE WHEN has_empty_flag THEN key END) AS empty_flags_example,
     COUNT_IF(has_future_date) AS future_dates,

@@ -15,7 +15,9 @@ comparable AS (
     SELECT
         compared.*,
         accepted_records.accepted,
-        compared.has_property AND NOT compared.key_mismatch AND NOT compared.has_ambiguous_features AS is_compared,
+{% filter indent(8, first=true) %}{% include "fragments/is_certain.sql" %}{% endfilter %}
+
+        AS is_compared,
         compared.has_property AND NOT compared.key_mismatch AND compared.has_ambiguous_features AS ambiguous_features,
         NOT compared.has_property AND NOT compared.key_mismatch AS missing_in_warehouse
     FROM compared

@@ -109,10 +109,8 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             estimated_seconds=seconds,
             products=product_changes(summary, settings.fields),
             neighbours=_neighbours_during(settings, seconds),
-            records_ambiguous=left_out.records_ambiguous,
-            records_true_through_sibling=left_out.records_true_through_sibling,
-            records_accepted=left_out.records_accepted,
             regular_sync=tuple(regular_sync_warnings(warehouse)),
+            **asdict(left_out),
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())

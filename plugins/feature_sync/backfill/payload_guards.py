@@ -22,6 +22,7 @@ class Guard(StrEnum):
     REPEATED_KEYS = "repeated_keys"
     MISSING_KEYS = "missing_keys"
     EMPTY_FLAGS = "empty_flags"
+    UNKNOWN_PROPERTIES = "unknown_properties"
     FEATURE_ROWS = "feature_rows"
     NO_PRODUCT = "no_product"
     FUTURE_DATES = "future_dates"
@@ -36,6 +37,7 @@ class Guard(StrEnum):
             Guard.EMPTY_KEYS: "a record without an upsert key",
             Guard.REPEATED_KEYS: "a record that shares its upsert key with another one",
             Guard.MISSING_KEYS: "a record whose upsert key no record in Salesforce has",
+            Guard.UNKNOWN_PROPERTIES: "a record whose property the properties table does not have",
             Guard.EMPTY_FLAGS: "an empty flag, which would go into a checkbox",
             Guard.FEATURE_ROWS: "fewer properties with a feature row than GUARD_FEATURE_ROW_SHARE",
             Guard.NO_PRODUCT: "fewer records with any product than GUARD_ENABLED_RECORDS",
@@ -102,6 +104,12 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
     refuse_any(Guard.EMPTY_FLAGS, "have", "an empty flag, and a Salesforce checkbox cannot be null", "Correct the feature table.")
     if undoes:
         return problems
+    refuse_any(
+        Guard.UNKNOWN_PROPERTIES,
+        "have",
+        "a property that the properties table does not have",
+        "Nobody can say what they should hold. Start a new run when that table is complete.",
+    )
     matched = records - facts["records_unmatched"]
     if matched < _exact(thresholds.feature_row_share) * records:
         problems.append(

@@ -18,6 +18,8 @@ class Preview:
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
     ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
+    ``records_without_property``: records in scope that are left out, because the properties table does not have their property.
+    ``records_with_key_mismatch``: records in scope that are left out, because their two keys disagree or are shared.
     ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
     ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
     own property has not.
@@ -32,6 +34,8 @@ class Preview:
     estimated_seconds: int
     products: tuple[ProductChange, ...]
     neighbours: tuple[ScheduledNeighbour, ...] | None = ()
+    records_without_property: int = 0
+    records_with_key_mismatch: int = 0
     records_ambiguous: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
@@ -62,15 +66,18 @@ class Preview:
                 self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
             )
             totals.append(f"{kept}: records_not_undone.csv")
-        if self.records_ambiguous:
-            left_out = count_of(self.records_ambiguous, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: the feature table has unequal rows of the property, see records_left_out.csv")
-        if self.records_true_through_sibling:
-            left_out = count_of(self.records_true_through_sibling, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: a product is True through an ACTIVE sibling, see records_left_out.csv")
-        if self.records_accepted:
-            left_out = count_of(self.records_accepted, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: a difference is accepted, see records_left_out.csv")
+        reasons = {
+            "the properties table does not have the property": self.records_without_property,
+            "its two keys disagree, or another record has one of them too": self.records_with_key_mismatch,
+            "the feature table has unequal rows of the property": self.records_ambiguous,
+            "a product is True through an ACTIVE sibling": self.records_true_through_sibling,
+            "a difference is accepted": self.records_accepted,
+        }
+        totals += [
+            f"{count_of(count, 'record', 'is left out', 'are left out')}: {reason}, see records_left_out.csv"
+            for reason, count in reasons.items()
+            if count
+        ]
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
     def as_log(self) -> str:

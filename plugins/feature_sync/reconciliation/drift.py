@@ -64,8 +64,8 @@ _WORDS = {
     ),
     DriftClass.KEY_MISMATCH: (
         "record",
-        "in Salesforce has two keys that disagree, or shares its property with another",
-        "in Salesforce have two keys that disagree, or share their property with another",
+        "in Salesforce has two keys that disagree, or shares one with another",
+        "in Salesforce have two keys that disagree, or share one with another",
     ),
     DriftClass.AMBIGUOUS_FEATURES: (
         "record",

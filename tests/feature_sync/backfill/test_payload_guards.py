@@ -14,11 +14,12 @@ COUNTED = (
     Guard.REPEATED_KEYS,
     Guard.MISSING_KEYS,
     Guard.EMPTY_FLAGS,
+    Guard.UNKNOWN_PROPERTIES,
     Guard.FUTURE_DATES,
     Guard.EARLY_DATES,
 )
 """Guards that no bad record may pass, in the order of their sentences."""
-OF_VALUES = (Guard.FEATURE_ROWS, Guard.NO_PRODUCT, Guard.FUTURE_DATES, Guard.EARLY_DATES)
+OF_VALUES = (Guard.UNKNOWN_PROPERTIES, Guard.FEATURE_ROWS, Guard.NO_PRODUCT, Guard.FUTURE_DATES, Guard.EARLY_DATES)
 """Guards that say whether the values were read rightly from the warehouse."""
 SOUND: dict[str, Any] = {
     "records": 1_296,

@@ -84,6 +84,8 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "batches": 26,
         "estimated_seconds": 4_920,
         "neighbours": [],
+        "records_without_property": 0,
+        "records_with_key_mismatch": 0,
         "records_ambiguous": 0,
         "records_true_through_sibling": 0,
         "records_accepted": 0,

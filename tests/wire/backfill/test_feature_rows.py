@@ -129,7 +129,7 @@ class TestUnequalRows:
         with Warehouse(load_settings()) as warehouse, pytest.raises(RunConfigError) as refused:
             count_scope(warehouse, config, 100)
 
-        assert "1 records are left out, because crm.sfdc_dbx.few_features has unequal rows" in str(refused.value)
+        assert "1 record is left out, because crm.sfdc_dbx.few_features has unequal rows" in str(refused.value)
         assert "FEATURES_ORDER_COLUMN" in str(refused.value)
 
     def test_the_list_is_gone_when_a_new_freezing_leaves_out_none(self, few: Few) -> None:
