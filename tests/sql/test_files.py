@@ -78,6 +78,7 @@ SETTINGS = {
     "fragments/feature_rows": {"merges_siblings"},
     "fragments/sibling_rows": {"merges_siblings"},
     "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/named_properties": {"features_deleted_column"},
     "fragments/known_properties": {"properties_deleted_column"},
     "fragments/differs": {"watches_siblings"},
     "fragments/classified_records": {"watches_siblings"},

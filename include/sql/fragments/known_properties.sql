@@ -1,6 +1,7 @@
--- The ids of all properties that the replication has not deleted, whatever their status is. An id that the table has twice is here once.
+-- The id of each property that the replication has not deleted, whatever its status is.
 SELECT DISTINCT CAST(properties.id AS STRING) AS property_id
 FROM {{ settings.properties_table }} AS properties
-{% if settings.properties_deleted_column %}
+{%- if settings.properties_deleted_column %}
+
 WHERE NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
-{% endif %}
+{%- endif %}

@@ -3,7 +3,8 @@
 -- Records that a run leaves as they are in every scope, although it is asked for them, because nobody can say what they should hold:
 -- their keys disagree or are shared, or the warehouse does not know their property, or its feature rows are ambiguous.
 -- Nobody can say whether such a record differs, so the scope mismatched asks for all of them.
--- The scope mismatched also leaves out records with an accepted difference. A person may name them.
+-- The scope mismatched also leaves out records with an accepted difference, or with a flag that the warehouse does not know.
+-- A person may name them. Then the guards refuse an unknown flag.
 {% if settings.watches_siblings %}
 -- So it does with those that have a flag which is True through an ACTIVE sibling.
 {% endif %}
@@ -23,6 +24,9 @@ reasoned AS (
             WHEN NOT compared.has_property THEN 'no_property'
             WHEN compared.has_ambiguous_features THEN 'ambiguous_features'
             WHEN :scope <> 'mismatched' THEN NULL
+            WHEN
+                {{ any_of(flags, "compared.{} IS NULL") | indent(16) }}
+            THEN 'unknown_flag'
 {% if settings.watches_siblings %}
             WHEN
                 {{ any_of(flags, "compared.through_sibling_{}") | indent(16) }}

@@ -20,6 +20,7 @@ class Preview:
     ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
     ``records_without_property``: records in scope that are left out, because the properties table does not have their property.
     ``records_with_key_mismatch``: records in scope that are left out, because their two keys disagree or are shared.
+    ``records_with_unknown_flag``: records that scope mismatched leaves out, because a flag is empty in the feature table.
     ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
     ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
     own property has not.
@@ -37,6 +38,7 @@ class Preview:
     records_without_property: int = 0
     records_with_key_mismatch: int = 0
     records_ambiguous: int = 0
+    records_with_unknown_flag: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
     regular_sync: tuple[str, ...] = ()
@@ -61,6 +63,12 @@ class Preview:
             f"{count_of(self.records, 'record')}, {self.records_unmatched:,} of them without a feature row",
             f"{count_of(self.batches, 'batch')}, about {duration(self.estimated_seconds)}",
         ]
+        totals += [
+            f"{change.label}: the flag of {count_of(change.before_unknown, 'record')} is empty in the replica, so it is counted "
+            "neither as enabled nor as disabled before the run"
+            for change in self.products
+            if change.before_unknown
+        ]
         if self.records_not_undone:
             kept = count_of(
                 self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
@@ -70,6 +78,7 @@ class Preview:
             "the properties table does not have the property": self.records_without_property,
             "its two keys disagree, or another record has one of them too": self.records_with_key_mismatch,
             "the feature table has unequal rows of the property": self.records_ambiguous,
+            "the feature table has an empty flag of the property": self.records_with_unknown_flag,
             "a product is True through an ACTIVE sibling": self.records_true_through_sibling,
             "a difference is accepted": self.records_accepted,
         }
@@ -104,6 +113,7 @@ def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[Pro
             enabled_after=summary[f"{product.name}_after"],
             to_enable=summary[f"{product.name}_to_enable"],
             to_disable=summary[f"{product.name}_to_disable"],
+            before_unknown=summary[f"{product.name}_unknown"],
         )
         for product in fields.products
     )
@@ -119,4 +129,4 @@ def duration(seconds: float) -> str:
 def approval_body(preview: Preview, problems: Sequence[str]) -> str:
     """The question to the person who approves, in Markdown."""
     reasons = "\n".join(f"- {problem}" for problem in problems)
-    return f"This run turns products off for more records than the guard allows:\n\n{reasons}\n\n{preview.as_table()}\n"
+    return f"This run changes products for more records than the guards allow:\n\n{reasons}\n\n{preview.as_table()}\n"

@@ -73,6 +73,7 @@ class LeftOut:
     ``records_without_property``: because the properties table does not have their property.
     ``records_with_key_mismatch``: because their two keys disagree, or another record has one of them too.
     ``records_ambiguous``: because the feature table has unequal rows of their property.
+    ``records_with_unknown_flag``: because the feature table has an empty flag of their property. Only scope mismatched.
     ``records_true_through_sibling``: because a product is True through an ACTIVE sibling.
     ``records_accepted``: because a person has accepted a difference of theirs.
     """
@@ -80,6 +81,7 @@ class LeftOut:
     records_without_property: int = 0
     records_with_key_mismatch: int = 0
     records_ambiguous: int = 0
+    records_with_unknown_flag: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
 
@@ -126,6 +128,7 @@ def _uncertain_reasons(warehouse: Warehouse, left_out: LeftOut) -> list[str]:
         f"{settings.properties_table}.": left_out.records_with_key_mismatch,
         f"{settings.features_table} has unequal rows of the property. Correct that table, or set FEATURES_ORDER_COLUMN to a "
         "column that says which row is the newest.": left_out.records_ambiguous,
+        f"{settings.features_table} has an empty flag of the property. Fill it there.": left_out.records_with_unknown_flag,
     }
     return [f"{count_of(count, 'record', 'is', 'are')} left out, because {reason}" for reason, count in reasons.items() if count]
 
@@ -153,7 +156,8 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
             [
                 f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records still holds what it sent: "
                 f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not write, "
-                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone. There is nothing to undo."
+                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone, and of "
+                f"{counts['before_unknown']:,} the replica did not know a flag before it. There is nothing to undo."
             ]
         )
     return counts["to_undo"]

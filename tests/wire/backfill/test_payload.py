@@ -77,6 +77,7 @@ class TestIncident:
             "records_without_property": 0,
             "records_with_key_mismatch": 0,
             "records_ambiguous": 0,
+            "records_with_unknown_flag": 0,
             "records_true_through_sibling": 0,
             "records_accepted": 0,
         }
