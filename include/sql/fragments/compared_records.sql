@@ -11,6 +11,10 @@ two records share a key.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
 WITH feature_rows AS (
 {% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+),
+
+misspelled AS (
+{% filter indent(4, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
 )
 {%- if settings.watches_siblings %},
 
@@ -33,7 +37,7 @@ SELECT
 {% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
-    COALESCE(features.is_ambiguous, FALSE) AS has_ambiguous_features,
+    COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
     OR {{ any_of(fields.keys, is_shared) | indent(4) }}
@@ -65,6 +69,8 @@ LEFT JOIN {{ settings.properties_table }} AS properties
     AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
 {% endif %}
 {% include "fragments/feature_join.sql" +%}
+LEFT JOIN misspelled
+    ON misspelled.property_id = CAST(properties.id AS STRING)
 {% if settings.watches_siblings %}
 LEFT JOIN members
     ON members.property_id = CAST(properties.id AS STRING)

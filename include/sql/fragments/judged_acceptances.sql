@@ -1,5 +1,5 @@
 {% set property_id = fields.property_id.column %}
-{% set of_products = "'wrongly_false', 'wrongly_true', 'date_differs', 'true_through_sibling', 'unknown_in_salesforce', 'unknown_in_warehouse'" %}
+{% set of_flags = "'wrongly_false', 'wrongly_true', 'true_through_sibling', 'unknown_in_salesforce', 'unknown_in_warehouse'" %}
 {% set of_properties = "'missing_in_salesforce', 'unknown_status', 'unmatched_features'" %}
 {% set of_records = "'missing_in_warehouse', 'key_mismatch', 'ambiguous_features'" %}
 -- Every entry of the table of accepted differences. problem: why it does not count, or NULL if it is complete.
@@ -8,11 +8,13 @@
 SELECT
     entries.*,
     entries.class IN (
-        {{ of_products }}
+        'date_differs',
+        {{ of_flags }}
     ) AS has_products,
     CASE
         WHEN entries.class IS NULL OR entries.class NOT IN (
-            {{ of_products }},
+            'date_differs',
+            {{ of_flags }},
             {{ of_properties }},
             {{ of_records }}
         ) THEN 'its class is not known'
@@ -24,7 +26,8 @@ SELECT
             entries.class IN ({{ of_properties }})
             AND COALESCE(trim(entries.{{ property_id }}), '') = ''
             THEN 'it names no property: {{ property_id }} is empty'
-        WHEN entries.class IN ({{ of_properties }}) AND entries.salesforce_id IS NOT NULL
+        WHEN entries.class IN ({{ of_properties }})
+            AND entries.salesforce_id IS NOT NULL
             THEN 'its class is about a property without a record, so salesforce_id must be NULL'
 {% if fields.keys | length > 1 %}
         WHEN entries.class IN ({{ of_properties }})
@@ -34,7 +37,8 @@ SELECT
         WHEN
             entries.product IS NOT NULL
             AND entries.class NOT IN (
-                {{ of_products }}
+                'date_differs',
+                {{ of_flags }}
             )
             THEN 'its class is not about a product, so product must be NULL'
         WHEN entries.product NOT IN (

@@ -77,7 +77,7 @@ class Preview:
         reasons = {
             "the properties table does not have the property": self.records_without_property,
             "its two keys disagree, or another record has one of them too": self.records_with_key_mismatch,
-            "the feature table has unequal rows of the property": self.records_ambiguous,
+            "the feature table has unequal rows of the property, or one that misspells its id": self.records_ambiguous,
             "the feature table has an empty flag of the property": self.records_with_unknown_flag,
             "a product is True through an ACTIVE sibling": self.records_true_through_sibling,
             "a difference is accepted": self.records_accepted,

@@ -126,8 +126,8 @@ def _uncertain_reasons(warehouse: Warehouse, left_out: LeftOut) -> list[str]:
         "needed?": left_out.records_without_property,
         "the two keys disagree, or another record has one of them too. Correct the keys in Salesforce, or repeated ids in "
         f"{settings.properties_table}.": left_out.records_with_key_mismatch,
-        f"{settings.features_table} has unequal rows of the property. Correct that table, or set FEATURES_ORDER_COLUMN to a "
-        "column that says which row is the newest.": left_out.records_ambiguous,
+        f"{settings.features_table} has unequal rows of the property, or one that misspells its id. Correct that table, "
+        "or set FEATURES_ORDER_COLUMN to a column that says which of unequal rows is the newest.": left_out.records_ambiguous,
         f"{settings.features_table} has an empty flag of the property. Fill it there.": left_out.records_with_unknown_flag,
     }
     return [f"{count_of(count, 'record', 'is', 'are')} left out, because {reason}" for reason, count in reasons.items() if count]

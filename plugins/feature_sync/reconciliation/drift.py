@@ -72,8 +72,8 @@ _WORDS = {
     ),
     DriftClass.AMBIGUOUS_FEATURES: (
         "record",
-        "in Salesforce belongs to a property with unequal rows in the feature table",
-        "in Salesforce belong to a property with unequal rows in the feature table",
+        "in Salesforce belongs to a property with unequal rows in the feature table, or one that misspells its id",
+        "in Salesforce belong to a property with unequal rows in the feature table, or one that misspells its id",
     ),
     DriftClass.UNKNOWN_STATUS: ("property", "has a status that is not known", "have a status that is not known"),
     DriftClass.TRUE_THROUGH_SIBLING: (

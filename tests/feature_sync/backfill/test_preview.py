@@ -106,9 +106,10 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
 def test_records_that_are_left_out_are_counted_only_if_there_are_any() -> None:
     some = replace(preview(records_not_undone=0), records_ambiguous=1_234)
 
-    assert "- 1,234 records are left out: the feature table has unequal rows of the property, see records_left_out.csv" in (
-        some.as_table()
-    )
+    assert (
+        "- 1,234 records are left out: the feature table has unequal rows of the property, or one that misspells its id, see "
+        "records_left_out.csv"
+    ) in some.as_table()
     assert "left out" not in preview(records_not_undone=0).as_table()
 
 

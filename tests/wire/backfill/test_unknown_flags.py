@@ -146,6 +146,12 @@ class TestUnmatchedFeatures:
             conclude("few", NOTHING, DONE)
         assert "1 property in the feature table is not in the properties table. They are such as '" in str(red.value)
         assert (f"(like '{one}')" in str(red.value)) is resembles
+        # A property whose row is only misspelled is left alone, and nothing sends False for it.
+        assert report["differences"]["ambiguous_features"] == int(resembles)
+        assert report["properties_mismatched"] == int(not resembles)
+        assert [row[KEY] for row in few.query("deployment/select_feature_sync")] == ([] if resembles else [one])
+        in_property_sync = {row[KEY] for row in few.query("deployment/select_property_sync")}
+        assert (one in in_property_sync) is not resembles
 
     def test_a_property_that_the_replication_deleted_counts_as_gone(self, few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
         one, *_ = few.ids()
