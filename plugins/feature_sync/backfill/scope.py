@@ -152,12 +152,14 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
             ]
         )
     if not counts["to_undo"]:
+        unknown = (
+            f" Before it, the replica did not know a flag of {counts['before_unknown']:,}." if counts["before_unknown"] else ""
+        )
         raise RunConfigError(
             [
                 f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records still holds what it sent: "
                 f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not write, "
-                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone, and of "
-                f"{counts['before_unknown']:,} the replica did not know a flag before it. There is nothing to undo."
+                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone.{unknown} There is nothing to undo."
             ]
         )
     return counts["to_undo"]
