@@ -16,6 +16,30 @@ TRUE
 {%- endfor %}
 {% endmacro %}
 
+{# Whether a field of a record differs. A flag that is NULL on one side is unknown: it is neither equal nor different. A date may be NULL. #}
+
+{% macro differs(field, own, held) -%}
+{% if field.kind == "checkbox" -%}
+COALESCE({{ own }}{{ field.column }} <> {{ held }}{{ field.column }}, FALSE)
+{%- else -%}
+{{ own }}{{ field.column }} IS DISTINCT FROM {{ held }}{{ field.column }}
+{%- endif %}
+{%- endmacro %}
+
+{% macro any_differs(fields, own, held) -%}
+{% for field in fields %}
+{{ "\nOR " if not loop.first }}{{ differs(field, own, held) }}
+{%- else %}
+FALSE
+{%- endfor %}
+{% endmacro %}
+
+{# An id without what people and tools add to it or change: case, blanks and signs. #}
+
+{% macro spelling(id) -%}
+NULLIF(regexp_replace(lower({{ id }}), '[^a-z0-9.]', ''), '')
+{%- endmacro %}
+
 {# For a MERGE. The columns are names; the source has a column of each name. #}
 
 {% macro assign(columns, source) -%}

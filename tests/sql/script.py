@@ -283,6 +283,7 @@ def _reconciliation(settings: Settings) -> Script:
         Step("reconciliation/record_drift", run),
         Step("reconciliation/select_drift", run),
         Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
+        Step("reconciliation/select_unmatched_features"),
         Step("reconciliation/select_differences", {"most": 100}),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
@@ -460,6 +461,8 @@ def spoil(engine: Engine) -> None:
         cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = 'XXXXXXXXXXXXXXX' WHERE id = {INCIDENT[54]}")
         family = ", ".join(INCIDENT[60:66])
         cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = '0018X00002abcdEQAQ' WHERE id IN ({family})")
+        cursor.execute(f"UPDATE {features} SET {feature} = {feature} || ' ' WHERE {feature} = '{INCIDENT[19]}'")
+        cursor.execute(f"UPDATE {COPY} SET fraud_detection_enabled_c = NULL WHERE snappt_property_id_c = '{INCIDENT[23]}'")
         for key, value in {
             10: "fraud_enabled = NULL",
             11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",

@@ -79,6 +79,8 @@ SETTINGS = {
     "fragments/feature_rows": {"merges_siblings"},
     "fragments/sibling_rows": {"merges_siblings"},
     "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
+    "fragments/named_properties": {"features_deleted_column"},
+    "fragments/known_properties": {"properties_deleted_column"},
     "fragments/differs": {"watches_siblings"},
     "fragments/classified_records": {"watches_siblings"},
     "fragments/drift_counts": {"watches_siblings"},
@@ -377,6 +379,10 @@ def test_what_the_feature_table_says_comes_from_one_row_a_property(name: str, te
         grouped = {part.args["group"].expressions[0].sql(dialect="databricks") for part in parts if part.args.get("group")}
         assert grouped <= {"property_id", "CAST(properties.id AS STRING)", "members.twin"}
         assert len(grouped) == len(parts)
+    # What only looks for names that match no property has no values.
+    names = [query.this for query in statement.find_all(exp.CTE) if query.alias == "named"]
+    assert all(query.args["distinct"] and query.named_selects == ["property_id"] for query in names)
+    queries += names
     read = {id(table) for table in statement.find_all(exp.Table) if table.name == load_settings().features_table.split(".")[2]}
     assert read == {id(table) for query in queries for table in query.find_all(exp.Table) if id(table) in read}
 

@@ -77,6 +77,7 @@ def few_records(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
         "ORDER BY id LIMIT 8)"
     )
     records.sql("DELETE FROM {properties} WHERE CAST(id AS STRING) NOT IN (SELECT snappt_property_id_c FROM {replica})")
+    records.sql("DELETE FROM {features} WHERE property_id NOT IN (SELECT CAST(id AS STRING) FROM {properties})")
     yield records
     for here in tables.values():
         sandbox.sql(f"DROP TABLE {here}")

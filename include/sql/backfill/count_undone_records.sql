@@ -8,5 +8,6 @@ SELECT
     COUNT_IF(undo_state = 'as_before') AS as_before,
     COUNT_IF(undo_state = 'not_sent') AS not_sent,
     COUNT_IF(undo_state = 'changed_since') AS changed_since,
-    COUNT_IF(undo_state = 'gone') AS gone
+    COUNT_IF(undo_state = 'gone') AS gone,
+    COUNT_IF(undo_state = 'before_unknown') AS before_unknown
 FROM undone

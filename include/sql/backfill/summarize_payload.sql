@@ -1,3 +1,4 @@
+-- A flag that the replica does not know is neither enabled nor disabled.
 -- One row: how many records have each product in Salesforce before the run, and how many should have it afterwards.
 SELECT
     COUNT(*) AS records
@@ -5,7 +6,8 @@ SELECT
 {% set flag = product.enabled.column %},
     COUNT_IF(before_{{ flag }}) AS {{ product.name }}_now,
     COUNT_IF({{ flag }}) AS {{ product.name }}_after,
-    COUNT_IF({{ flag }} AND NOT COALESCE(before_{{ flag }}, FALSE)) AS {{ product.name }}_to_enable,
+    COUNT_IF(before_{{ flag }} IS NULL) AS {{ product.name }}_unknown,
+    COUNT_IF({{ flag }} AND NOT before_{{ flag }}) AS {{ product.name }}_to_enable,
     COUNT_IF(before_{{ flag }} AND NOT {{ flag }}) AS {{ product.name }}_to_disable
 {%- endfor +%}
 FROM {{ settings.payload_table }}

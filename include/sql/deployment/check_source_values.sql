@@ -35,6 +35,10 @@ feature_sync_counted AS (
 feature_sync_wanted AS (
     WITH feature_rows AS (
 {% filter indent(8, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+    ),
+
+    misspelled AS (
+{% filter indent(8, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
     )
 
     SELECT
@@ -45,10 +49,12 @@ feature_sync_wanted AS (
 {% filter indent(8, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
 
         AS is_synced,
-        COALESCE(features.is_ambiguous, FALSE) AS is_ambiguous,
+        COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS is_ambiguous,
 {% filter indent(8, first=true) %}{% include "fragments/feature_values.sql" %}{% endfilter +%}
     FROM {{ settings.properties_table }} AS properties
 {% filter indent(4, first=true) %}{% include "fragments/feature_join.sql" %}{% endfilter +%}
+    LEFT JOIN misspelled
+        ON misspelled.property_id = CAST(properties.id AS STRING)
     QUALIFY row_number() OVER (
         PARTITION BY properties.id
         ORDER BY

@@ -2,10 +2,14 @@
 {% set flags = fields.products | map(attribute="enabled") | list %}
 -- Source query of the regular property sync, Option A of the incident plan: one comprehensive sync.
 -- Deployed to Census by census_dataset_deploy. The LEFT JOIN is the one whose absence caused the incident of 2025-11-21.
--- A property is left out if nobody can say what its flags are: its feature rows are ambiguous, or a flag is empty. A checkbox cannot
--- be NULL, and False would be a guess. It is left out too if the properties table has it twice, because Census sends no key twice.
+-- A property is left out if nobody can say what its flags are: its feature rows are ambiguous or misspell its id, or a flag is empty.
+-- A checkbox cannot be NULL, and False would be a guess. It is left out too if the properties table has it twice, because Census sends no key twice.
 WITH feature_rows AS (
 {% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+),
+
+misspelled AS (
+{% filter indent(4, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
 )
 
 SELECT
@@ -31,5 +35,10 @@ WHERE
             NOT features.is_ambiguous
             AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(12) }}
         )
+    )
+    AND NOT EXISTS (
+        SELECT 1
+        FROM misspelled
+        WHERE misspelled.property_id = CAST(properties.id AS STRING)
     )
 QUALIFY COUNT(*) OVER (PARTITION BY properties.id) = 1

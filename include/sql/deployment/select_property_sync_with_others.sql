@@ -10,6 +10,10 @@ WITH feature_sync_others AS (
 feature_sync_values AS (
     WITH feature_rows AS (
 {% filter indent(8, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+    ),
+
+    misspelled AS (
+{% filter indent(8, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
     )
 
     SELECT
@@ -20,10 +24,17 @@ feature_sync_values AS (
     FROM {{ settings.properties_table }} AS properties
 {% filter indent(4, first=true) %}{% include "fragments/feature_join.sql" %}{% endfilter +%}
     WHERE
-        features.property_id IS NULL
-        OR (
-            NOT features.is_ambiguous
-            AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(12) }}
+        (
+            features.property_id IS NULL
+            OR (
+                NOT features.is_ambiguous
+                AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(16) }}
+            )
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM misspelled
+            WHERE misspelled.property_id = CAST(properties.id AS STRING)
         )
     QUALIFY row_number() OVER (PARTITION BY properties.id ORDER BY properties.id) = 1
 )

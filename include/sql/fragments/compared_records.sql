@@ -1,13 +1,20 @@
+{% from "macros.sql" import any_of %}
+{% set is_shared = "(salesforce.{} IS NOT NULL AND COUNT(*) OVER (PARTITION BY lower(trim(salesforce.{}))) > 1)" %}
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
 {% if settings.watches_siblings %}
 -- through_sibling_x_c: the flag is True in Salesforce and False by the property's own row, but an ACTIVE sibling has it.
 {% endif %}
 -- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
-two records share one property.
+two records share a key.
+-- Salesforce ignores case and blanks around a key when it looks for a record, so they do not tell two keys apart.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
 WITH feature_rows AS (
 {% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
+),
+
+misspelled AS (
+{% filter indent(4, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
 )
 {%- if settings.watches_siblings %},
 
@@ -30,16 +37,14 @@ SELECT
 {% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
-    COALESCE(features.is_ambiguous, FALSE) AS has_ambiguous_features,
+    COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
-    OR (
-        salesforce.{{ fields.property_id.column }} IS NOT NULL
-        AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1
-    ) AS key_mismatch,
+    OR {{ any_of(fields.keys, is_shared) | indent(4) }}
+    AS key_mismatch,
 {% else %}
-    salesforce.{{ fields.property_id.column }} IS NOT NULL
-    AND COUNT(*) OVER (PARTITION BY salesforce.{{ fields.property_id.column }}) > 1 AS key_mismatch,
+    {{ any_of(fields.keys, is_shared) | indent(4) }}
+    AS key_mismatch,
 {% endif %}
 {% if settings.watches_siblings %}
 {% for product in fields.products %}
@@ -64,6 +69,8 @@ LEFT JOIN {{ settings.properties_table }} AS properties
     AND NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
 {% endif %}
 {% include "fragments/feature_join.sql" +%}
+LEFT JOIN misspelled
+    ON misspelled.property_id = CAST(properties.id AS STRING)
 {% if settings.watches_siblings %}
 LEFT JOIN members
     ON members.property_id = CAST(properties.id AS STRING)

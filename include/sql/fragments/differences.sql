@@ -26,6 +26,10 @@ unknown AS (
 {% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
 ),
 
+unmatched AS (
+{% filter indent(4, first=true) %}{% include "fragments/unmatched_features.sql" %}{% endfilter +%}
+),
+
 -- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
 wrong AS (
     SELECT
@@ -50,6 +54,17 @@ wrong AS (
                     "CAST(" ~ product.enabled.column ~ " AS STRING)",
                 ) | indent(16) }}
 {%- endif %}
+{% for class in ("unknown_in_salesforce", "unknown_in_warehouse") %},
+                {{ candidate(
+                    "'" ~ class ~ "'",
+                    class ~ "_" ~ product.enabled.column,
+                    "'" ~ product.name ~ "'",
+                    "'" ~ product.enabled.column ~ "'",
+                    numbers[product.enabled.column],
+                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
+                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
+                ) | indent(16) }}
+{%- endfor %}
 {% for field in product.fields %}
 {% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
                 {{ candidate(
@@ -95,6 +110,20 @@ SELECT
     {{ no_text }} AS in_salesforce_value,
     {{ no_text }} AS in_warehouse_value
 FROM missing
+UNION ALL
+SELECT
+    'unmatched_features' AS class,
+    {{ no_text }} AS salesforce_id,
+    property_id AS {{ fields.property_id.column }},
+{% if fields.keys | length > 1 %}
+    {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
+    {{ no_text }} AS product,
+    {{ no_text }} AS field,
+    0 AS field_number,
+    {{ no_text }} AS in_salesforce_value,
+    resembles AS in_warehouse_value
+FROM unmatched
 UNION ALL
 SELECT
     'unknown_status' AS class,

@@ -1,16 +1,16 @@
-{% from "macros.sql" import any_of %}
+{% from "macros.sql" import all_of, any_differs, any_of %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
-{# Whether a record of compared_records.sql holds other values than the warehouse. If the warehouse does not know the property, or the
-   two keys name different ones, or its feature rows are ambiguous, it cannot be said what the record should hold. A flag that is True
-   through an ACTIVE sibling is never turned off without a person, so its record is left alone too. #}
-compared.has_property
-AND NOT compared.key_mismatch
-AND NOT compared.has_ambiguous_features
+{# Whether a record of compared_records.sql holds other values than the warehouse. A flag that is True through an ACTIVE sibling is
+   never turned off without a person, so its record is left alone. So is one with a flag that the warehouse does not know: a checkbox
+   cannot be NULL, and False would be a guess. #}
+{% include "fragments/is_certain.sql" %}
+
 {% if settings.watches_siblings %}
 AND NOT (
     {{ any_of(flags, "compared.through_sibling_{}") | indent(4) }}
 )
 {% endif %}
+AND {{ all_of(flags, "compared.{} IS NOT NULL") }}
 AND (
-    {{ any_of(fields.features, "compared.{} IS DISTINCT FROM compared.salesforce_{}") | indent(4) }}
+    {{ any_differs(fields.features, "compared.", "compared.salesforce_") | indent(4) }}
 )

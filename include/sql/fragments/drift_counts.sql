@@ -14,6 +14,10 @@ unknown AS (
 {% filter indent(4, first=true) %}{% include "fragments/properties_of_unknown_status.sql" %}{% endfilter +%}
 ),
 
+unmatched AS (
+{% filter indent(4, first=true) %}{% include "fragments/unmatched_features.sql" %}{% endfilter +%}
+),
+
 accepted_properties AS (
 {% filter indent(4, first=true) %}{% include "fragments/accepted_properties.sql" %}{% endfilter +%}
 ),
@@ -38,7 +42,12 @@ judged AS (
         AS any_accepted,
         {{ any_of(flags, "(differs_{} AND NOT accepted_{})\nOR (dates_differ_{} AND NOT accepted_dates_{})") | indent(8) }}
         AS any_new,
-        {{ any_of(flags if settings.watches_siblings else [], "true_through_sibling_{}") | indent(8) }}
+        {{ any_of(flags, "unknown_in_warehouse_{}") | indent(8) }}
+{%- if settings.watches_siblings %}
+
+        OR {{ any_of(flags, "true_through_sibling_{}") | indent(8) }}
+{%- endif %}
+
         AS is_left_alone
     FROM by_product
 ),
@@ -67,6 +76,16 @@ counted AS (
         CAST(0 AS BIGINT) AS true_through_sibling,
         CAST(0 AS BIGINT) AS true_through_sibling_accepted,
 {% endif %}
+{% for class in ("unknown_in_salesforce", "unknown_in_warehouse") %}
+{% for flag in flags %}
+        {{ "+ " if not loop.first }}COUNT_IF({{ class }}_{{ flag.column }})
+{% endfor %}
+        AS {{ class }},
+{% for flag in flags %}
+        {{ "+ " if not loop.first }}COUNT_IF({{ class }}_{{ flag.column }} AND accepted_{{ class }}_{{ flag.column }})
+{% endfor %}
+        AS {{ class }}_accepted,
+{% endfor %}
         array(
 {% for product in fields.products %}
 {% set flag = product.enabled.column %}
@@ -77,13 +96,13 @@ counted AS (
                 COUNT_IF(
                     {{ any_of(product.fields, "differs_{}") | indent(20) }}
                 ) AS mismatched,
-                COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }} IS NOT TRUE) AS wrongly_false,
+                COUNT_IF(differs_{{ flag }} AND NOT salesforce_{{ flag }}) AS wrongly_false,
                 COUNT_IF(differs_{{ flag }} AND salesforce_{{ flag }}) AS wrongly_true,
                 COUNT_IF(dates_differ_{{ flag }}) AS date_differs,
                 COUNT_IF(
                     differs_{{ flag }}
                     AND accepted_{{ flag }}
-                    AND salesforce_{{ flag }} IS NOT TRUE
+                    AND NOT salesforce_{{ flag }}
                 ) AS wrongly_false_accepted,
                 COUNT_IF(
                     differs_{{ flag }}
@@ -146,5 +165,17 @@ SELECT
         INNER JOIN accepted_properties
             ON accepted_properties.class = 'unknown_status'
             AND accepted_properties.property_id = unknown.{{ fields.property_id.column }}
-    ) AS unknown_status_accepted
+    ) AS unknown_status_accepted,
+    (SELECT COUNT(*) FROM unmatched) AS unmatched_features,
+    (
+        SELECT COUNT(*)
+        FROM unmatched
+        INNER JOIN accepted_properties
+            ON accepted_properties.class = 'unmatched_features'
+            AND accepted_properties.property_id = unmatched.property_id
+    ) AS unmatched_features_accepted,
+    unknown_in_salesforce,
+    unknown_in_salesforce_accepted,
+    unknown_in_warehouse,
+    unknown_in_warehouse_accepted
 FROM product_counts

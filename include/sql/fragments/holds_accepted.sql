@@ -1,16 +1,16 @@
-{% from "macros.sql" import any_of, is_accepted, is_flag_accepted %}
+{% from "macros.sql" import any_differs, differs, is_accepted, is_flag_accepted %}
 {# Whether one of the differences of a record of compared_records.sql is accepted, by the row of accepted_records.sql beside it. #}
 {% for product in fields.products %}
 {% set flag = product.enabled.column %}
 {{- "\n\nOR " if not loop.first }}(
-    compared.{{ flag }} IS DISTINCT FROM compared.salesforce_{{ flag }}
+    {{ differs(product.enabled, "compared.", "compared.salesforce_") }}
     AND {{ is_flag_accepted(product) | indent(4) }}
 )
 {%- if product.dates %}
 
 OR (
     (
-        {{ any_of(product.dates, "compared.{} IS DISTINCT FROM compared.salesforce_{}") | indent(8) }}
+        {{ any_differs(product.dates, "compared.", "compared.salesforce_") | indent(8) }}
     )
     AND {{ is_accepted("date_differs", product.name) }}
 )

@@ -1,31 +1,45 @@
 {% set property_id = fields.property_id.column %}
-{% set of_products = "'wrongly_false', 'wrongly_true', 'date_differs', 'true_through_sibling'" %}
-{% set of_properties = "'missing_in_salesforce', 'unknown_status'" %}
+{% set of_flags = "'wrongly_false', 'wrongly_true', 'true_through_sibling', 'unknown_in_salesforce', 'unknown_in_warehouse'" %}
+{% set of_properties = "'missing_in_salesforce', 'unknown_status', 'unmatched_features'" %}
 {% set of_records = "'missing_in_warehouse', 'key_mismatch', 'ambiguous_features'" %}
 -- Every entry of the table of accepted differences. problem: why it does not count, or NULL if it is complete.
--- Two classes are about properties without a comparable record. They name the property; all others name the record.
+-- Some classes are about properties without a comparable record. They name the property; all others name the record.
 -- has_products: the class is about one product. Then an entry without a product is about all of them.
 SELECT
     entries.*,
-    entries.class IN ({{ of_products }}) AS has_products,
+    entries.class IN (
+        'date_differs',
+        {{ of_flags }}
+    ) AS has_products,
     CASE
         WHEN entries.class IS NULL OR entries.class NOT IN (
-            {{ of_products }},
-            {{ of_properties }}, {{ of_records }}
+            'date_differs',
+            {{ of_flags }},
+            {{ of_properties }},
+            {{ of_records }}
         ) THEN 'its class is not known'
-        WHEN entries.class NOT IN ({{ of_properties }}) AND COALESCE(trim(entries.salesforce_id), '') = ''
+        WHEN
+            entries.class NOT IN ({{ of_properties }})
+            AND COALESCE(trim(entries.salesforce_id), '') = ''
             THEN 'it names no record: salesforce_id is empty'
-        WHEN entries.class IN ({{ of_properties }}) AND COALESCE(trim(entries.{{ property_id }}), '') = ''
+        WHEN
+            entries.class IN ({{ of_properties }})
+            AND COALESCE(trim(entries.{{ property_id }}), '') = ''
             THEN 'it names no property: {{ property_id }} is empty'
-        WHEN entries.class IN ({{ of_properties }}) AND entries.salesforce_id IS NOT NULL
+        WHEN entries.class IN ({{ of_properties }})
+            AND entries.salesforce_id IS NOT NULL
             THEN 'its class is about a property without a record, so salesforce_id must be NULL'
 {% if fields.keys | length > 1 %}
-        WHEN entries.class IN ({{ of_properties }}) AND entries.{{ fields.upsert_key.column }} IS NOT NULL
+        WHEN entries.class IN ({{ of_properties }})
+            AND entries.{{ fields.upsert_key.column }} IS NOT NULL
             THEN 'its class is about a property without a record, so {{ fields.upsert_key.column }} must be NULL'
 {% endif %}
         WHEN
             entries.product IS NOT NULL
-            AND entries.class NOT IN ({{ of_products }})
+            AND entries.class NOT IN (
+                'date_differs',
+                {{ of_flags }}
+            )
             THEN 'its class is not about a product, so product must be NULL'
         WHEN entries.product NOT IN (
             '{{ fields.products | map(attribute="name") | join("',\n            '") }}'

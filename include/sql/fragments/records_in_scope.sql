@@ -1,4 +1,4 @@
--- The records of a run. Those with ambiguous feature rows are in no scope: fragments/records_left_out.sql has them.
+-- The records of a run. One that nobody can say the values of is in no scope: fragments/records_left_out.sql has these.
 -- A record with an accepted difference is not in the scope mismatched. A person may name it.
 -- A property without a feature row counts only if unmatched properties are sent too.
 -- The filter runs in a sub-query that returns ids only. Beside 42 renamed columns, Spark's optimizer would derive
@@ -18,7 +18,8 @@ WHERE in_scope.salesforce_id IN (
     FROM compared
 {% filter indent(4, first=true) %}{% include "fragments/accepted_join.sql" %}{% endfilter +%}
     WHERE
-        NOT compared.has_ambiguous_features
+{% filter indent(8, first=true) %}{% include "fragments/is_certain.sql" %}{% endfilter %}
+
         AND (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
         AND CASE :scope
 {% filter indent(12, first=true) %}{% include "fragments/scope_cases.sql" %}{% endfilter +%}

@@ -1,8 +1,10 @@
 {% from "macros.sql" import any_of %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
--- Records that a run leaves as they are in every scope, although it is asked for them: of properties with ambiguous feature rows.
+-- Records that a run leaves as they are in every scope, although it is asked for them, because nobody can say what they should hold:
+-- their keys disagree or are shared, or the warehouse does not know their property, or its feature rows are ambiguous.
 -- Nobody can say whether such a record differs, so the scope mismatched asks for all of them.
--- The scope mismatched also leaves out records with an accepted difference. A person may name them.
+-- The scope mismatched also leaves out records with an accepted difference, or with a flag that the warehouse does not know.
+-- A person may name them. Then the guards refuse an unknown flag.
 {% if settings.watches_siblings %}
 -- So it does with those that have a flag which is True through an ACTIVE sibling.
 {% endif %}
@@ -18,8 +20,13 @@ reasoned AS (
     SELECT
         compared.*,
         CASE
+            WHEN compared.key_mismatch THEN 'key_mismatch'
+            WHEN NOT compared.has_property THEN 'no_property'
             WHEN compared.has_ambiguous_features THEN 'ambiguous_features'
-            WHEN :scope <> 'mismatched' OR NOT compared.has_property OR compared.key_mismatch THEN NULL
+            WHEN :scope <> 'mismatched' THEN NULL
+            WHEN
+                {{ any_of(flags, "compared.{} IS NULL") | indent(16) }}
+            THEN 'unknown_flag'
 {% if settings.watches_siblings %}
             WHEN
                 {{ any_of(flags, "compared.through_sibling_{}") | indent(16) }}
@@ -41,7 +48,7 @@ SELECT
 FROM reasoned AS compared
 WHERE
     compared.reason IS NOT NULL
-    AND (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
+    AND (compared.has_feature_row OR compared.reason IN ('key_mismatch', 'no_property') OR NOT CAST(:skip_unmatched AS BOOLEAN))
     AND CASE :scope
 {% filter indent(8, first=true) %}{% include "fragments/scope_cases.sql" %}{% endfilter +%}
         WHEN 'mismatched' THEN TRUE

@@ -1,8 +1,10 @@
-{% from "macros.sql" import all_of %}
+{% from "macros.sql" import all_of, any_of %}
+{% set flags = fields.products | map(attribute="enabled") | list %}
 -- Every record of the run to undo, and whether it may be undone (undo_state).
 -- x_c is the value to send back, the one from before this run. salesforce_x_c is the value that Salesforce holds now.
 -- A record may be undone only if Salesforce still holds exactly what this run wrote. Later edits stay, and so do records that
--- this run planned but never sent.
+-- this run planned but never sent. If the replica did not know a flag before the run, nobody can say what to send back: False would
+-- be a guess.
 WITH written AS (
 {% filter indent(4, first=true) %}{% include "fragments/written_records.sql" %}{% endfilter +%}
 ),
@@ -13,9 +15,8 @@ facts AS (
         payload.parent_id,
         payload.has_feature_row,
         payload.{{ fields.keys | map(attribute="column") | join(",\n        payload.") }}
-{%- for field in fields.features %}
-{% set before = "payload.before_" ~ field.column %},
-        {{ "COALESCE(" ~ before ~ ", FALSE)" if field.kind == "checkbox" else before }} AS {{ field.column }}
+{%- for field in fields.features %},
+        payload.before_{{ field.column }} AS {{ field.column }}
 {%- endfor %}
 {%- for field in fields.features %},
         salesforce.{{ field.column }} AS salesforce_{{ field.column }}
@@ -24,6 +25,8 @@ facts AS (
         written.{{ fields.upsert_key.column }} IS NOT NULL AS was_written,
         {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM payload.before_{}") | indent(8) }}
         AS is_as_before,
+        {{ any_of(flags, "payload.before_{} IS NULL") | indent(8) }}
+        AS is_before_unknown,
         concat_ws(
             ', '
 {%- for field in [fields.upsert_key] + (fields.features | list) %},
@@ -45,6 +48,7 @@ SELECT
     facts.*,
     CASE
         WHEN is_gone THEN 'gone'
+        WHEN was_written AND is_before_unknown THEN 'before_unknown'
         WHEN is_as_before THEN 'as_before'
         WHEN NOT was_written THEN 'not_sent'
         WHEN changed_fields = '' THEN 'to_undo'

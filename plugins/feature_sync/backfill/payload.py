@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from feature_sync.backfill.payload_guards import Thresholds, mass_disable_problems, payload_problems
+from feature_sync.backfill.payload_guards import Holdings, Thresholds, mass_disable_problems, payload_problems
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
 from feature_sync.backfill.scope import LeftOut, count_records_left_out, scope_parameters
@@ -14,7 +14,7 @@ from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.problems import GuardError
-from feature_sync.config.run_config import RunConfig, parse_run_config
+from feature_sync.config.run_config import RunConfig, Scope, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
@@ -114,16 +114,14 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             estimated_seconds=seconds,
             products=product_changes(summary, settings.fields),
             neighbours=_neighbours_during(settings, seconds),
-            records_ambiguous=left_out.records_ambiguous,
-            records_true_through_sibling=left_out.records_true_through_sibling,
-            records_accepted=left_out.records_accepted,
             regular_sync=tuple(regular_sync_warnings(warehouse)),
             ages={each.table: str(each) for each in read_freshness(warehouse)},
+            **asdict(left_out),
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())
         problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
-        mass_disable = mass_disable_problems(preview.products, preview.records, _thresholds(settings)) if preview.records else []
+        mass_disable = _mass_disable_problems(settings, config, preview, facts, is_sound=not problems) if preview.records else []
         if problems or (mass_disable and not config.allow_mass_disable):
             warehouse.execute("backfill/revoke_payload", {"run_id": run_id})
             warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
@@ -180,10 +178,31 @@ def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: Storag
         path.unlink()  # of an earlier try
 
 
+def _mass_disable_problems(
+    settings: Settings, config: RunConfig, preview: Preview, facts: Mapping[str, Any], *, is_sound: bool
+) -> list[str]:
+    # An undo brings back what Salesforce held, so what is constant in it was constant there. If the payload is not sound, other
+    # guards have said so already.
+    names = [product.name for product in settings.fields.products]
+    holdings = {name: Holdings(facts[f"{name}_true"], facts[f"{name}_false"], facts[f"{name}_in_warehouse"]) for name in names}
+    return mass_disable_problems(
+        preview.products,
+        preview.records,
+        _thresholds(settings),
+        holdings if is_sound and config.undo_run_id is None else None,
+        is_chosen_by_difference=config.scope is Scope.MISMATCHED,
+    )
+
+
 def _thresholds(settings: Settings) -> Thresholds:
     return Thresholds(
         feature_row_share=settings.guard_feature_row_share,
         disable_share=settings.guard_disable_share,
+        product_disable_share=settings.guard_product_disable_share,
+        product_disable_records=settings.guard_product_disable_records,
+        constant_records=settings.guard_constant_records,
+        unmatched_feature_rows=settings.guard_unmatched_feature_rows,
+        unmatched_feature_share=settings.guard_unmatched_feature_share,
         enabled_records=settings.guard_enabled_records,
         earliest_date=settings.guard_earliest_date,
     )

@@ -18,6 +18,9 @@ class Preview:
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
     ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
+    ``records_without_property``: records in scope that are left out, because the properties table does not have their property.
+    ``records_with_key_mismatch``: records in scope that are left out, because their two keys disagree or are shared.
+    ``records_with_unknown_flag``: records that scope mismatched leaves out, because a flag is empty in the feature table.
     ``records_ambiguous``: records in scope that are left out, because the feature table has unequal rows of their property.
     ``records_true_through_sibling``: records that scope mismatched leaves out, because an ACTIVE sibling has a product that their
     own property has not.
@@ -33,7 +36,10 @@ class Preview:
     estimated_seconds: int
     products: tuple[ProductChange, ...]
     neighbours: tuple[ScheduledNeighbour, ...] | None = ()
+    records_without_property: int = 0
+    records_with_key_mismatch: int = 0
     records_ambiguous: int = 0
+    records_with_unknown_flag: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
     regular_sync: tuple[str, ...] = ()
@@ -59,20 +65,30 @@ class Preview:
             f"{count_of(self.records, 'record')}, {self.records_unmatched:,} of them without a feature row",
             f"{count_of(self.batches, 'batch')}, about {duration(self.estimated_seconds)}",
         ]
+        totals += [
+            f"{change.label}: the flag of {count_of(change.before_unknown, 'record')} is empty in the replica, so it is counted "
+            "neither as enabled nor as disabled before the run"
+            for change in self.products
+            if change.before_unknown
+        ]
         if self.records_not_undone:
             kept = count_of(
                 self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
             )
             totals.append(f"{kept}: records_not_undone.csv")
-        if self.records_ambiguous:
-            left_out = count_of(self.records_ambiguous, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: the feature table has unequal rows of the property, see records_left_out.csv")
-        if self.records_true_through_sibling:
-            left_out = count_of(self.records_true_through_sibling, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: a product is True through an ACTIVE sibling, see records_left_out.csv")
-        if self.records_accepted:
-            left_out = count_of(self.records_accepted, "record", "is left out", "are left out")
-            totals.append(f"{left_out}: a difference is accepted, see records_left_out.csv")
+        reasons = {
+            "the properties table does not have the property": self.records_without_property,
+            "its two keys disagree, or another record has one of them too": self.records_with_key_mismatch,
+            "the feature table has unequal rows of the property, or one that misspells its id": self.records_ambiguous,
+            "the feature table has an empty flag of the property": self.records_with_unknown_flag,
+            "a product is True through an ACTIVE sibling": self.records_true_through_sibling,
+            "a difference is accepted": self.records_accepted,
+        }
+        totals += [
+            f"{count_of(count, 'record', 'is left out', 'are left out')}: {reason}, see records_left_out.csv"
+            for reason, count in reasons.items()
+            if count
+        ]
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])
 
     def as_log(self) -> str:
@@ -100,6 +116,7 @@ def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[Pro
             enabled_after=summary[f"{product.name}_after"],
             to_enable=summary[f"{product.name}_to_enable"],
             to_disable=summary[f"{product.name}_to_disable"],
+            before_unknown=summary[f"{product.name}_unknown"],
         )
         for product in fields.products
     )
@@ -115,4 +132,4 @@ def duration(seconds: float) -> str:
 def approval_body(preview: Preview, problems: Sequence[str]) -> str:
     """The question to the person who approves, in Markdown."""
     reasons = "\n".join(f"- {problem}" for problem in problems)
-    return f"This run turns products off for more records than the guard allows:\n\n{reasons}\n\n{preview.as_table()}\n"
+    return f"This run changes products for more records than the guards allow:\n\n{reasons}\n\n{preview.as_table()}\n"

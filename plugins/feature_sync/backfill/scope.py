@@ -1,11 +1,12 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
 from feature_sync.config.run_config import RunConfig
+from feature_sync.config.wording import count_of
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
@@ -42,14 +43,8 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
         if config.property_ids:
             _refuse_unknown_ids(warehouse, config)
         records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
-        if not records and (left_out := count_records_left_out(warehouse, config).records_ambiguous):
-            raise RunConfigError(
-                [
-                    f"No record can be sent: {config.description}. {left_out:,} records are left out, because "
-                    f"{warehouse.settings.features_table} has unequal rows of their property. Correct that table, or set "
-                    "FEATURES_ORDER_COLUMN to a column that says which row is the newest."
-                ]
-            )
+        if not records and (reasons := _uncertain_reasons(warehouse, count_records_left_out(warehouse, config))):
+            raise RunConfigError([f"No record can be sent: {config.description}.", *reasons])
     check_size(config, records, max_batches)
     return records
 
@@ -75,18 +70,24 @@ class LeftOut:
     """
     How many records in the scope of a run are not sent.
 
+    ``records_without_property``: because the properties table does not have their property.
+    ``records_with_key_mismatch``: because their two keys disagree, or another record has one of them too.
     ``records_ambiguous``: because the feature table has unequal rows of their property.
+    ``records_with_unknown_flag``: because the feature table has an empty flag of their property. Only scope mismatched.
     ``records_true_through_sibling``: because a product is True through an ACTIVE sibling.
     ``records_accepted``: because a person has accepted a difference of theirs.
     """
 
+    records_without_property: int = 0
+    records_with_key_mismatch: int = 0
     records_ambiguous: int = 0
+    records_with_unknown_flag: int = 0
     records_true_through_sibling: int = 0
     records_accepted: int = 0
 
     @property
     def records(self) -> int:
-        return self.records_ambiguous + self.records_true_through_sibling + self.records_accepted
+        return sum(asdict(self).values())
 
 
 def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:
@@ -117,6 +118,21 @@ def check_size(config: RunConfig, records: int, max_batches: int) -> None:
         )
 
 
+def _uncertain_reasons(warehouse: Warehouse, left_out: LeftOut) -> list[str]:
+    """Why no scope covers some records, with what to do: a sentence for each reason."""
+    settings = warehouse.settings
+    reasons = {
+        f"{settings.properties_table} does not have the property. Is that table complete? If it is: are these records still "
+        "needed?": left_out.records_without_property,
+        "the two keys disagree, or another record has one of them too. Correct the keys in Salesforce, or repeated ids in "
+        f"{settings.properties_table}.": left_out.records_with_key_mismatch,
+        f"{settings.features_table} has unequal rows of the property, or one that misspells its id. Correct that table, "
+        "or set FEATURES_ORDER_COLUMN to a column that says which of unequal rows is the newest.": left_out.records_ambiguous,
+        f"{settings.features_table} has an empty flag of the property. Fill it there.": left_out.records_with_unknown_flag,
+    }
+    return [f"{count_of(count, 'record', 'is', 'are')} left out, because {reason}" for reason, count in reasons.items() if count]
+
+
 def _refuse_unknown_ids(warehouse: Warehouse, config: RunConfig) -> None:
     unknown = warehouse.fetch_all("backfill/select_unknown_ids", {"property_ids": ",".join(config.property_ids)})
     if unknown:
@@ -136,11 +152,14 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
             ]
         )
     if not counts["to_undo"]:
+        unknown = (
+            f" Before it, the replica did not know a flag of {counts['before_unknown']:,}." if counts["before_unknown"] else ""
+        )
         raise RunConfigError(
             [
                 f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records still holds what it sent: "
                 f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not write, "
-                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone. There is nothing to undo."
+                f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone.{unknown} There is nothing to undo."
             ]
         )
     return counts["to_undo"]

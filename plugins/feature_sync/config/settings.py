@@ -245,6 +245,23 @@ class Settings(AlertSettings):
     guard_disable_share: Share = _setting(
         "Largest share of a payload's records for which a product may turn from True to False, 0 to 1."
     )
+    guard_product_disable_share: Share = _setting(
+        "Of the records that have a product in Salesforce, those of a payload and all together: the largest share that may lose "
+        "it, 0 to 1. It counts only if more records than GUARD_PRODUCT_DISABLE_RECORDS lose it."
+    )
+    guard_product_disable_records: NonNegativeInt = _setting(
+        "So many records may lose a product whatever their share of the records that have it is."
+    )
+    guard_constant_records: PositiveInt = _setting(
+        "A product may be True in all records of a payload only if, by its share in Salesforce, fewer records than this would "
+        "be expected to be False."
+    )
+    guard_unmatched_feature_rows: NonNegativeInt = _setting(
+        "Largest number of properties in the feature table that may be missing in the properties table."
+    )
+    guard_unmatched_feature_share: Share = _setting(
+        "Largest share of the properties in the feature table that may be missing in the properties table, 0 to 1."
+    )
     guard_enabled_records: NonNegativeInt = _setting(
         "Smallest number of a payload's records that must have a product. 0 switches the guard off."
     )

@@ -25,6 +25,7 @@ from feature_sync.reconciliation.verdict import (
     count_differences,
     decide,
     drift_problems,
+    name_unmatched,
     outcome_of_healing,
     with_accepted,
 )
@@ -140,12 +141,13 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
         write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
+        unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features")
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
     report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, mismatched_before=healed)
-    problems = drift_problems(drift, verdict, statuses)
+    problems = drift_problems(drift, verdict, statuses, name_unmatched(unmatched))
     if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)
     if problems:

@@ -31,6 +31,9 @@ class DriftClass(StrEnum):
     AMBIGUOUS_FEATURES = "ambiguous_features"
     UNKNOWN_STATUS = "unknown_status"
     TRUE_THROUGH_SIBLING = "true_through_sibling"
+    UNMATCHED_FEATURES = "unmatched_features"
+    UNKNOWN_IN_SALESFORCE = "unknown_in_salesforce"
+    UNKNOWN_IN_WAREHOUSE = "unknown_in_warehouse"
 
     def found(self, count: int) -> str:
         """A sentence's beginning that says how many there are: "3 flags are False in Salesforce and should be True"."""
@@ -64,13 +67,13 @@ _WORDS = {
     ),
     DriftClass.KEY_MISMATCH: (
         "record",
-        "in Salesforce has two keys that disagree, or shares its property with another",
-        "in Salesforce have two keys that disagree, or share their property with another",
+        "in Salesforce has two keys that disagree, or shares one with another",
+        "in Salesforce have two keys that disagree, or share one with another",
     ),
     DriftClass.AMBIGUOUS_FEATURES: (
         "record",
-        "in Salesforce belongs to a property with unequal rows in the feature table",
-        "in Salesforce belong to a property with unequal rows in the feature table",
+        "in Salesforce belongs to a property with unequal rows in the feature table, or one that misspells its id",
+        "in Salesforce belong to a property with unequal rows in the feature table, or one that misspells its id",
     ),
     DriftClass.UNKNOWN_STATUS: ("property", "has a status that is not known", "have a status that is not known"),
     DriftClass.TRUE_THROUGH_SIBLING: (
@@ -78,6 +81,13 @@ _WORDS = {
         "is True in Salesforce and False by its own property, but an ACTIVE sibling has the product",
         "are True in Salesforce and False by their own property, but an ACTIVE sibling has the product",
     ),
+    DriftClass.UNMATCHED_FEATURES: (
+        "property",
+        "in the feature table is not in the properties table",
+        "in the feature table are not in the properties table",
+    ),
+    DriftClass.UNKNOWN_IN_SALESFORCE: ("flag", "is empty in the replica of Salesforce", "are empty in the replica of Salesforce"),
+    DriftClass.UNKNOWN_IN_WAREHOUSE: ("flag", "is empty in the feature table", "are empty in the feature table"),
 }
 """Noun, and what follows after one and after several."""
 UNHEALABLE = (
@@ -87,10 +97,20 @@ UNHEALABLE = (
     DriftClass.AMBIGUOUS_FEATURES,
     DriftClass.UNKNOWN_STATUS,
     DriftClass.TRUE_THROUGH_SIBLING,
+    DriftClass.UNMATCHED_FEATURES,
+    DriftClass.UNKNOWN_IN_SALESFORCE,
+    DriftClass.UNKNOWN_IN_WAREHOUSE,
 )
 """Classes that no backfill can correct."""
 OF_PRODUCTS = frozenset(
-    {DriftClass.WRONGLY_FALSE, DriftClass.WRONGLY_TRUE, DriftClass.DATE_DIFFERS, DriftClass.TRUE_THROUGH_SIBLING}
+    {
+        DriftClass.WRONGLY_FALSE,
+        DriftClass.WRONGLY_TRUE,
+        DriftClass.DATE_DIFFERS,
+        DriftClass.TRUE_THROUGH_SIBLING,
+        DriftClass.UNKNOWN_IN_SALESFORCE,
+        DriftClass.UNKNOWN_IN_WAREHOUSE,
+    }
 )
 """Classes whose differences are of one product each. The others are of a whole record or property."""
 
@@ -135,13 +155,14 @@ class Drift:
     ``properties_mismatched``: checked records with a field that differs. Each is one of the next three.
     ``properties_accepted``: every one of their differences is accepted.
     ``properties_held_back``: they have a new difference, but no run with scope mismatched sends them, because another of their
-    differences is accepted, or a flag is True through a sibling.
+    differences is accepted, or a flag is True through a sibling, or a flag is empty in the feature table.
     ``properties_to_send``: they have a new difference, and a run with scope mismatched sends them.
     ``properties_unmatched``: those of the records to send that have no feature row.
 
     ``missing_in_salesforce_accepted``, ``missing_in_warehouse_accepted``, ``key_mismatch_accepted``,
-    ``ambiguous_features_accepted``, ``unknown_status_accepted``, ``true_through_sibling_accepted``: how many of these a person
-    has accepted.
+    ``ambiguous_features_accepted``, ``unknown_status_accepted``, ``true_through_sibling_accepted``,
+    ``unmatched_features_accepted``, ``unknown_in_salesforce_accepted``, ``unknown_in_warehouse_accepted``: how many of these a
+    person has accepted.
     """
 
     checked_at: datetime
@@ -164,6 +185,12 @@ class Drift:
     unknown_status_accepted: int
     true_through_sibling: int
     true_through_sibling_accepted: int
+    unmatched_features: int
+    unmatched_features_accepted: int
+    unknown_in_salesforce: int
+    unknown_in_salesforce_accepted: int
+    unknown_in_warehouse: int
+    unknown_in_warehouse_accepted: int
     products: tuple[ProductDrift, ...]
 
     @classmethod
@@ -202,8 +229,7 @@ class Drift:
         return cls(products=products, **own)
 
     def count(self, kind: DriftClass) -> int:
-        """How many differences of a class there are: fields for the first three classes and the last, else records
-        or properties."""
+        """How many differences of a class there are: fields for the classes `OF_PRODUCTS`, else records or properties."""
         return self._sum(kind, kind.value)
 
     def accepted(self, kind: DriftClass) -> int:

@@ -1,6 +1,6 @@
 """What the drift means and what is done about it: counts in, verdict out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -9,6 +9,7 @@ from feature_sync.backfill.scope import STATUS_CURE
 from feature_sync.config.settings import HealingMode
 from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
+from feature_sync.storage.warehouse import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +134,21 @@ def with_accepted(drift: Drift, kind: DriftClass) -> str:
     return kind.found(drift.new(kind)) + (f" (and {accepted:,} accepted)" if accepted else "")
 
 
-def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -> list[str]:
+def name_unmatched(rows: Sequence[Row]) -> str:
+    """:param rows: of ``reconciliation/select_unmatched_features.sql``."""
+    return ", ".join(
+        repr(row["property_id"]) + (f" (like {row['resembles']!r})" if row["resembles"] is not None else "") for row in rows
+    )
+
+
+def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "", unmatched_features: str = "") -> list[str]:
     """
     Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do.
 
     Differences that a person has accepted are no problem. The sentences count them too.
 
     :param unknown_statuses: the statuses that no setting knows, with counts, see `name_statuses`.
+    :param unmatched_features: examples of what the feature table names and the properties table lacks.
     """
     problems = []
     if not drift.properties_checked:
@@ -155,7 +164,8 @@ def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -
     if drift.properties_held_back:
         held_back = count_of(drift.properties_held_back, "property", "has", "have")
         problems.append(
-            f"{held_back} a new difference beside one that is accepted, or beside a flag that is True through a sibling. "
+            f"{held_back} a new difference beside one that is accepted, or beside a flag that is True through a sibling "
+            "or empty in the feature table. "
             "No run with scope=mismatched sends them. To send them with all their fields, name them by scope=property_ids."
         )
     cures = {
@@ -166,6 +176,12 @@ def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "") -
         "is the newest. Until then no run sends these records.",
         DriftClass.TRUE_THROUGH_SIBLING: "Their records are left alone. If the product of a sibling counts, set "
         "TWINS=any_active_sibling; if it does not, send them by scope property_ids.",
+        DriftClass.UNMATCHED_FEATURES: f"They are such as {unmatched_features}. A blank or another case in an id of the feature "
+        "table is enough. Or the properties table lacks rows. Correct the tables: until then these products look switched off.",
+        DriftClass.UNKNOWN_IN_SALESFORCE: "Nobody can say whether they are right. May the replication read these fields, and has "
+        "it copied them again since they were added?",
+        DriftClass.UNKNOWN_IN_WAREHOUSE: "A checkbox cannot be empty, and False would be a guess, so no run sends their records. "
+        "Fill the flags in the feature table.",
         DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
     }
     problems += [

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from feature_sync.backfill.payload_guards import Guard, ProductChange, Thresholds, mass_disable_problems, payload_problems
+from feature_sync.backfill.payload_guards import (
+    Guard,
+    Holdings,
+    ProductChange,
+    Thresholds,
+    mass_disable_problems,
+    payload_problems,
+)
 from feature_sync.config.fields import load_fields
 
 FIELDS = load_fields()
@@ -14,16 +21,28 @@ COUNTED = (
     Guard.REPEATED_KEYS,
     Guard.MISSING_KEYS,
     Guard.EMPTY_FLAGS,
+    Guard.UNKNOWN_PROPERTIES,
+    Guard.MISSPELLED_FEATURES,
     Guard.FUTURE_DATES,
     Guard.EARLY_DATES,
 )
 """Guards that no bad record may pass, in the order of their sentences."""
-OF_VALUES = (Guard.FEATURE_ROWS, Guard.NO_PRODUCT, Guard.FUTURE_DATES, Guard.EARLY_DATES)
+OF_VALUES = (
+    Guard.UNKNOWN_PROPERTIES,
+    Guard.MISSPELLED_FEATURES,
+    Guard.FEATURE_ROWS,
+    Guard.NO_PRODUCT,
+    Guard.FUTURE_DATES,
+    Guard.EARLY_DATES,
+)
 """Guards that say whether the values were read rightly from the warehouse."""
 SOUND: dict[str, Any] = {
     "records": 1_296,
     "records_unmatched": 40,
     "records_enabled": 1_226,
+    "feature_rows": 9_735,
+    "unmatched_features": 0,
+    "unmatched_features_example": None,
     **{guard.value: 0 for guard in COUNTED},
     **{f"{guard}_example": None for guard in COUNTED},
 }
@@ -37,6 +56,11 @@ def thresholds(**changes: Any) -> Thresholds:
     defaults: dict[str, Any] = {
         "feature_row_share": 0.9,
         "disable_share": 0.05,
+        "product_disable_share": 1.0,
+        "product_disable_records": 20,
+        "constant_records": 20,
+        "unmatched_feature_rows": 75,
+        "unmatched_feature_share": 0.01,
         "enabled_records": 1,
         "earliest_date": date(2017, 1, 1),
     }
@@ -76,9 +100,10 @@ def test_one_bad_record_is_refused_with_its_key(guard: Guard) -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    found = problems(bad(*COUNTED) | {"records_unmatched": 1_296, "records_enabled": 0})
+    found = problems(bad(*COUNTED) | {"records_unmatched": 1_296, "records_enabled": 0, "unmatched_features": 80})
 
-    assert names(found) == [guard.value for guard in Guard if guard not in (Guard.EMPTY_PAYLOAD, Guard.MASS_DISABLE)]
+    asked = (Guard.MASS_DISABLE, Guard.LOST_PRODUCT, Guard.CONSTANT_PRODUCT)
+    assert names(found) == [guard.value for guard in Guard if guard not in (Guard.EMPTY_PAYLOAD, *asked)]
     assert all("1,250 records" in problem for problem in found if problem.startswith(tuple(COUNTED)))
 
 
@@ -173,3 +198,109 @@ def test_each_product_that_turns_to_false_is_named_with_its_numbers_and_no_other
 def test_a_threshold_that_no_binary_fraction_hits_is_reached_all_the_same() -> None:
     assert problems({"records": 100, "records_unmatched": 7}, feature_row_share=0.93) == []
     assert mass_disable_problems([change(29)], 100, thresholds(disable_share=0.29)) == []
+
+
+@pytest.mark.parametrize(
+    ("unmatched", "rows", "refused"),
+    [
+        pytest.param(75, 9_735, False, id="just-enough"),
+        pytest.param(76, 9_735, True, id="one-too-many"),
+        pytest.param(80, 1_296, True, id="eighty-of-the-incident"),
+        pytest.param(7, 2_234, False, id="the-real-world"),
+        pytest.param(1, 100, False, id="just-the-share"),
+        pytest.param(1, 99, True, id="more-than-the-share"),
+        pytest.param(0, 0, False, id="no-row-at-all"),
+    ],
+)
+def test_properties_of_the_feature_table_that_are_nowhere_have_two_limits(unmatched: int, rows: int, refused: bool) -> None:
+    found = problems({"unmatched_features": unmatched, "feature_rows": rows, "unmatched_features_example": "12 "})
+
+    assert names(found) == (["unmatched_features"] if refused else [])
+    assert all(f"{unmatched:,} of {rows:,} properties in the feature table" in problem for problem in found)
+    assert all("such as '12 '" in problem for problem in found)
+
+
+def of_product(now: int, after: int, to_enable: int = 0, to_disable: int = 0) -> ProductChange:
+    return ProductChange("vor", "VoR", now, after, to_enable, to_disable)
+
+
+@pytest.mark.parametrize(
+    ("to_disable", "enabled", "refused"),
+    [
+        pytest.param(64, 64, True, id="all-of-a-small-product"),
+        pytest.param(21, 105, False, id="just-the-share"),
+        pytest.param(21, 104, True, id="more-than-the-share"),
+        pytest.param(20, 20, False, id="few-enough-whatever-the-share"),
+        pytest.param(0, 0, False, id="nobody-has-it"),
+    ],
+)
+def test_the_share_of_those_that_have_a_product_is_a_limit_too(to_disable: int, enabled: int, refused: bool) -> None:
+    changed = of_product(enabled, enabled - to_disable, to_disable=to_disable)
+
+    found = mass_disable_problems([changed], 10_000, thresholds(product_disable_share=0.2))
+
+    assert names(found) == (["mass_disable"] if refused else [])
+    assert all(f"for {to_disable} of the {enabled} records that have it" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("enabled", "in_warehouse", "refused"),
+    [
+        pytest.param(437, 0, True, id="a-small-product-that-no-feature-row-has"),
+        pytest.param(437, 349, True, id="more-than-the-share"),
+        pytest.param(435, 348, False, id="just-the-share"),
+        pytest.param(20, 0, False, id="few-enough-whatever-the-share"),
+        pytest.param(21, 0, True, id="one-more-than-few"),
+        pytest.param(0, 437, False, id="nobody-has-it-yet"),
+        pytest.param(0, 0, False, id="nobody-has-it-at-all"),
+    ],
+)
+def test_a_product_that_the_feature_table_has_lost_is_refused_even_if_no_record_of_the_payload_has_it(
+    enabled: int, in_warehouse: int, refused: bool
+) -> None:
+    holdings = {"vor": Holdings(enabled, 10_000 - enabled, in_warehouse)}
+
+    found = mass_disable_problems([of_product(0, 0)], 1_296, thresholds(product_disable_share=0.2), holdings)
+
+    assert names(found) == (["lost_product"] if refused else [])
+    numbers = f"VoR is True in {enabled} records in Salesforce, but only for {in_warehouse} properties in the feature table"
+    assert all(numbers in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("after", "held", "by_difference", "refused"),
+    [
+        pytest.param(0, (0, 10_000), False, False, id="false-in-all"),
+        pytest.param(1_296, (9_000, 1_000), False, True, id="true-in-all-although-others-lack-it"),
+        pytest.param(1_295, (9_000, 1_000), False, False, id="false-in-one"),
+        pytest.param(1_296, (9_846, 154), False, False, id="too-common-to-expect-a-false-one"),
+        pytest.param(1_296, (9_845, 155), False, True, id="just-rare-enough"),
+        pytest.param(1_296, (0, 0), False, False, id="nothing-is-known"),
+        pytest.param(1_296, (9_000, 1_297), True, False, id="true-in-all-that-differ"),
+        pytest.param(1_296, (9_000, 1_296), True, True, id="nobody-would-lack-it-any-more"),
+    ],
+)
+def test_a_product_that_becomes_true_everywhere_is_refused(
+    after: int, held: tuple[int, int], by_difference: bool, refused: bool
+) -> None:
+    found = mass_disable_problems(
+        [of_product(0, after, to_enable=after)],
+        1_296,
+        thresholds(),
+        {"vor": Holdings(*held, in_warehouse=10_000)},
+        is_chosen_by_difference=by_difference,
+    )
+
+    assert names(found) == (["constant_product"] if refused else [])
+
+
+def test_a_product_that_becomes_true_everywhere_is_named_with_its_numbers() -> None:
+    changed = of_product(0, 1_296, to_enable=1_296)
+
+    [problem] = mass_disable_problems([changed], 1_296, thresholds(), {"vor": Holdings(373, 9_627, 10_000)})
+
+    assert problem == (
+        "constant_product: VoR would be True in all 1,296 records, but in Salesforce it is False in 9,627 of 10,000 (96.3%). By "
+        "that share about 1,248 of the records should be False; GUARD_CONSTANT_RECORDS allows fewer than 20. Look at this "
+        "product in the feature table."
+    )

@@ -84,7 +84,10 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "batches": 26,
         "estimated_seconds": 4_920,
         "neighbours": [],
+        "records_without_property": 0,
+        "records_with_key_mismatch": 0,
         "records_ambiguous": 0,
+        "records_with_unknown_flag": 0,
         "records_true_through_sibling": 0,
         "records_accepted": 0,
         "regular_sync": [],
@@ -97,20 +100,22 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "enabled_after": 12,
         "to_enable": 3,
         "to_disable": 1_217,
+        "before_unknown": 0,
     }
 
 
 def test_records_that_are_left_out_are_counted_only_if_there_are_any() -> None:
     some = replace(preview(records_not_undone=0), records_ambiguous=1_234)
 
-    assert "- 1,234 records are left out: the feature table has unequal rows of the property, see records_left_out.csv" in (
-        some.as_table()
-    )
+    assert (
+        "- 1,234 records are left out: the feature table has unequal rows of the property, or one that misspells its id, see "
+        "records_left_out.csv"
+    ) in some.as_table()
     assert "left out" not in preview(records_not_undone=0).as_table()
 
 
 def test_each_product_takes_its_own_counts_of_the_summary() -> None:
-    kinds = ("now", "after", "to_enable", "to_disable")
+    kinds = ("now", "after", "to_enable", "to_disable", "unknown")
     summary = {
         f"{product.name}_{kind}": 10 * row + column
         for row, product in enumerate(FIELDS.products)
@@ -147,6 +152,6 @@ def test_the_approval_lists_every_reason_above_the_table() -> None:
     body = approval_body(preview(), ["mass_disable: one.", "mass_disable: two."])
 
     assert body == (
-        "This run turns products off for more records than the guard allows:\n\n"
+        "This run changes products for more records than the guards allow:\n\n"
         f"- mass_disable: one.\n- mass_disable: two.\n\n{TABLE}\n"
     )

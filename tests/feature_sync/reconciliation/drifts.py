@@ -17,6 +17,7 @@ def rows(**changes: Any) -> list[dict[str, Any]]:
             *("enabled_in_salesforce", "enabled_in_warehouse", "mismatched", "wrongly_false", "wrongly_true", "date_differs"),
             *("properties_mismatched", "properties_unmatched", "missing_in_salesforce", "missing_in_warehouse", "key_mismatch"),
             *("ambiguous_features", "unknown_status", "true_through_sibling"),
+            *("unmatched_features", "unknown_in_salesforce", "unknown_in_warehouse"),
             *("properties_accepted", "properties_held_back", "properties_to_send"),
             *(f"{kind}_accepted" for kind in DriftClass),
         ),

@@ -84,8 +84,9 @@ class TestUnequalRows:
         assert (row["class"], row[KEY]) == ("ambiguous_features", one)
         with pytest.raises(DriftError) as red:
             conclude("few", NOTHING, DONE)
-        assert "1 records in Salesforce belong to a property with unequal rows in the feature table. Correct the feature" in str(
-            red.value
+        assert (
+            "1 record in Salesforce belongs to a property with unequal rows in the feature table, or one that misspells its id. "
+            in str(red.value)
         )
         assert "in Salesforce, or" not in str(red.value)
 
@@ -129,7 +130,7 @@ class TestUnequalRows:
         with Warehouse(load_settings()) as warehouse, pytest.raises(RunConfigError) as refused:
             count_scope(warehouse, config, 100)
 
-        assert "1 records are left out, because crm.sfdc_dbx.few_features has unequal rows" in str(refused.value)
+        assert "1 record is left out, because crm.sfdc_dbx.few_features has unequal rows" in str(refused.value)
         assert "FEATURES_ORDER_COLUMN" in str(refused.value)
 
     def test_the_list_is_gone_when_a_new_freezing_leaves_out_none(self, few: Few) -> None:

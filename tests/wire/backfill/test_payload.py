@@ -74,7 +74,10 @@ class TestIncident:
             "records_not_undone": 0,
             "batches": 26,
             "estimated_seconds": 26 * 45 + 25 * 150,
+            "records_without_property": 0,
+            "records_with_key_mismatch": 0,
             "records_ambiguous": 0,
+            "records_with_unknown_flag": 0,
             "records_true_through_sibling": 0,
             "records_accepted": 0,
         }

@@ -29,4 +29,10 @@ missing_in_warehouse_accepted BIGINT,
 key_mismatch_accepted BIGINT,
 ambiguous_features_accepted BIGINT,
 unknown_status_accepted BIGINT,
-true_through_sibling_accepted BIGINT
+true_through_sibling_accepted BIGINT,
+unmatched_features BIGINT,
+unknown_in_salesforce BIGINT,
+unknown_in_warehouse BIGINT,
+unmatched_features_accepted BIGINT,
+unknown_in_salesforce_accepted BIGINT,
+unknown_in_warehouse_accepted BIGINT
