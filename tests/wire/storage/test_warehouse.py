@@ -121,7 +121,7 @@ def test_a_batch_whose_staging_is_sent_again_is_staged_once(sandbox: Sandbox, fr
     sandbox.fault("warehouse", fault, contains="INSERT OVERWRITE", times=1)
 
     with Warehouse(load_settings()) as warehouse:
-        warehouse.execute("sending/stage_batch", {"run_id": frozen, "batch_number": 2, "resends_attempt": None})
+        warehouse.execute("sending/stage_batch", {"run_id": frozen, "batch_number": 2, "resends_attempt": None, "attempt": 1})
         staged = warehouse.fetch_one("sending/check_staged_batch", {"run_id": frozen, "batch_number": 2})
 
     assert staged == {"records": 5, "records_of_batch": 5}
