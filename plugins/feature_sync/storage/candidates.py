@@ -115,12 +115,7 @@ def _look(warehouse: Warehouse, name: str, row: Row) -> Candidate:
     except StatementError as error:
         log.info("%s cannot be read: %s", name, error)
         return Candidate(name)
-    return Candidate(name, False, counted["records"], _utc(detail["lastModified"]), _utc(counted["synced_at"]))
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """The session is in UTC, so a time without a zone is too."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return Candidate(name, False, counted["records"], detail["lastModified"], counted["synced_at"])
 
 
 def _minute(moment: datetime | None) -> str:
