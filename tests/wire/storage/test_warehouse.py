@@ -212,3 +212,14 @@ def test_the_sandbox_counts_no_rows_as_0(sandbox: Sandbox) -> None:
     [row] = sandbox.sql("SELECT COUNT_IF(flag) FROM (SELECT TRUE AS flag) AS t WHERE NOT flag")
 
     assert row[0] == 0
+
+
+def test_a_time_without_a_zone_is_read_as_utc(sandbox: Sandbox) -> None:  # noqa: ARG001 - the connections
+    names = {"table": "crm.salesforce.product_property_c"}
+    with Warehouse(load_settings()) as warehouse:
+        [zoned] = warehouse.fetch_all("tables/count_rows", names={**names, "synced_at": "MAX(_fivetran_synced)"})
+        naive_time = "CAST(MAX(_fivetran_synced) AS TIMESTAMP_NTZ)"
+        [naive] = warehouse.fetch_all("tables/count_rows", names={**names, "synced_at": naive_time})
+
+    assert naive["synced_at"] == zoned["synced_at"]
+    assert naive["synced_at"].utcoffset().total_seconds() == 0
