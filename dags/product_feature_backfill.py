@@ -120,7 +120,9 @@ def product_feature_backfill() -> None:
     }
     # Its failure sends no alert, because validate looks again after any outcome.
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
-    validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
+    validate = ValidationOperator(
+        task_id="validate", outlets=[VALIDATED_FEATURES], undo_run_id="{{ params.undo_run_id or '' }}", **ending
+    )
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(wait_for_copy, validate)

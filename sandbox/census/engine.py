@@ -10,12 +10,12 @@ from typing import Any
 
 from sandbox.census import rows
 from sandbox.census.rows import PENDING, Plan, RowRecords
-from sandbox.census.runs import Runs, fault_of
+from sandbox.census.runs import UI_TAG_LIVE, Runs, fault_of
 from sandbox.census.source import SourceError
-from sandbox.census.syncs import SUPPORTED_OPERATIONS, Syncs
+from sandbox.census.syncs import SUPPORTED_OPERATIONS, Syncs, starts_itself
 from sandbox.faults import Active, Faults
 from sandbox.salesforce.org import Change, Org, Outcome
-from sandbox.salesforce.schema import OBJECT
+from sandbox.salesforce.schema import OBJECT, OrgField
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso, now
 
@@ -76,6 +76,7 @@ class RunEngine:
         while not self._stop.is_set():
             active = 0
             with self.step_lock:
+                self._start_live_runs()
                 for run in self._runs.active():
                     active += 1
                     try:
@@ -87,6 +88,20 @@ class RunEngine:
                         )
             self._wake.wait(TICK if active else IDLE)
             self._wake.clear()
+
+    def _start_live_runs(self) -> None:
+        """A sync in live mode starts a run by itself as soon as its source has rows that it has not sent."""
+        busy = {run["sync_id"] for run in self._runs.active()}
+        for sync_id in set(self._syncs.ids()) - busy:
+            sync = self._syncs.get(sync_id) or {}
+            if not sync or not starts_itself(sync) or _not_supported(sync) is not None:
+                continue
+            try:
+                found = rows.plan(sync, self._syncs.read_source(sync), self._records.sent(sync_id), full=False)
+            except SourceError:
+                continue
+            if found.changed:
+                self._runs.create(sync_id, paused=False, force_full_sync=False, ui_tag=UI_TAG_LIVE)
 
     def _step(self, run: sqlite3.Row) -> None:
         if run["due"] > time.time() or self._is_stuck(run):
@@ -186,14 +201,21 @@ class RunEngine:
 
     def _transact(self, run: sqlite3.Row, sync: dict[str, Any], records: Sequence[sqlite3.Row]) -> list[Outcome]:
         key = rows.key_field(sync, self._org.schema)
-        changes = [
-            Change(key, record["identifier"], _without_key(rows.present(record)["record_payload"], key.name))
-            for record in records
-        ]
+        changes = [Change(key, record["identifier"], self._to_set(sync, key, record)) for record in records]
         operation = sync["operation"]
         if operation != "update":
             changes = [replace(change, values={**change.values, key.name: change.key}) for change in changes]
         return self._org.transact(changes, operation=operation, source="census", sync_run_id=run["id"])
+
+    def _to_set(self, sync: dict[str, Any], key: OrgField, record: sqlite3.Row) -> dict[str, Any]:
+        """The values of a row that are written. With `preserve_values`, 'Set If Empty', a field that has a value stays."""
+        values = _without_key(rows.present(record)["record_payload"], key.name)
+        preserved = {mapping["to"].lower() for mapping in sync["mappings"] if mapping.get("preserve_values")}
+        found = self._org.find(key, record["identifier"]) if preserved else []
+        if len(found) != 1:
+            return values
+        held = {name.lower() for name in found[0].keys() if found[0][name] is not None}  # noqa: SIM118 - a row of SQLite
+        return {name: value for name, value in values.items() if name.lower() not in preserved & held}
 
     def _held_back(self, run: sqlite3.Row, chunk: Sequence[sqlite3.Row], fault: Active | None) -> dict[int, Outcome]:
         """The rows that a fault keeps from Salesforce, by position, with the outcome that Census reports for them."""

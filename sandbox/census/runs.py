@@ -14,6 +14,8 @@ from sandbox.state import State, iso, now
 UI_TAG_API = "API Request"
 UI_TAG_MANUAL = "Manual"
 UI_TAG_DRY_RUN = "Dry Run"
+UI_TAG_LIVE = "Live"
+"""Of a run that nobody triggered. How Census tags it is not documented."""
 SKIPPED = "An earlier instance of the sync is still running, so this run was skipped."
 
 FIELDS = (

@@ -39,6 +39,11 @@ CHANGEABLE = frozenset(
         "advanced_configuration",
         "field_behavior",
         "field_normalization",
+        "field_order",
+        "high_water_mark_attribute",
+        "historical_sync_operation",
+        "mirror_strategy",
+        "instant_mode",
         "failed_run_notifications_enabled",
         "failed_record_notifications_enabled",
         "failed_record_notifications_threshold_percent",
@@ -165,11 +170,11 @@ class Syncs:
         object_ = sync["source_attributes"]["object"]
         columns = [mapping["from"]["data"] for mapping in sync["mappings"] if mapping["from"]["type"] == "column"]
         if object_["type"] == "table":
-            return source.read_rows(self._engine, source.from_table(object_), columns)
+            return _in_segment(sync, source.read_rows(self._engine, source.from_table(object_), columns))
         dataset = self.get_dataset(object_["id"])
         if dataset is None:
             raise source.SourceError("SOURCE_NOT_FOUND", f"dataset {object_['id']} does not exist")
-        return source.read_rows(self._engine, source.from_query(dataset["query"]), columns)
+        return _in_segment(sync, source.read_rows(self._engine, source.from_query(dataset["query"]), columns))
 
     def _status(self, sync_id: int) -> str:
         """Census API: status of a sync. A sync that has never run is ``Ready``."""
@@ -179,6 +184,17 @@ class Syncs:
             (sync_id,),
         )
         return "Ready" if last is None else "Failing" if last["status"] == "failed" else "Up to Date"
+
+
+def _in_segment(sync: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that a sync's segment lets through. What a segment means is not modelled: each lets every second row through."""
+    return rows if sync["source_attributes"].get("filter_segment_id") is None else rows[::2]
+
+
+def starts_itself(sync: Mapping[str, Any]) -> bool:
+    """Whether Census starts a run whenever the source has new rows: live mode, or the schedule `continuous`."""
+    mode = sync.get("mode") or {}
+    return not sync["paused"] and (mode.get("type") == "live" or sync["schedule_frequency"] == "continuous")
 
 
 def _check_sync(sync: Mapping[str, Any], schema: ObjectSchema) -> None:
@@ -224,8 +240,8 @@ def _check_mappings(mappings: Any, schema: ObjectSchema) -> None:
             raise ChangeError(f"the sandbox maps columns and constants, not {kind!r}")
         if schema.get(mapping["to"]) is None:
             raise ChangeError(f"{OBJECT} has no field {mapping['to']}")
-        if mapping.get("preserve_values"):
-            raise ChangeError("the sandbox does not support preserve_values")
+        if not isinstance(mapping.get("preserve_values", False), bool):
+            raise ChangeError("preserve_values must be a boolean")
 
 
 def _of_version(body: Mapping[str, Any], version: str) -> dict[str, Any]:

@@ -97,16 +97,17 @@ def script(settings: Settings) -> Script:
         Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
         Step("backfill/select_batches", run),
         Step("backfill/select_payload", run),
-        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("backfill/release_payload", run),
         Step("backfill/revoke_payload", run),
-        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("backfill/release_payload", run),
         # Two batches are sent; some records of the first are rejected, and sent again.
         Step("sending/record_attempt", _attempt(1, 1, "sending", previous_sync_run_id=9_007_199_254_740_993)),
         Step("backfill/select_batch", {**run, "batch_number": 1}),
-        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None}),
-        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
+        Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/check_staged_batch", {**run, "batch_number": 1}),
         Step(
             "sending/record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections("UNABLE_TO_LOCK_ROW")}
@@ -125,8 +126,24 @@ def script(settings: Settings) -> Script:
         _brought_in(
             settings, f"run_id = '{RUN}' AND batch_number IN (1, 26) AND {settings.fields.upsert_key.column} NOT LIKE '%7'"
         ),
-        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1}),
-        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": 1}),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        # Before the rejected records are sent again, somebody has changed one of them, and another run of ours one more.
+        Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Change(f"UPDATE {COPY} SET idv_only_enabled_c = TRUE WHERE reverse_etl_id_c = '{REFUSED[0]}'"),
+        Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Step(
+            "sending/record_rejections",
+            {
+                **run,
+                "batch_number": 1,
+                "attempt": 2,
+                "rejections": _rejections("CHANGED_SINCE_FREEZE: idv_only_enabled_c", REFUSED[:1]),
+            },
+        ),
+        Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Step("sending/record_before_values", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
         Step("sending/check_staged_batch", {**run, "batch_number": 2}),
         Step(
             "sending/record_attempt", _attempt(1, 2, "failed", resends_attempt=1, sync_run_id=1_003, records_rejected=1, series=2)
@@ -188,7 +205,7 @@ def short_script(settings: Settings) -> Script:
         Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
         Step("backfill/release_payload", run),
         Step("backfill/select_batches", run),
-        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None}),
+        Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
         Step("backfill/validate_payload", run),
@@ -364,6 +381,8 @@ def _attempt(batch_number: int, attempt: int, status: str, **known: int | str | 
         "records_failed": 5 if ended else None,
         "records_invalid": 0 if ended else None,
         "records_rejected": None,
+        "records_changed": None,
+        "replica_synced_at": "2025-11-24T00:30:00+00:00",
         "reason": None,
         "run_started_at": f"2025-11-24T0{attempt}:59:59.999999+00:00" if ended else None,
         "run_ended_at": f"2025-11-24T0{attempt + 1}:00:01+00:00" if ended else None,

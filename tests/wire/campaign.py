@@ -40,12 +40,8 @@ class Campaign:
 
     @classmethod
     def freeze(cls, sandbox: Sandbox, warehouse: Warehouse, batches: int, patience: Patience | None = None) -> "Campaign":
-        rows = sandbox.soql(
-            f"SELECT Reverse_ETL_ID__c FROM Product_Property__c WHERE CreatedDate >= 2025-11-21T00:00:00Z "
-            f"AND CreatedDate < 2025-11-22T00:00:00Z ORDER BY Reverse_ETL_ID__c LIMIT {batches * SIZE}"
-        )["records"]
         run_id = f"test__{uuid.uuid4()}"
-        ids = [row["Reverse_ETL_ID__c"] for row in rows]
+        ids = incident_keys(sandbox, batches * SIZE)
         payload.freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": SIZE}, run_id)
         payload.release_payload(run_id)
         plan = [Batch(number, (number - 1) * SIZE + 1, number * SIZE, SIZE) for number in range(1, batches + 1)]
@@ -111,9 +107,22 @@ class Campaign:
         return [sorted(entry["keys"]) for entry in self.journal("salesforce.transaction")]
 
 
+def incident_keys(sandbox: Sandbox, most: int) -> list[str]:
+    """The first keys of the incident's records."""
+    rows = sandbox.soql(
+        f"SELECT Reverse_ETL_ID__c FROM Product_Property__c WHERE CreatedDate >= 2025-11-21T00:00:00Z "
+        f"AND CreatedDate < 2025-11-22T00:00:00Z ORDER BY Reverse_ETL_ID__c LIMIT {most}"
+    )["records"]
+    return [row["Reverse_ETL_ID__c"] for row in rows]
+
+
 @contextmanager
 def sent_unseen(sandbox: Sandbox) -> Iterator[Campaign]:
-    """One batch that was sent while the replication stands still, so the replica does not show it."""
+    """One batch that was sent while the replication stands still, so the replica does not show it. It changed each record."""
+    for key in incident_keys(sandbox, SIZE):
+        path = f"sobjects/Product_Property__c/Reverse_ETL_ID__c/{key}"
+        assert sandbox.salesforce("PATCH", path, json={"Fraud_Detection_Start_Date__c": "2018-01-01"}).ok
+    sandbox.control("POST", "replication", {})
     sandbox.settings(replication_stalled=True)
     with Warehouse(load_settings()) as warehouse:
         campaign = Campaign.freeze(sandbox, warehouse, batches=1)

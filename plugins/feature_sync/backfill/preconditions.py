@@ -122,7 +122,8 @@ def _census_problems(settings: Settings) -> list[Problem]:
         sync = census.get_sync(settings.census_sync_id)
     except CensusError as error:
         return [Problem(f"Census sync {settings.census_sync_id} cannot be read ({CENSUS_CONN_ID}): {error}", _may_pass(error))]
-    problems = batch_sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object)
+    harmless = settings.census_harmless_settings
+    problems = batch_sync_problems(sync, settings.fields, settings.batch_table, settings.salesforce_object, harmless)
     return [*(Problem(text) for text in problems), *_neighbour_problems(census, settings)]
 
 

@@ -11,6 +11,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.outcome import left_out_reason
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import write_csv
@@ -47,6 +48,7 @@ class Books:
     The outcome of every record in scope.
 
     ``accepted_by_counters``: those of the sent records of which only Census's counters say that they were accepted.
+    ``changed_since_freeze``: those of the rejected records that were never sent, because somebody had changed them in Salesforce.
     """
 
     in_scope: int
@@ -54,40 +56,77 @@ class Books:
     rejected: int
     not_sent: int
     accepted_by_counters: int = 0
+    changed_since_freeze: int = 0
 
     @property
     def balance(self) -> bool:
         return self.sent + self.rejected + self.not_sent == self.in_scope
 
 
-def validate(run_id: str) -> Validation:
+def validate(run_id: str, undo_run_id: str | None = None) -> Validation:
     """
     Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
+    :param undo_run_id: the run that this run undoes. Then the records are held against the values from before that run, and
+        nothing is said about the warehouse.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked. The files are written
         even so.
     """
     settings = load_settings()
     files = run_files(settings, run_id)
+    aim = Aim(undo_run_id)
     with Warehouse(settings) as warehouse:
         planned = read_batches(warehouse, run_id)
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
         facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
-        regular_sync = regular_sync_warnings(warehouse)
+        if undo_run_id:
+            sync_id = settings.census_property_sync_id
+            regular_sync = [
+                f"The regular sync (Census sync {sync_id}) sends what the warehouse says. Its next run may replace what "
+                "was restored."
+            ]
+        else:
+            regular_sync = regular_sync_warnings(warehouse)
         write_csv(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}))
         export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
-    report = {**_report(run_id, replica, facts, books, settings.fields), "regular_sync": regular_sync}
+    report = {**_report(run_id, replica, facts, books, fields=settings.fields, aim=aim), "regular_sync": regular_sync}
     write_json(files.validation, report)
-    log.info("%s\nRESULT: %s", _table(report), report["result"])
+    log.info("%s\nRESULT: %s", _table(report, aim), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
-    if problems := run_problems(planned, attempts, books, facts):
+    if problems := run_problems(planned, attempts, books, facts, expected=aim.expected):
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
         )
     return Validation(report["result"], facts["properties_checked"], str(files.validation), str(files.mismatches))
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a run is for: to repair, or to undo the run ``undo_run_id``. Evidence names it, and what was compared."""
+
+    undo_run_id: str | None = None
+
+    @property
+    def purpose(self) -> str:
+        return "undo" if self.undo_run_id else "repair"
+
+    @property
+    def expected(self) -> str:
+        """What Salesforce is held against, as the end of a sentence."""
+        return f"the values from before run {self.undo_run_id}" if self.undo_run_id else "the warehouse"
+
+    @property
+    def key(self) -> str:
+        """The name in ``validation.json`` of how many records should have a product."""
+        return "enabled_before_that_run" if self.undo_run_id else "enabled_in_warehouse"
+
+    def result(self, checked: int, mismatched: int) -> str:
+        if self.undo_run_id:
+            return f"{checked - mismatched:,} of {checked:,} properties hold {self.expected} again"
+        return f"{mismatched:,} properties with mismatched feature data"
 
 
 def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> Books:
@@ -99,7 +138,7 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
 
     :param attempts: the last attempt at each batch, by batch number.
     """
-    in_scope = sent = rejected = by_counters = 0
+    in_scope = sent = rejected = by_counters = changed = 0
     for batch in batches:
         in_scope += batch.records
         attempt = attempts.get(batch.number)
@@ -117,7 +156,8 @@ def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> 
         elif attempt.records_rejected is not None:
             sent += attempt.records - attempt.records_rejected
             rejected += attempt.records_rejected
-    return Books(in_scope, sent, rejected, in_scope - sent - rejected, by_counters)
+            changed += attempt.records_changed or 0
+    return Books(in_scope, sent, rejected, in_scope - sent - rejected, by_counters, changed)
 
 
 def records_left(batch: Batch, attempt: Attempt) -> int:
@@ -125,11 +165,19 @@ def records_left(batch: Batch, attempt: Attempt) -> int:
     return (attempt.records_rejected or 0) - (attempt.records - batch.records)
 
 
-def run_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> list[str]:
+def run_problems(
+    batches: Iterable[Batch],
+    attempts: Mapping[int, Attempt],
+    books: Books,
+    facts: Mapping[str, Any],
+    *,
+    expected: str = "the warehouse",
+) -> list[str]:
     """
     Decide whether the run did its job.
 
     :param facts: the row of ``backfill/validate_payload.sql``.
+    :param expected: what Salesforce was held against.
     :returns: a sentence for each problem, the sums first.
     """
     failed = []
@@ -147,33 +195,37 @@ def run_problems(batches: Iterable[Batch], attempts: Mapping[int, Attempt], book
             f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their `send` tasks with downstream tasks: "
             "only the records that were not accepted are sent again, and this check runs again."
         )
+    if books.changed_since_freeze:
+        problems.append(left_out_reason(books.changed_since_freeze))
     if min(books.sent, books.rejected, books.not_sent) < 0 or not books.balance:
         problems.append(f"The books do not balance: {books}.")
     if facts["properties_checked"] != books.in_scope or not facts["properties_checked"]:
         problems.append(f"{facts['properties_checked']:,} properties were checked, but {books.in_scope:,} are in scope.")
     if facts["properties_mismatched"]:
         problems.append(
-            f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from the warehouse."
+            f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from {expected}."
         )
     return problems + failed
 
 
-def _report(run_id: str, replica: Row, facts: Row, books: Books, fields: FieldTable) -> dict[str, Any]:
+def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: FieldTable, aim: Aim) -> dict[str, Any]:
     synced_at = replica["synced_at"]
     return {
         "run_id": run_id,
+        "purpose": aim.purpose,
+        "undo_run_id": aim.undo_run_id,
         "checked_at": replica["checked_at"].isoformat(),
         "mirror_synced_at": synced_at and synced_at.isoformat(),
         "properties_checked": facts["properties_checked"],
         "properties_mismatched": facts["properties_mismatched"],
-        "result": f"{facts['properties_mismatched']:,} properties with mismatched feature data",
+        "result": aim.result(facts["properties_checked"], facts["properties_mismatched"]),
         "records": asdict(books),
         "products": [
             {
                 "product": product.name,
                 "label": product.label,
                 "enabled_in_salesforce": facts[f"{product.name}_in_salesforce"],
-                "enabled_in_warehouse": facts[f"{product.name}_in_warehouse"],
+                aim.key: facts[f"{product.name}_in_warehouse"],
                 "mismatched": facts[f"{product.name}_mismatched"],
             }
             for product in fields.products
@@ -181,10 +233,11 @@ def _report(run_id: str, replica: Row, facts: Row, books: Books, fields: FieldTa
     }
 
 
-def _table(report: Mapping[str, Any]) -> str:
-    head = f"{'product':<24}{'in Salesforce':>15}{'in warehouse':>15}{'mismatched':>12}"
+def _table(report: Mapping[str, Any], aim: Aim) -> str:
+    expected = "before that run" if aim.undo_run_id else "in warehouse"
+    head = f"{'product':<24}{'in Salesforce':>15}{expected:>17}{'mismatched':>12}"
     rows = [
-        f"{row['label']:<24}{row['enabled_in_salesforce']:>15,}{row['enabled_in_warehouse']:>15,}{row['mismatched']:>12,}"
+        f"{row['label']:<24}{row['enabled_in_salesforce']:>15,}{row[aim.key]:>17,}{row['mismatched']:>12,}"
         for row in report["products"]
     ]
     lines = [head, *rows]

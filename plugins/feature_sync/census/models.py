@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 UI_TAG_API = "API Request"
 UI_TAG_DRY_RUN = "Dry Run"
@@ -148,65 +148,24 @@ class RowRecord(_Answer):
         return " ".join((self.status_message or self.status).split())
 
 
+def _is_true(value: Any) -> bool:
+    return value is True
+
+
 class FieldMapping(_Answer):
     """
     One mapping of a sync. ``column`` is None if something other than a column is mapped, such as a constant or a template.
 
     ``attributes``: everything that Census returned for it, because a mapping can only be changed by sending all of it.
+    A flag that is anything but True is False. One that is absent has Census's own default.
     """
 
     column: str | None = Field(default=None, validation_alias=AliasPath("from", "data"))
     source_type: str | None = Field(default=None, validation_alias=AliasPath("from", "type"))
     to: str
-    is_primary_identifier: bool = False
-    sync_null_values: bool = True
+    is_primary_identifier: Annotated[bool, BeforeValidator(_is_true)] = False
+    sync_null_values: Annotated[bool, BeforeValidator(_is_true)] = True
     attributes: dict[str, Any]
-
-
-class SyncSource(_Answer):
-    """The source of a sync: a table, or a dataset with its SQL."""
-
-    type: str | None = None
-    table_catalog: str | None = None
-    table_schema: str | None = None
-    table_name: str | None = None
-    dataset_id: int | None = None
-    query: str | None = None
-
-    @property
-    def table(self) -> str | None:
-        if self.table_name is None:
-            return None
-        return ".".join(part for part in (self.table_catalog, self.table_schema, self.table_name) if part)
-
-
-def _as_mapping(mapping: Any) -> Any:
-    """``from.data`` is a column's name only for type ``column``. A constant has an object there."""
-    match mapping:
-        case {"from": {"type": kind, "data": data}} if not isinstance(data, str) or kind != "column":
-            return {**mapping, "attributes": mapping, "from": {"type": kind, "data": None}}
-        case dict():
-            return {**mapping, "attributes": mapping}
-    return mapping
-
-
-class Sync(_Answer):
-    """The live configuration of a sync."""
-
-    id: int
-    label: str | None = None
-    operation: str
-    paused: bool
-    schedule_frequency: str
-    source: SyncSource = Field(validation_alias=AliasPath("source_attributes", "object"))
-    destination_object: str = Field(validation_alias=AliasPath("destination_attributes", "object"))
-    mappings: tuple[Annotated[FieldMapping, BeforeValidator(_as_mapping)], ...]
-
-    def with_mappings(self, mappings: Iterable[Mapping[str, Any]]) -> "Sync":
-        """The same sync with other mappings, as Census takes them."""
-        return self.model_copy(
-            update={"mappings": tuple(FieldMapping.model_validate(_as_mapping(dict(each))) for each in mappings)}
-        )
 
 
 def _text_or_none(value: Any) -> Any:
@@ -224,6 +183,112 @@ def _bool_or_none(value: Any) -> Any:
 
 OptionalText = Annotated[str | None, BeforeValidator(_text_or_none)]
 OptionalNumber = Annotated[int | None, BeforeValidator(_number_or_none)]
+OptionalBool = Annotated[bool | None, BeforeValidator(_bool_or_none)]
+
+
+class SyncSource(_Answer):
+    """The source of a sync: a table, or a dataset with its SQL."""
+
+    type: OptionalText = None
+    table_catalog: OptionalText = None
+    table_schema: OptionalText = None
+    table_name: OptionalText = None
+    dataset_id: OptionalNumber = None
+    query: OptionalText = None
+
+    @property
+    def table(self) -> str | None:
+        if self.table_name is None:
+            return None
+        return ".".join(part for part in (self.table_catalog, self.table_schema, self.table_name) if part)
+
+
+def _as_mapping(mapping: Any) -> Any:
+    """``from.data`` is a column's name only for type ``column``. A constant has an object there."""
+    match mapping:
+        case {"from": {"type": "column", "data": str()}}:
+            return {**mapping, "attributes": mapping}
+        case {"from": {"type": str(kind)}}:
+            return {**mapping, "attributes": mapping, "from": {"type": kind}}
+        case dict():
+            return {**mapping, "attributes": mapping, "from": None}
+    return mapping
+
+
+def _with_attributes(sync: Any) -> Any:
+    """Keep all that Census returned, and look for the object's name where Census may have put it."""
+    if not isinstance(sync, dict):
+        return sync
+    return {**sync, "attributes": sync, "destination_object": _object_name(sync.get("destination_attributes"))}
+
+
+def _object_name(destination: Any) -> str | None:
+    """The API name of the object that is written. Documented is a text in ``object``; other places are tried too."""
+    match destination:
+        case {"object": str(name)} if name:
+            return name
+        case {"object": {"api_name": str(name)} | {"full_name": str(name)} | {"name": str(name)} | {"id": str(name)}}:
+            return name
+        case {"object_api_name": str(name)} | {"object_name": str(name)} if name:
+            return name
+    return None
+
+
+def other_triggers(mode: Any) -> list[str]:
+    """What else than a clock may start a sync, by its ``mode``, in words: a live mode, another sync, dbt, and so on."""
+    match mode:
+        case None | {"type": "triggered", "triggers": None}:
+            return []
+        case {"type": "triggered", "triggers": {**triggers}}:
+            others = [f"the mode {name!r}" for name, value in mode.items() if name not in ("type", "triggers") and value]
+            return others + [f"the trigger {name!r}" for name, value in triggers.items() if value and name != "schedule"]
+        case {"type": "triggered"} if len(mode) == 1:
+            return []
+        case {"type": str(kind)}:
+            return [f"the mode {kind!r}"]
+    return [f"the mode {mode!r}"]
+
+
+class Sync(_Answer):
+    """
+    The live configuration of a sync.
+
+    Only the id and the mappings must be readable. Anything else that is absent, or has an unknown form, is None.
+
+    ``attributes``: everything that Census returned for it.
+    """
+
+    id: int
+    label: OptionalText = None
+    operation: OptionalText = None
+    paused: OptionalBool = None
+    schedule_frequency: OptionalText = None
+    source: SyncSource = Field(default_factory=SyncSource, validation_alias=AliasPath("source_attributes", "object"))
+    destination_object: OptionalText = None
+    mappings: tuple[Annotated[FieldMapping, BeforeValidator(_as_mapping)], ...]
+    attributes: dict[str, Any]
+
+    _keep = model_validator(mode="before")(_with_attributes)
+
+    @property
+    def schedules(self) -> frozenset[str]:
+        """Every schedule that Census names for it, at its top or in its mode."""
+        named = {self.schedule_frequency} if self.schedule_frequency else set()
+        match self.attributes.get("mode"):
+            case {"triggers": {"schedule": {"frequency": str(frequency)}}} if frequency:
+                named.add(frequency)
+        return frozenset(named)
+
+    @property
+    def schedule(self) -> str | None:
+        """The schedule in words, or None if Census names none."""
+        return " and ".join(sorted(self.schedules)) or None
+
+    def with_mappings(self, mappings: Iterable[Mapping[str, Any]]) -> "Sync":
+        """The same sync with other mappings, as Census takes them."""
+        return self.model_copy(
+            update={"mappings": tuple(FieldMapping.model_validate(_as_mapping(dict(each))) for each in mappings)}
+        )
 
 
 class SyncOutline(_Answer):
@@ -235,7 +300,7 @@ class SyncOutline(_Answer):
 
     id: int
     label: OptionalText = None
-    paused: Annotated[bool | None, BeforeValidator(_bool_or_none)] = None
+    paused: OptionalBool = None
     destination_object: OptionalText = Field(default=None, validation_alias=AliasPath("destination_attributes", "object"))
     connection_id: OptionalText = Field(default=None, validation_alias=AliasPath("destination_attributes", "connection_id"))
     frequency: OptionalText = Field(default=None, validation_alias="schedule_frequency")
@@ -248,12 +313,7 @@ class SyncOutline(_Answer):
     @property
     def has_other_triggers(self) -> bool:
         """Whether something else than a clock starts it: a live mode, another sync, dbt, and so on."""
-        match self.mode:
-            case None | {"type": "triggered", "triggers": None}:
-                return False
-            case {"type": "triggered", "triggers": {**triggers}}:
-                return any(value for name, value in triggers.items() if name != "schedule")
-        return True
+        return bool(other_triggers(self.mode))
 
 
 class Dataset(_Answer):

@@ -208,6 +208,10 @@ class Settings(AlertSettings):
         "over the batches. Empty: they are not."
     )
     census_sync_id: PositiveInt = _setting("Id of the Census sync that sends the batches.")
+    census_harmless_settings: tuple[str, ...] = _setting(
+        "Settings of the sync of the batches, by the names that the first task prints, which it does not know and which you have "
+        "looked at: they change neither what is written nor when. Empty: there are none."
+    )
     census_dataset_id: NonNegativeInt = _setting(
         "Id of the Census dataset whose SQL feeds the regular sync. 0: there is none, because that sync reads a table or a view."
     )

@@ -129,7 +129,7 @@ def check_source_query() -> dict[str, Any]:
     census = CensusHook()
     sync = census.get_sync(settings.census_property_sync_id)
     problems = regular_sync_problems(sync, settings.census_dataset_id, settings.source_query, settings.salesforce_object)
-    problems += regular_mapping_problems(sync, settings.fields)
+    problems += regular_mapping_problems(sync, settings)
     with Warehouse(settings) as warehouse:
         try:
             source = read_source(census, sync)
@@ -230,7 +230,7 @@ def deploy_mappings(approved: Deployment) -> dict[str, Any]:
             "Start a new run."
         )
     CensusHook().patch_sync(live.sync.id, {"mappings": corrected_mappings(live.sync, settings.fields)})
-    after = regular_mapping_problems(CensusHook().get_sync(live.sync.id), settings.fields)
+    after = regular_mapping_problems(CensusHook().get_sync(live.sync.id), settings)
     if after:
         raise DeployError("\n".join(["Census accepted the mappings, but:", *after]))
     log.info("Sync %s maps every field now; corrected: %s", live.sync.id, " ".join(live.mapping_problems))
@@ -262,7 +262,7 @@ def _look(settings: Settings, warehouse: Warehouse) -> CensusState:
         wanted=wanted,
         keeps_others=keeps_others,
         difference=query_difference(dataset.query, wanted),
-        mapping_problems=regular_mapping_problems(sync, settings.fields),
+        mapping_problems=regular_mapping_problems(sync, settings),
         other_problems=problems,
     )
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from feature_sync.census.models import Sync
-from feature_sync.census.sync_checks import mapping_problems
+from feature_sync.census.sync_checks import mapping_problems, object_problem
+from feature_sync.census.sync_settings import without_effects
 from feature_sync.config.fields import FieldTable
-from feature_sync.config.settings import SourceQuery
+from feature_sync.config.settings import Settings, SourceQuery
 from feature_sync.deployment.mapped_columns import other_mappings
 
 OPERATIONS = {SourceQuery.PROPERTY_SYNC: ("upsert", "update"), SourceQuery.FEATURE_SYNC: ("update",)}
@@ -27,8 +28,8 @@ def regular_sync_problems(sync: Sync, dataset_id: int, query: SourceQuery, sales
         problems.append(
             f"{where}: it reads {found}, not dataset {dataset_id}. Check CENSUS_DATASET_ID and CENSUS_PROPERTY_SYNC_ID."
         )
-    if sync.destination_object.lower() != salesforce_object.lower():
-        problems.append(f"{where}: it writes to {sync.destination_object}; it must write to {salesforce_object}.")
+    if problem := object_problem(sync, salesforce_object):
+        problems.append(f"{where}: {problem}")
     if sync.operation not in OPERATIONS[query]:
         allowed = "' or '".join(OPERATIONS[query])
         problems.append(f"{where}: its behavior is {sync.operation!r}; with SOURCE_QUERY={query} it must be '{allowed}'.")
@@ -49,14 +50,15 @@ def unknown_column_problems(sync: Sync, query: SourceQuery, columns: Collection[
     ]
 
 
-def regular_mapping_problems(sync: Sync, fields: FieldTable) -> list[str]:
+def regular_mapping_problems(sync: Sync, settings: Settings) -> list[str]:
     """Find problems with its mappings of the feature fields. It may map other fields too."""
-    return [f"Census sync {sync.id}: {problem}" for problem in mapping_problems(sync, fields, others_allowed=True)]
+    problems = mapping_problems(sync, settings.fields, others_allowed=True, declared_harmless=settings.census_harmless_settings)
+    return [f"Census sync {sync.id}: {problem}" for problem in problems]
 
 
 def corrected_mappings(sync: Sync, fields: FieldTable) -> list[Mapping[str, Any]]:
     """
-    All mappings of a sync as Census takes them, with those of the field table corrected.
+    All mappings of a sync as Census takes them, with those of the field table corrected: also a setting such as 'Set If Empty'.
 
     Mappings of other fields stay as they are, except that they are no longer the sync key. If a field of ours is mapped
     twice, the first mapping stays.
@@ -66,7 +68,7 @@ def corrected_mappings(sync: Sync, fields: FieldTable) -> list[Mapping[str, Any]
     for mapping in sync.mappings:
         name = mapping.to.lower()
         if (field := wanted.pop(name, None)) is not None:
-            mappings.append(mapping.attributes | _of_column(field.column, is_key=field == fields.upsert_key))
+            mappings.append(without_effects(mapping.attributes) | _of_column(field.column, is_key=field == fields.upsert_key))
         elif name not in {each.salesforce_name.lower() for each in fields}:
             mappings.append({**mapping.attributes, "is_primary_identifier": False})
     missing = wanted.values()

@@ -103,7 +103,8 @@ def judge(warehouse: Warehouse, sync: Sync, source: RegularSource) -> Judgement:
         raise
     except StatementError as error:
         raise UnjudgedError(f"The query of {source.name} fails in the warehouse: {error}") from error
-    findings = value_findings(counts, mapped, settings.fields, sync.operation, settings.regular_sync_overwrite_share)
+    operation = sync.operation or "unknown"  # then it may create records too
+    findings = value_findings(counts, mapped, settings.fields, operation, settings.regular_sync_overwrite_share)
     return Judgement(counts["records"], tuple(findings))
 
 
@@ -139,7 +140,7 @@ def regular_sync_warnings(warehouse: Warehouse) -> list[str]:
         return [f"It is unknown whether the regular sync (Census sync {sync_id}) would undo the repair: {error}"]
     if not found:
         return []
-    state = "paused" if sync.paused else f"schedule {sync.schedule_frequency}"
+    state = "paused" if sync.paused else f"schedule {sync.schedule or 'unknown'}"
     head = (
         f"The repair would be undone by the next run of the regular sync (Census sync {sync.id}, {sync.label}, {state}): "
         f"{source.name} still yields wrong values. Correct it before."

@@ -17,7 +17,7 @@ class ReplicaState:
     How far the replica has caught up with a run, or with all runs. Times are UTC, by the clocks of the warehouse and of Census.
 
     ``records_sent``: records that Census reported as updated.
-    ``records_stale``: those of them that the replica does not show yet.
+    ``records_stale``: those of them that the replica does not show yet, as far as their own rows say.
     ``synced_at``: when a row was last replicated, or None if none ever was.
     ``since_last_send``: time from the end of the last Census run to now.
     """
@@ -79,11 +79,12 @@ def check_run_replica(run_id: str, settings: Settings) -> ReplicaState:
     if not state.is_fresh and state.since_last_send.total_seconds() > settings.copy_limit_seconds:
         raise ReplicaStalledError(
             f"{settings.salesforce_table} does not show what was sent: {state.records_stale:,} of {state.records_sent:,} records "
-            f"have not changed there. The last was sent {state.since_last_send} ago (limit {settings.copy_limit_seconds:,} s); "
-            f"the newest row was replicated at {state.synced_at}. Nothing was validated. There are two possible causes. Either "
-            "the replication of Salesforce into the warehouse has stopped: repair it, then clear this task with its downstream "
-            "tasks. Or Census reported records as updated that never reached Salesforce: look one up there, then clear the "
-            "`send` tasks of their batches."
+            f"are not shown yet. The last was sent {state.since_last_send} ago (limit {settings.copy_limit_seconds:,} s); the "
+            f"newest row was replicated at {state.synced_at}. Nothing was validated, so it is not known whether they differ. "
+            "There are three possible causes. The replication of Salesforce into the warehouse has stopped, or lacks these "
+            "records: repair it, then clear this task with its downstream tasks. Census reported records as updated that never "
+            "reached Salesforce: look one up there, then clear the `send` tasks of their batches. Or somebody changed them in "
+            "Salesforce while they were being sent: look one up there, then start a new run for these records."
         )
     return state
 

@@ -81,13 +81,16 @@ class Attempt:
 
     ``generation``: 0 for a task's first tries. After a person clears the task, it is the number of tries made before, so old and
     new attempts can be told apart.
-    ``records``: how many records it sends.
+    ``records``: how many records it was to send.
     ``resends_rejections_of``: the attempt whose rejected records it sends again, or None for the whole batch.
     ``previous_sync_run_id``: the newest Census run when the trigger was about to be sent; a run of ours has a greater id.
     None if no trigger was to be sent.
     ``sync_run_id``: None until Census has answered the trigger.
     ``records_updated``, ``records_failed``, ``records_invalid``: Census's counters.
-    ``records_rejected``: rows that were not accepted by Census's row records, or None if that is not known for sure.
+    ``records_rejected``: rows that were not accepted by Census's row records, or None if that is not known for sure. Those that
+    were left out count among them.
+    ``records_changed``: records that were left out, because somebody had changed them in Salesforce after they were frozen.
+    ``replica_synced_at``: when the replica that this was read from had last been replicated, or None if it is empty.
     ``run_started_at``, ``run_ended_at``: start and end of the Census run, by Census's clock, once it has ended.
     ``batch_records``: how many records the largest attempt at the batch sent, if it is known.
     ``seen_at``: when the attempt ended, or began if it is still open, by the warehouse's clock.
@@ -106,6 +109,8 @@ class Attempt:
     records_failed: int | None = None
     records_invalid: int | None = None
     records_rejected: int | None = None
+    records_changed: int | None = None
+    replica_synced_at: datetime | None = None
     reason: str | None = None
     run_started_at: datetime | None = None
     run_ended_at: datetime | None = None

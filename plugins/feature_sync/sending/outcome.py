@@ -46,10 +46,34 @@ class Outcome:
         """Whether Salesforce rejected rows because a batch of this many records was too large for its governor limits."""
         return are_over_limit(self.rejected or (), records)
 
+    def with_left_out(self, left_out: tuple[RowRecord, ...]) -> "Outcome":
+        """
+        The verdict on a batch of which some records were left out: it is no success, because they are not as they should be.
+
+        If only the counters say that the others were accepted, that is believed here too.
+        """
+        if not left_out or self.status is AttemptStatus.NOT_SENT:
+            return self
+        known = () if self.status is AttemptStatus.ACCEPTED_BY_COUNTERS else self.rejected
+        return Outcome(
+            AttemptStatus.FAILED if self.succeeded else self.status,
+            f"{self.reason} {left_out_reason(len(left_out))}".strip(),
+            None if known is None else (*known, *left_out),
+        )
+
     @property
     def is_temporary(self) -> bool:
         """Whether sending the rejected rows again later is likely to bring some of them through."""
         return are_temporary(self.rejected or ())
+
+
+def left_out_reason(records: int) -> str:
+    """Say that records were left out, and what to do about them."""
+    return (
+        f"{count_of(records, 'record', 'was', 'were')} left as found, because somebody changed them in Salesforce after "
+        "they were frozen; rejected_records.csv names them and the fields. Look at them. If the warehouse is right, start a new "
+        "run for these records."
+    )
 
 
 def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord], refusal: str = "") -> Outcome:

@@ -42,6 +42,8 @@ TRANSACTION_LIMIT_WORDS = (
 """The same in words, in lower case, as an organisation in English sees them."""
 FLOW_CODE = "CANNOT_EXECUTE_FLOW_TRIGGER"
 """A Flow failed. Why is only said in words, in the organisation's language."""
+CHANGED_SINCE_FREEZE = "CHANGED_SINCE_FREEZE"
+"""Our own code, of a record that was not sent because somebody had changed it. ``marked_records.sql`` looks for it."""
 MAX_REASONS = 3
 """Different reasons that a message quotes."""
 MAX_REASON_LENGTH = 300

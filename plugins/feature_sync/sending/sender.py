@@ -10,21 +10,31 @@ finds the same answer:
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from feature_sync.census.errors import CensusAuthError, CensusNotFoundError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
-from feature_sync.census.models import SyncRun, SyncRunPage
+from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
-from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, Outcome, are_rows_missing, has_row_results, judge
+from feature_sync.sending.outcome import (
+    BatchFailedError,
+    BatchHaltedError,
+    Outcome,
+    are_rows_missing,
+    has_row_results,
+    judge,
+    left_out_reason,
+)
 from feature_sync.sending.pacing import Pause, pause_before_next, records_pause
-from feature_sync.sending.rejections import read_row_records
+from feature_sync.sending.rejections import CHANGED_SINCE_FREEZE, read_row_records
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.warehouse import Warehouse
+from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +45,57 @@ class StagingError(RuntimeError):
 
 class NotTriggeredError(RuntimeError):
     """Census did not answer the trigger, and no run was started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """
+    The records of an attempt at a batch.
+
+    ``keys``: of those that it sends. ``left_out``: those that it leaves as they are, with the reason.
+    ``has_other_before``: Salesforce holds other values of them than when they were frozen.
+    ``synced_at``: when the replica was last replicated, as far as it was asked.
+    """
+
+    keys: frozenset[str]
+    left_out: tuple[RowRecord, ...] = ()
+    has_other_before: bool = False
+    synced_at: datetime | None = None
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What an attempt notes of it."""
+        records = len(self.keys) + len(self.left_out)
+        return {"records": records, "records_changed": len(self.left_out), "replica_synced_at": self.synced_at}
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row]) -> "Staged":
+        """:param rows: of ``sending/check_batch.sql`` or ``sending/select_batch_keys.sql``."""
+        reasons = {row["upsert_key"]: _reason_to_leave_out(row) for row in rows}
+        sent = [row for row in rows if not reasons[row["upsert_key"]]]
+        return cls(
+            keys=frozenset(row["upsert_key"] for row in sent),
+            left_out=tuple(
+                RowRecord(identifier=key, status="left_out", status_message=reason) for key, reason in reasons.items() if reason
+            ),
+            has_other_before=any(row.get("has_other_before") for row in sent),
+            synced_at=next((row.get("synced_at") for row in rows), None),
+        )
+
+
+def _batch_values(run_id: str, batch: Batch, resends_rejections_of: int | None, attempt: int | None) -> Parameters:
+    """What the statements bind that read the records of an attempt at a batch."""
+    return {"run_id": run_id, "batch_number": batch.number, "resends_attempt": resends_rejections_of, "attempt": attempt}
+
+
+def _reason_to_leave_out(row: Row) -> str:
+    if row["left_out_reason"]:
+        return row["left_out_reason"]
+    if row.get("is_gone"):
+        return f"{CHANGED_SINCE_FREEZE}: Salesforce has no longer such a record with this key"
+    if changed := row.get("changed_fields"):
+        return f"{CHANGED_SINCE_FREEZE}: somebody changed {changed} in Salesforce after the values were frozen"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +164,17 @@ class BatchSender:
             )
         if pause := self._pause(self.writers.look()):
             return pause
-        keys = self._stage(last)
+        staged = self._stage(last)
+        if not staged.keys:
+            raise self._nothing_to_send(last, staged)
         page = self.writers.look()
         if pause := self._pause(page):  # somebody else started a run while we staged
             return pause
         newest = max((run.id for run in page.of(self.sync_id).runs), default=0)
-        opened = self._next_attempt(last, AttemptStatus.SENDING, records=len(keys), previous_sync_run_id=newest)
+        opened = self._next_attempt(last, AttemptStatus.SENDING, previous_sync_run_id=newest, **staged.counts)
         self._log.record(opened)
-        self._check_staged(len(keys))
-        return self._trigger(opened)
+        self._check_staged(len(staged.keys))
+        return self._trigger(opened, staged)
 
     def reason_to_skip(self) -> str:
         """Why a probe must not be sent, or not again. Empty if it must be sent."""
@@ -124,7 +187,7 @@ class BatchSender:
                 return (
                     f"{self.batch.label} is not tried at once: batch {number:03d}, {attempt.records:,} records, exceeded a limit"
                 )
-            if is_over and number == self.batch.number and not self._staged_keys(attempt.next_resends_rejections_of):
+            if is_over and number == self.batch.number and not self._read_batch(attempt.next_resends_rejections_of).keys:
                 return f"{self.batch.label} exceeded a limit before; its records are sent in smaller batches"
         return ""
 
@@ -142,9 +205,11 @@ class BatchSender:
             limit = self.warehouse.settings.census_records_limit_seconds
             if pause := records_pause(run, page.now, limit, self.patience.records_quiet_seconds):
                 return pause
-        outcome = judge(run, self._staged_keys(attempt.resends_rejections_of), records, refusal)
-        if self.is_probe and outcome.status is AttemptStatus.FAILED and outcome.is_over_limit(attempt.records):
+        staged = self._read_batch(attempt.resends_rejections_of, attempt.number)
+        outcome = judge(run, staged.keys, records, refusal)
+        if self.is_probe and outcome.status is AttemptStatus.FAILED and outcome.is_over_limit(len(staged.keys)):
             outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
+        outcome = outcome.with_left_out(staged.left_out)
         self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
             replace(
@@ -154,6 +219,7 @@ class BatchSender:
                 records_failed=run.records_failed,
                 records_invalid=run.records_invalid,
                 records_rejected=None if outcome.rejected is None else len(outcome.rejected),
+                records_changed=len(staged.left_out),
                 reason=outcome.reason or None,
                 run_started_at=run.created_at,
                 run_ended_at=run.ended_at,
@@ -205,30 +271,58 @@ class BatchSender:
         limit = self.warehouse.settings.census_run_limit_seconds
         return pause_before_next(page.runs, page.now, self.wait_seconds, limit)
 
-    def _staged_keys(self, resends_rejections_of: int | None) -> frozenset[str]:
+    def _read_batch(self, resends_rejections_of: int | None, attempt: int | None = None) -> Staged:
+        """The records that an attempt sends, or was to send. ``attempt``: its number, if it may have left out records."""
         rows = self.warehouse.fetch_all(
-            "sending/select_batch_keys",
-            {"run_id": self.run_id, "batch_number": self.batch.number, "resends_attempt": resends_rejections_of},
+            "sending/select_batch_keys", _batch_values(self.run_id, self.batch, resends_rejections_of, attempt)
         )
-        return frozenset(row["upsert_key"] for row in rows)
+        return Staged.from_rows(rows)
 
-    def _stage(self, last: Attempt | None) -> frozenset[str]:
-        resends_rejections_of = last.next_resends_rejections_of if last else None
-        keys = self._staged_keys(resends_rejections_of)
-        if not keys or (resends_rejections_of is None and len(keys) != self.batch.records):
+    def _stage(self, last: Attempt | None) -> Staged:
+        """
+        Put the batch into the batch table, but for records that somebody has changed since they were frozen.
+
+        What the replica holds of each record is read right before. What an undo restores is taken from there, if it has changed.
+        """
+        attempt = self._next_attempt(last, AttemptStatus.SENDING)
+        resends_rejections_of = attempt.resends_rejections_of
+        values = _batch_values(self.run_id, self.batch, resends_rejections_of, attempt.number)
+        rows = self.warehouse.fetch_all("sending/check_batch", values)
+        if not rows or (resends_rejections_of is None and len(rows) != self.batch.records):
             raise StagingError(
-                f"{self.batch.label}: {len(keys):,} of its {self.batch.records:,} records are in the payload table and passed "
+                f"{self.batch.label}: {len(rows):,} of its {self.batch.records:,} records are in the payload table and passed "
                 "the checks. Nothing was triggered. If the payload was frozen again, clear `check_payload` with downstream "
                 f"tasks. If it was removed, {self.warehouse.settings.payload_days} days after the run's last activity, start "
                 "a new run."
             )
-        self.warehouse.execute(
-            "sending/stage_batch",
-            {"run_id": self.run_id, "batch_number": self.batch.number, "resends_attempt": resends_rejections_of},
+        staged = Staged.from_rows(rows)
+        self._log.record_rejections(attempt, staged.left_out)
+        if staged.left_out:
+            log.warning("%s: %s", self.batch.label, left_out_reason(len(staged.left_out)))
+        if not staged.keys:
+            return staged
+        if staged.has_other_before:
+            self.warehouse.execute("sending/record_before_values", values)
+        self.warehouse.execute("sending/stage_batch", values)
+        self._check_staged(len(staged.keys))
+        log.info(
+            "%s: staged %s records in %s. The replica, last replicated at %s, shows what they replace",
+            self.batch.label,
+            len(staged.keys),
+            self.warehouse.settings.batch_table,
+            staged.synced_at,
         )
-        self._check_staged(len(keys))
-        log.info("%s: staged %s records in %s", self.batch.label, len(keys), self.warehouse.settings.batch_table)
-        return keys
+        return staged
+
+    def _nothing_to_send(self, last: Attempt | None, staged: Staged) -> BatchFailedError:
+        """Record an attempt whose records were all left out.
+
+        :returns: the error to raise.
+        """
+        reason = left_out_reason(len(staged.left_out))
+        counts = {**staged.counts, "records_rejected": len(staged.left_out)}
+        failed = self._log.record(self._next_attempt(last, AttemptStatus.FAILED, reason=reason, **counts))
+        return BatchFailedError(f"{self.batch.label} failed in attempt {failed.number}, and nothing was sent: {reason}")
 
     def _check_staged(self, expected: int) -> None:
         staged = self.warehouse.fetch_one(
@@ -240,7 +334,7 @@ class BatchSender:
                 f"{staged['records_of_batch']:,} of them from this batch; expected {expected:,}. Nothing was triggered."
             )
 
-    def _trigger(self, attempt: Attempt) -> Attempt:
+    def _trigger(self, attempt: Attempt, staged: Staged) -> Attempt:
         for _ in range(self.patience.triggers):
             try:
                 sync_run_id = self.census.trigger_sync(self.sync_id)
@@ -259,14 +353,11 @@ class BatchSender:
                     log.warning("%s: no run was started", self.batch.label)
                     # Each trigger is a new attempt, so its time counts if this process dies with the request on its way.
                     former = self._log.record(replace(attempt, status=AttemptStatus.NOT_SENT, reason=str(unanswered)))
-                    attempt = self._log.record(
-                        self._next_attempt(
-                            former,
-                            AttemptStatus.SENDING,
-                            records=attempt.records,
-                            previous_sync_run_id=attempt.previous_sync_run_id,
-                        )
+                    attempt = self._next_attempt(
+                        former, AttemptStatus.SENDING, previous_sync_run_id=attempt.previous_sync_run_id, **staged.counts
                     )
+                    self._log.record_rejections(attempt, staged.left_out)
+                    self._log.record(attempt)
                     continue
                 sync_run_id = run.id
             log.info("%s: attempt %s is Census run %s", self.batch.label, attempt.number, sync_run_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from feature_sync.config.settings import Settings
-from feature_sync.storage.freshness import SYNCED_COLUMN, utc
+from feature_sync.storage.freshness import SYNCED_COLUMN
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import source_columns
 from feature_sync.storage.warehouse import Row, StatementError, Warehouse
@@ -115,7 +115,7 @@ def _look(warehouse: Warehouse, name: str, row: Row) -> Candidate:
     except StatementError as error:
         log.info("%s cannot be read: %s", name, error)
         return Candidate(name)
-    return Candidate(name, False, counted["records"], utc(detail["lastModified"]), utc(counted["synced_at"]))
+    return Candidate(name, False, counted["records"], detail["lastModified"], counted["synced_at"])
 
 
 def _minute(moment: datetime | None) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from feature_sync.config.settings import Settings
 from feature_sync.storage.descriptions import Description
@@ -78,21 +78,11 @@ def freshness_problems(found: Sequence[Freshness]) -> list[str]:
     return [each.problem for each in found if each.problem]
 
 
-def utc(moment: datetime | None) -> datetime | None:
-    """The warehouse's sessions are in UTC, so a time without a zone is too."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _measure(warehouse: Warehouse, table: str) -> tuple[datetime | None, datetime]:
     """When the newest row was written, and the warehouse's time."""
     written_at = _time_of(describe(warehouse, table), warehouse.settings, table)
     [measured] = warehouse.fetch_all("tables/measure_age", names={"table": table, "written_at": written_at})
-    newest_at = utc(measured["newest_at"])
-    if newest_at is None:
-        newest_at = _changed_at(warehouse, table)
-    checked_at = utc(measured["checked_at"])
-    assert checked_at is not None  # noqa: S101 - for the type checker
-    return newest_at, checked_at
+    return measured["newest_at"] or _changed_at(warehouse, table), measured["checked_at"]
 
 
 def _time_of(found: Description, settings: Settings, table: str) -> str:
@@ -113,4 +103,4 @@ def _changed_at(warehouse: Warehouse, table: str) -> datetime | None:
     except StatementError as error:
         log.info("%s does not say when it changed: %s", table, error)
         return None
-    return utc(detail["lastModified"])
+    return detail["lastModified"]

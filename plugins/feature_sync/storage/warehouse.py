@@ -9,6 +9,7 @@ the table must show the mark that makes it ours.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import cache, partial
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -123,9 +124,13 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             pass
 
     def fetch_all(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> list[Row]:
-        """Run a query with a small result, such as counts. Parameters and errors as in `execute`."""
+        """
+        Run a query with a small result, such as counts. Parameters and errors as in `execute`.
+
+        A time of a column without a time zone, TIMESTAMP_NTZ, is read as UTC, because the session is in UTC.
+        """
         with self._cursor(name, parameters, names) as cursor:
-            return [row.asDict() for row in cursor.fetchall()]
+            return [{name: _in_utc(value) for name, value in row.asDict().items()} for row in cursor.fetchall()]
 
     def fetch_one(self, name: str, parameters: Parameters | None = None) -> Row:
         """Run a query that always has exactly one row. Parameters and errors as in `execute`."""
@@ -169,3 +174,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         if problem := mark_problem(table, found):
             raise OwnTableError([problem])
         self.trust(name)
+
+
+def _in_utc(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value

@@ -1,8 +1,10 @@
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from feature_sync.backfill.validation import Books, balance_books, run_problems
+from feature_sync.backfill.validation import Aim, Books, balance_books, run_problems
+from feature_sync.orchestration.assets import VALIDATED_FEATURES, withhold_outlets
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 
 BATCHES = [Batch(1, 1, 50, 50), Batch(2, 51, 100, 50), Batch(3, 101, 146, 46)]
@@ -49,6 +51,11 @@ def test_a_run_that_did_its_job_has_no_problems() -> None:
         ),
         pytest.param(
             {"status": AttemptStatus.FAILED, "number": 2, "records": 2, "records_rejected": 1}, Books(146, 145, 1, 0), id="again"
+        ),
+        pytest.param(
+            {"status": AttemptStatus.FAILED, "records_rejected": 3, "records_changed": 2},
+            Books(146, 143, 3, 0, changed_since_freeze=2),
+            id="left-out",
         ),
         pytest.param({"status": AttemptStatus.FAILED, "records_updated": 50}, Books(146, 96, 0, 50), id="rows-unknown"),
         pytest.param({"status": AttemptStatus.HALTED, "records_updated": None}, Books(146, 96, 0, 50), id="held-back"),
@@ -97,3 +104,26 @@ def test_a_check_that_did_not_cover_the_scope_is_a_problem(checked: int) -> None
 
 def test_a_run_without_batches_is_a_problem() -> None:
     assert run_problems([], {}, balance_books([], {}), {"properties_checked": 0, "properties_mismatched": 0})
+
+
+def test_an_undo_is_held_against_what_was_before_and_says_so() -> None:
+    aim = Aim("manual__1")
+    facts = {"properties_checked": 146, "properties_mismatched": 2}
+
+    [problem] = run_problems(BATCHES, attempts(), Books(146, 146, 0, 0), facts, expected=aim.expected)
+
+    assert problem == "2 of 146 properties differ from the values from before run manual__1."
+    assert aim.result(146, 2) == "144 of 146 properties hold the values from before run manual__1 again"
+    assert (aim.purpose, aim.key) == ("undo", "enabled_before_that_run")
+
+
+def test_a_repair_is_held_against_the_warehouse() -> None:
+    assert (Aim().purpose, Aim().expected, Aim().key) == ("repair", "the warehouse", "enabled_in_warehouse")
+
+
+def test_an_undo_updates_no_asset() -> None:
+    task = SimpleNamespace(outlets=[VALIDATED_FEATURES])
+
+    withhold_outlets({"task": task})
+
+    assert task.outlets == []

@@ -219,5 +219,8 @@ def test_null_values_are_synced_unless_the_mapping_says_no() -> None:
     assert [mapping.is_primary_identifier for mapping in mappings] == [False, False]
 
 
-def test_attributes_that_the_api_adds_do_no_harm() -> None:
-    assert sync(instant_mode=True, alert_attributes=[{"id": 1}]) == sync()
+def test_attributes_that_the_api_adds_are_kept_as_they_came() -> None:
+    found = sync(instant_mode=True, alert_attributes=[{"id": 1}])
+
+    assert found.mappings == sync().mappings
+    assert found.attributes["instant_mode"] is True

@@ -6,7 +6,7 @@ import pytest
 
 from feature_sync.census.models import Sync
 from feature_sync.config.fields import load_fields
-from feature_sync.config.settings import SourceQuery
+from feature_sync.config.settings import SourceQuery, load_settings
 from feature_sync.deployment.regular_sync import (
     corrected_mappings,
     regular_mapping_problems,
@@ -35,7 +35,7 @@ class TestSync:
 
     def test_the_regular_sync_is_right(self) -> None:
         assert self.problems(sync()) == []
-        assert regular_mapping_problems(sync(), FIELDS) == []
+        assert regular_mapping_problems(sync(), load_settings()) == []
 
     def test_one_with_another_source_is_reported(self) -> None:
         table = {"type": "table", "table_catalog": "c", "table_schema": "s", "table_name": "t"}
@@ -94,6 +94,7 @@ class TestMappings:
             pytest.param(
                 lambda all_: [each | {"is_primary_identifier": each["to"] == "Name"} for each in all_], id="another-key"
             ),
+            pytest.param(lambda all_: [all_[0], *(each | {"preserve_values": True} for each in all_[1:])], id="set-if-empty"),
         ],
     )
     def test_wrong_ones_are_corrected_and_others_stay(self, change: Any) -> None:
@@ -101,11 +102,11 @@ class TestMappings:
 
         corrected = self.corrected(wrong)
 
-        assert regular_mapping_problems(wrong, FIELDS)
-        assert regular_mapping_problems(corrected, FIELDS) == []
+        assert regular_mapping_problems(wrong, load_settings())
+        assert regular_mapping_problems(corrected, load_settings()) == []
         assert corrected.mappings[0].attributes == _property_sync()["mappings"][0]
 
     def test_unknown_attributes_of_a_mapping_are_kept(self) -> None:
-        wrong = with_mappings(lambda all_: [each | {"sync_null_values": False, "array_field": True} for each in all_])
+        wrong = with_mappings(lambda all_: [each | {"sync_null_values": False, "color": "red"} for each in all_])
 
-        assert all(mapping["array_field"] for mapping in corrected_mappings(wrong, FIELDS))
+        assert all(mapping["color"] == "red" for mapping in corrected_mappings(wrong, FIELDS))

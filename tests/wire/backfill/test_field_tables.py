@@ -92,7 +92,7 @@ class TestOtherFields:
         assert sorted(row["snappt_property_id_c"] for row in rows_of(frozen.full_csv)) == ids
         assert [product["to_enable"] for product in frozen.preview["products"]] == [3, 0, 0]
         with Warehouse(load_settings()) as warehouse:
-            staged = {"run_id": "other-fields", "batch_number": 1, "resends_attempt": None}
+            staged = {"run_id": "other-fields", "batch_number": 1, "resends_attempt": None, "attempt": 1}
             warehouse.execute("sending/stage_batch", staged)
             SyncLog(warehouse).record(Attempt("other-fields", 1, 1, AttemptStatus.SUCCEEDED, 3, sync_run_id=1))
         table = load_settings().batch_table

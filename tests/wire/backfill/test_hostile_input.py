@@ -208,7 +208,7 @@ class TestCells:
         with Warehouse(load_settings()) as warehouse:
             log = SyncLog(warehouse)
             for batch in batches:
-                keys_of = {"run_id": "cells", "batch_number": batch["number"], "resends_attempt": None}
+                keys_of = {"run_id": "cells", "batch_number": batch["number"], "resends_attempt": None, "attempt": 1}
                 sent = [row["upsert_key"] for row in warehouse.fetch_all("sending/select_batch_keys", keys_of)]
                 records = len(sent)
                 attempt = Attempt("cells", batch["number"], 1, AttemptStatus.FAILED, records, records_rejected=records)

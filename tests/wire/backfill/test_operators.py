@@ -58,7 +58,7 @@ def test_a_replication_that_stands_still_is_an_error_after_the_limit_and_never_a
 
     event = fire(trigger)
 
-    with pytest.raises(ReplicaStalledError, match="4 of 4 records have not changed there"):
+    with pytest.raises(ReplicaStalledError, match="4 of 4 records are not shown yet"):
         task.resume(context(campaign), event.payload)
     with pytest.raises(ReplicaStalledError):
         task.execute(context(campaign))

@@ -123,7 +123,9 @@ def test_the_number_of_batches_stays_the_least_and_every_record_has_one_place(sk
     assert [batch.records for batch in batches] == [size] * (RECORDS // size) + ([RECORDS % size] if RECORDS % size else [])
     assert [(batch.first, batch.last) for batch in batches][-1][1] == RECORDS
     with Warehouse(load_settings()) as warehouse:
-        keys = warehouse.fetch_all("sending/select_batch_keys", {"run_id": run_id, "batch_number": 1, "resends_attempt": None})
+        keys = warehouse.fetch_all(
+            "sending/select_batch_keys", {"run_id": run_id, "batch_number": 1, "resends_attempt": None, "attempt": 1}
+        )
     assert len({row["upsert_key"] for row in keys}) == batches[0].records
     full = [batch.siblings for batch in batches if batch.records == size]
     assert max(full) - min(full) <= 1, "the company is spread evenly"

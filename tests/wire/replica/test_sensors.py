@@ -49,7 +49,7 @@ class TestRun:
 
         event = fire(trigger)
 
-        with pytest.raises(ReplicaStalledError, match="4 of 4 records have not changed there"):
+        with pytest.raises(ReplicaStalledError, match="4 of 4 records are not shown yet"):
             waiting.fail(self.context(sent), event.payload)
         with pytest.raises(ReplicaStalledError, match=r"limit 1 s\).*replication of Salesforce"):
             waiting.execute(self.context(sent))

@@ -22,7 +22,7 @@ def test_a_replica_that_lacks_the_last_batch_is_never_fresh(
     monkeypatch.setenv("FEATURE_SYNC_COPY_LIMIT_SECONDS", "1")
 
     assert run.replica_state().records_stale == 3
-    with pytest.raises(ReplicaStalledError, match=r"3 of 3 records have not changed there.*never reached Salesforce"):
+    with pytest.raises(ReplicaStalledError, match=r"3 of 3 records are not shown yet.*never reached Salesforce"):
         check_run_replica(run.id, load_settings())
     with pytest.raises(SalesforceDiffersError, match="3 of 3 properties differ"):
         run.validate()

@@ -221,4 +221,4 @@ def test_a_payload_that_was_frozen_again_after_its_checks_is_not_sent(campaign: 
 
 
 def first_batch(campaign: Campaign) -> dict[str, Any]:
-    return {"run_id": campaign.run_id, "batch_number": 1, "resends_attempt": None}
+    return {"run_id": campaign.run_id, "batch_number": 1, "resends_attempt": None, "attempt": 1}

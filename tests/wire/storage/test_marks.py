@@ -13,7 +13,7 @@ from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
 
-STAGED = {"run_id": "nobody", "batch_number": 1, "resends_attempt": None}
+STAGED = {"run_id": "nobody", "batch_number": 1, "resends_attempt": None, "attempt": 1}
 
 
 @pytest.fixture

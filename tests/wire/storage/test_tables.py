@@ -60,7 +60,7 @@ class TestOurTables:
 
     def test_doing_it_again_changes_nothing_not_even_after_a_batch_was_staged(self, sandbox: Sandbox, own: Warehouse) -> None:
         prepare_tables(own)
-        own.execute("sending/stage_batch", {"run_id": "nobody", "batch_number": 1, "resends_attempt": None})
+        own.execute("sending/stage_batch", {"run_id": "nobody", "batch_number": 1, "resends_attempt": None, "attempt": 1})
         sandbox.sql(f"INSERT INTO {own.settings.rejection_table} VALUES ('r', 1, 1, 'k', 'because')")
         before = sandbox.seq()
 

@@ -121,7 +121,7 @@ def test_a_batch_whose_staging_is_sent_again_is_staged_once(sandbox: Sandbox, fr
     sandbox.fault("warehouse", fault, contains="INSERT OVERWRITE", times=1)
 
     with Warehouse(load_settings()) as warehouse:
-        warehouse.execute("sending/stage_batch", {"run_id": frozen, "batch_number": 2, "resends_attempt": None})
+        warehouse.execute("sending/stage_batch", {"run_id": frozen, "batch_number": 2, "resends_attempt": None, "attempt": 1})
         staged = warehouse.fetch_one("sending/check_staged_batch", {"run_id": frozen, "batch_number": 2})
 
     assert staged == {"records": 5, "records_of_batch": 5}
@@ -212,3 +212,14 @@ def test_the_sandbox_counts_no_rows_as_0(sandbox: Sandbox) -> None:
     [row] = sandbox.sql("SELECT COUNT_IF(flag) FROM (SELECT TRUE AS flag) AS t WHERE NOT flag")
 
     assert row[0] == 0
+
+
+def test_a_time_without_a_zone_is_read_as_utc(sandbox: Sandbox) -> None:  # noqa: ARG001 - the connections
+    names = {"table": "crm.salesforce.product_property_c"}
+    with Warehouse(load_settings()) as warehouse:
+        [zoned] = warehouse.fetch_all("tables/count_rows", names={**names, "synced_at": "MAX(_fivetran_synced)"})
+        naive_time = "CAST(MAX(_fivetran_synced) AS TIMESTAMP_NTZ)"
+        [naive] = warehouse.fetch_all("tables/count_rows", names={**names, "synced_at": naive_time})
+
+    assert naive["synced_at"] == zoned["synced_at"]
+    assert naive["synced_at"].utcoffset().total_seconds() == 0
