@@ -161,7 +161,7 @@ class TestOrderColumn:
     ) -> None:
         [one, *_] = few.ids()
         repeat(few, one, "FALSE AS fraud_enabled")
-        seen = f"CASE row_id WHEN 1 THEN {old} ELSE {new} END AS seen"
+        seen = f"CAST(CASE row_id WHEN 1 THEN {old} ELSE {new} END AS INT) AS seen"
         few.sql(f"CREATE OR REPLACE TABLE {{features}} AS SELECT *, {seen} FROM {{features}}")
         monkeypatch.setenv("FEATURE_SYNC_FEATURES_ORDER_COLUMN", "seen")
 

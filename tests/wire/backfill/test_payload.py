@@ -18,6 +18,7 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
+from tests.wire.backfill.checking import SOURCE_SETTINGS
 from tests.wire.backfill.payloads import (
     DAY,
     FEATURES,
@@ -65,7 +66,8 @@ class TestIncident:
         ]
 
     def test_the_preview_has_the_totals(self, incident: Frozen) -> None:
-        totals = {name: value for name, value in incident.preview.items() if name not in ("products", "neighbours")}
+        totals = {name: value for name, value in incident.preview.items() if name not in ("products", "neighbours", "ages")}
+        [undone, *_] = totals.pop("regular_sync")
 
         assert totals == {
             "run_id": "incident",
@@ -81,6 +83,8 @@ class TestIncident:
             "records_true_through_sibling": 0,
             "records_accepted": 0,
         }
+        assert undone.startswith("The repair would be undone by the next run of the regular sync")
+        assert set(incident.preview["ages"]) == set(SOURCE_SETTINGS)
 
     def test_the_preview_names_the_other_sync_that_starts_during_the_run(self, incident: Frozen) -> None:
         [neighbour] = incident.preview["neighbours"]

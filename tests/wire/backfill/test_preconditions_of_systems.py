@@ -390,7 +390,7 @@ class TestOurTables:
             ("old", True, None)
         ]
 
-    def test_those_with_other_types_are_all_reported_together_with_a_wrong_scope(
+    def test_those_with_other_types_are_all_reported_at_once(
         self, sandbox: Sandbox, by_hand: ByHand, own_names: list[str]
     ) -> None:
         with by_hand():
@@ -400,9 +400,9 @@ class TestOurTables:
                     made = f"CREATE OR REPLACE TABLE {table.name} TBLPROPERTIES ({table.mark_property}) AS SELECT {others}"
                     sandbox.sql(made)
 
-        scope, *tables = problems_of(INCIDENT | {"created_from": "1999-01-01", "created_to": "1999-01-01"})
+        # The scope is not counted, because accepted differences are in one of these tables.
+        tables = problems_of(INCIDENT)
 
-        assert scope.startswith("No record is in scope: ")
         expected = [f"{name} was created with other types: run_id is int, now it must be string" for name in own_names]
         assert [problem[: len(start)] for problem, start in zip(tables, expected, strict=True)] == expected
 

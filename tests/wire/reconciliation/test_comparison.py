@@ -58,8 +58,9 @@ class TestIncident:
         rows = differences("incident")
 
         assert Counter(row["class"] for row in rows) == {"wrongly_false": 2_000, "date_differs": 2_000}
-        keys = ("class", "snappt_property_id_c", "reverse_etl_id_c", "product", "field")
-        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value")
+        keys = ("class", "salesforce_id", "snappt_property_id_c", "reverse_etl_id_c", "product", "field")
+        accepted = ("is_accepted", "accepted_reason", "accepted_by", "accepted_until")
+        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value", *accepted)
 
     @pytest.mark.usefixtures("found")
     def test_the_drift_table_has_one_row_a_product_also_when_the_task_runs_twice(self) -> None:

@@ -38,7 +38,13 @@ def test_an_attempt_whose_record_is_sent_again_is_in_the_log_once(sandbox: Sandb
 
     # The run's id is kept although the last call did not know it.
     expected = attempt(
-        run_id=run_id, sync_run_id=4, status=AttemptStatus.FAILED, records_updated=49, records_failed=1, reason="it's bad"
+        run_id=run_id,
+        sync_run_id=4,
+        status=AttemptStatus.FAILED,
+        records_updated=49,
+        records_failed=1,
+        reason="it's bad",
+        batch_records=50,
     )
     assert found is not None
     assert replace(found, seen_at=None) == expected
