@@ -5,6 +5,7 @@ It shares nothing with the SQL: no join, no grouping, no three-valued logic. It 
 """
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,27 +53,43 @@ class Expected:
             found.setdefault(str(row["id"]), []).append((row["status"] or "").strip(" ").upper())
         return found
 
+    @cached_property
+    def unmatched(self) -> dict[str | None, str | None]:
+        """What the feature table names and the properties table does not have, each with the property that it may mean."""
+        found: dict[str | None, str | None] = {}
+        for row in self.world.features:
+            if (named := row["property_id"]) not in self.statuses:
+                meant = [each for each in self.statuses if named and _spelling(each) == _spelling(named)]
+                found[named] = min(meant, default=None)
+        return found
+
     def right_row(self, property_id: str) -> tuple[Row | None, bool]:
         """The feature row of a property as Salesforce's fields, and whether several contradict each other."""
         rows = [row for row in self.world.features if row["property_id"] == property_id]
+        if property_id in self.unmatched.values() or any(row != rows[0] for row in rows):
+            return None, True
         if not rows:
             return None, False
-        if any(row != rows[0] for row in rows):
-            return None, True
         return {field.column: _day(rows[0][field.column]) for field in self.fields.features}, False
 
     @cached_property
     def records(self) -> list[Judged]:
         alive = [record for record in self.world.replica if not record["is_deleted"]]
-        owners = Counter(record[self.key] for record in alive if record[self.key] is not None)
         # A property that the table has twice is two rows for the record, so its record is there twice, and shared.
+        times = {record["id"]: max(len(self.statuses.get(record[self.key], [])), 1) for record in alive}
+        owners: Counter[tuple[str, str]] = Counter()
+        for record in alive:
+            for column in (self.key, self.other):
+                if record[column] is not None:
+                    owners[column, record[column].strip(" ").lower()] += times[record["id"]]
         result = []
         for record in alive:
             key = record[self.key]
             found = len(self.statuses.get(key, [])) if key is not None else 0
             values, is_ambiguous = self.right_row(key) if found else (None, False)
             nothing = {field.column: False if field in self.flags else None for field in self.fields.features}
-            shares = key is not None and owners[key] * max(found, 1) > 1
+            named = [(each, record[each].strip(" ").lower()) for each in (self.key, self.other) if record[each] is not None]
+            shares = any(owners[each] > 1 for each in named)
             judged = Judged(
                 record=record,
                 has_property=bool(found),
@@ -88,7 +105,13 @@ class Expected:
         """The fields of a record that are not as they should be. Empty also means: nobody can say."""
         if not judged.is_comparable or judged.wanted is None:
             return []
-        return [field for field in self.fields.features if judged.wanted[field.column] != judged.record[field.column]]
+        pairs = [(field, judged.wanted[field.column], judged.record[field.column]) for field in self.fields.features]
+        return [field for field, own, held in pairs if own != held and (field not in self.flags or None not in (own, held))]
+
+    def needs_repair(self, judged: Judged) -> bool:
+        """Whether it differs, and every flag that would be sent is known."""
+        wanted = judged.wanted or {}
+        return bool(self.differing(judged)) and all(wanted[flag.column] is not None for flag in self.flags)
 
     @cached_property
     def differences(self) -> "Counter[Difference]":
@@ -104,6 +127,9 @@ class Expected:
                 found["ambiguous_features", *where, None] += 1
             for field in self.differing(judged):
                 found[self._kind(field, record[field.column]), *where, field.column] += 1
+            for flag in self.flags if judged.is_comparable and judged.wanted is not None else []:
+                found["unknown_in_salesforce", *where, flag.column] += record[flag.column] is None
+                found["unknown_in_warehouse", *where, flag.column] += judged.wanted[flag.column] is None
         named = {record[each] for record in self.world.replica if not record["is_deleted"] for each in (self.key, self.other)}
         for property_id, statuses in self.statuses.items():
             for status in statuses:
@@ -111,7 +137,9 @@ class Expected:
                     found["missing_in_salesforce", None, property_id, None] += 1
                 if status not in KNOWN:
                     found["unknown_status", None, property_id, None] += 1
-        return found
+        for named_id in self.unmatched:
+            found["unmatched_features", None, named_id, None] += 1
+        return +found  # without zeros
 
     def _kind(self, field: FeatureField, in_salesforce: object) -> str:
         if field not in self.flags:
@@ -128,14 +156,11 @@ class Expected:
                 "all": True,
                 "property_ids": judged.record[self.key] in wanted,
                 "created_between": days is not None and days[0] <= created <= days[1],
-                "mismatched": bool(self.differing(judged)),
+                "mismatched": self.needs_repair(judged),
             }[scope]
-            if asked and self.may_be_sent(judged):
+            if asked and judged.is_comparable:
                 result.append(judged)
         return result
-
-    def may_be_sent(self, judged: Judged) -> bool:
-        return not judged.is_ambiguous
 
     @cached_property
     def synced(self) -> dict[str, dict[str, Any]]:
@@ -150,6 +175,11 @@ class Expected:
             if all(row[flag.column] is not None for flag in self.flags):
                 result[property_id] = row
         return result
+
+
+def _spelling(property_id: str) -> str:
+    """An id without case, blanks and signs."""
+    return re.sub("[^a-z0-9.]", "", property_id.lower())
 
 
 def _day(value: object) -> object:

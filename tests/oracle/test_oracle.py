@@ -85,7 +85,7 @@ def wrong_counts(tables: Tables, settings: Settings, wanted: list[Judged]) -> It
         counts = {
             "now": sum(before is True for _, before in pairs),
             "after": sum(after is True for after, _ in pairs),
-            "to_enable": sum(after is True and before is not True for after, before in pairs),
+            "to_enable": sum(after is True and before is False for after, before in pairs),
             "to_disable": sum(before is True and after is False for after, before in pairs),
         }
         found = {name: summary[f"{product.name}_{name}"] for name in counts}
@@ -106,9 +106,7 @@ def wrong_option_b(tables: Tables, settings: Settings, _: World, expected: Expec
     key = settings.fields.property_id.column
     found = Counter(signature(row[key], row, {}, settings) for row in tables.run("deployment/select_feature_sync"))
     wanted = Counter(
-        signature(one.record[key], one.wanted or {}, {}, settings)
-        for one in expected.records
-        if expected.differing(one) and all((one.wanted or {})[flag.column] is not None for flag in expected.flags)
+        signature(one.record[key], one.wanted or {}, {}, settings) for one in expected.records if expected.needs_repair(one)
     )
     yield from compared("Option B", found, wanted)
 
@@ -143,6 +141,7 @@ FAULTS = {
     ),
     "a record that is deleted in Salesforce": ("WHERE NOT salesforce.is_deleted", "WHERE TRUE"),
     "equality that NULL escapes": ("IS DISTINCT FROM salesforce_fraud", "<> salesforce_fraud"),
+    "a record of no property": ("properties.id IS NOT NULL AS has_property", "TRUE AS has_property"),
     "unequal feature rows": ("COUNT(*) > 1 AS is_ambiguous", "FALSE AS is_ambiguous"),
     "a status in another case": ("upper(trim(COALESCE(properties.status, '')))", "COALESCE(properties.status, '')"),
     "keys that disagree": ("AS key_mismatch", "AND FALSE AS key_mismatch"),
