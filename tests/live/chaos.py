@@ -412,6 +412,7 @@ def assert_proven(run: LiveRun, ids: Sequence[str], wait_seconds: float) -> None
         "rejected": 0,
         "not_sent": 0,
         "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
     }
     assert_in_salesforce(run)
 

@@ -39,7 +39,14 @@ def test_a_run_of_several_batches_keeps_every_invariant(live: LiveAirflow) -> No
     validation = run.validation()
     assert validation["result"] == "0 properties with mismatched feature data"
     assert validation["properties_checked"] == 73
-    assert validation["records"] == {"in_scope": 73, "sent": 73, "rejected": 0, "not_sent": 0, "accepted_by_counters": 0}
+    assert validation["records"] == {
+        "in_scope": 73,
+        "sent": 73,
+        "rejected": 0,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
     assert [task.label for task in run.tasks("batch.send")] == [
         "batch 001: records 1-25",
         "batch 002: records 26-50",
@@ -62,7 +69,14 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     assert 'the "Product Property | After | Rollup Flow" process failed' in run.error("batch.send", 0)
     assert run.task("validate").state == "failed"
     assert "batch 001: records 1-51 did not succeed" in run.error("validate")
-    assert run.validation()["records"] == {"in_scope": 60, "sent": 9, "rejected": 51, "not_sent": 0, "accepted_by_counters": 0}
+    assert run.validation()["records"] == {
+        "in_scope": 60,
+        "sent": 9,
+        "rejected": 51,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
     assert run.validation()["properties_mismatched"] > 40
     alerts = eventually(lambda: len(run.alerts()) > 1 and run.alerts())
     batch = alerts.pop(f"{DAG_ID}: batch 001: records 1-51 failed")

@@ -48,7 +48,7 @@ def sent(run: LiveRun) -> int:
 
 def writes(run: LiveRun) -> list[str]:
     """Whatever was staged, or asked of Census but to be read."""
-    staged = [entry["sql"] for entry in run.journal() if "CREATE OR REPLACE" in entry.get("sql", "")]
+    staged = [entry["sql"] for entry in run.journal() if "INSERT OVERWRITE" in entry.get("sql", "")]
     calls = [entry["path"] for entry in run.journal() if entry["kind"] == "census.request" and entry["method"] != "GET"]
     return staged + calls
 

@@ -50,7 +50,14 @@ def test_a_failed_batch_that_is_cleared_while_another_is_sending_is_sent_again_a
     assert len(rejected) == 1 + 6
     assert "FIELD_CUSTOM_VALIDATION_EXCEPTION" in rejected[1]
     assert len((run.folder / "rejected_records.csv").read_text().splitlines()) == 1
-    assert run.validation()["records"] == {"in_scope": 23, "sent": 23, "rejected": 0, "not_sent": 0, "accepted_by_counters": 0}
+    assert run.validation()["records"] == {
+        "in_scope": 23,
+        "sent": 23,
+        "rejected": 0,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
 
 
 def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: LiveAirflow) -> None:
@@ -68,7 +75,14 @@ def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: Live
     assert "NO_GOOD" in reasons[0]
     assert all("held back: batch 001 failed (on_batch_failure is stop)" in reason for reason in reasons[1:])
     assert alerts == {f"{DAG_ID}: batch 001: records 1-4 failed", f"{DAG_ID}: validate failed"}
-    assert books == {"in_scope": 12, "sent": 2, "rejected": 2, "not_sent": 8, "accepted_by_counters": 0}
+    assert books == {
+        "in_scope": 12,
+        "sent": 2,
+        "rejected": 2,
+        "not_sent": 8,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
     assert second == "success", run.error("validate")
     records = [entry["records"] for entry in run.journal() if entry["kind"] == "census.run.ended"]
     assert records == [4, 2, 4, 4]

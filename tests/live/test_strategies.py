@@ -57,7 +57,14 @@ def test_full_with_the_flow_still_on_is_rejected_whole_and_the_reminder_is_asked
     assert transactions(run) == [(60, 60)]
     assert run.task(ON).state == "success"
     assert "Rollup Flow" in run.error("batch.send", 0)
-    assert run.validation()["records"] == {"in_scope": 60, "sent": 0, "rejected": 60, "not_sent": 0, "accepted_by_counters": 0}
+    assert run.validation()["records"] == {
+        "in_scope": 60,
+        "sent": 0,
+        "rejected": 60,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
 
 
 def test_full_without_a_yes_sends_nothing(live: LiveAirflow) -> None:
@@ -88,7 +95,14 @@ def test_probe_falls_back_to_the_last_size_that_passed(live: LiveAirflow) -> Non
         "batch 006: records 151-170",
     ]
     assert transactions(run) == [(50, 0), (100, 100), (50, 0), (50, 0), (20, 0)]
-    assert run.validation()["records"] == {"in_scope": 170, "sent": 170, "rejected": 0, "not_sent": 0, "accepted_by_counters": 0}
+    assert run.validation()["records"] == {
+        "in_scope": 170,
+        "sent": 170,
+        "rejected": 0,
+        "not_sent": 0,
+        "accepted_by_counters": 0,
+        "changed_since_freeze": 0,
+    }
 
 
 def test_probe_ends_after_three_sends_when_nothing_limits_it(live: LiveAirflow) -> None:

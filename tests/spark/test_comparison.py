@@ -22,7 +22,7 @@ def test_the_short_script_has_each_statement_that_depends_on_settings(variant: s
     usual = load_settings()
     settings = change_settings(variant, monkeypatch)
     short = {step.statement for step in script_for(settings) if isinstance(step, Step)}
-    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s"}
+    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w", "catalog": "c"}
 
     given = {name: source_names(usual).get(name, names) for name in STATEMENTS}
     depending = {

@@ -62,10 +62,7 @@ NAMES = {
     "deployment/check_source_values": {"source", "mapped"},
     "deployment/select_property_sync_with_others": {"others", "columns", "key"},
 }
-"""
-The statements that are for any of our tables, and the names that the modules of `storage` give them. Those about the regular sync
-have its query and its columns, which `deployment/parsed_query.py` parses and quotes.
-"""
+"""The names that `storage` gives to statements for any table, and `deployment` to those about the regular sync's query."""
 COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 

@@ -60,7 +60,7 @@ def test_nothing_is_staged_while_a_run_of_another_sync_is_active(campaign: Campa
     assert pause.active_run is not None
     assert (pause.active_run.id, pause.active_run.sync_id) == (active, PROPERTIES)
     assert f"of sync {PROPERTIES} is queued" in pause.reason
-    assert not [entry for entry in campaign.sandbox.journal("warehouse.statement", before) if "CREATE OR REPLACE" in entry["sql"]]
+    assert not [entry for entry in campaign.sandbox.journal("warehouse.statement", before) if "INSERT OVERWRITE" in entry["sql"]]
 
 
 def test_the_wait_counts_from_the_end_of_the_other_sync_s_run(campaign: Campaign, active: int) -> None:

@@ -106,7 +106,7 @@ def test_nothing_is_staged_while_somebody_elses_run_is_active(campaign: Campaign
     assert isinstance(pause, Pause)
     assert pause.active_run is not None
     assert pause.active_run.id == foreign["sync_run_id"]
-    assert not [entry for entry in campaign.sandbox.journal("warehouse.statement", before) if "CREATE OR REPLACE" in entry["sql"]]
+    assert not [entry for entry in campaign.sandbox.journal("warehouse.statement", before) if "INSERT OVERWRITE" in entry["sql"]]
     campaign.sandbox.settings(census_work_seconds=0.1)
     assert campaign.send(2).succeeded
 
