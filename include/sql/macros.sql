@@ -68,3 +68,13 @@ CASE WHEN salesforce_{{ product.enabled.column }}
     ELSE {{ is_accepted("wrongly_false", product.name) }}
 END
 {%- endmacro %}
+
+{# A date of the feature table as Salesforce keeps it. A Date/Time there has whole seconds; the rest of a second is cut off. #}
+
+{% macro as_kept(field, value) -%}
+{% if field.kind == "datetime" -%}
+date_trunc('SECOND', CAST({{ value }} AS TIMESTAMP))
+{%- else -%}
+CAST({{ value }} AS {{ field.kind.warehouse_type }})
+{%- endif %}
+{%- endmacro %}

@@ -13,7 +13,11 @@ WITH feature_sync_source AS (
         NULLIF(trim(CAST(source.{{ mapped.key }} AS STRING)), '') AS sync_key,
         CAST(source.{{ mapped.property_id }} AS STRING) AS property_id,
 {% for field in fields.features if field.column in mapped.features %}
+{% if field.kind == "datetime" %}
+        date_trunc('SECOND', try_cast(source.{{ mapped.features[field.column] }} AS TIMESTAMP)) AS {{ field.column }},
+{% else %}
         try_cast(source.{{ mapped.features[field.column] }} AS {{ field.kind.warehouse_type }}) AS {{ field.column }},
+{% endif %}
 {% endfor %}
 {% for other in mapped.others %}
         source.{{ other.sql }} AS other_{{ loop.index }},

@@ -1,3 +1,4 @@
+{% from "macros.sql" import as_kept %}
 {% set order = settings.features_order_column %}
 {% set deleted = settings.features_deleted_column %}
 -- One row for each property of the feature table, in Salesforce's columns and types. Grouping makes sure of that.
@@ -33,7 +34,7 @@ SELECT
     COUNT(*) > 1 AS is_ambiguous
 {%- for field in fields.features %},
 {% if field.kind != "checkbox" %}
-    MAX(CAST({{ field.source }} AS {{ field.kind.warehouse_type }})) AS {{ field.column }}
+    MAX({{ as_kept(field, field.source) }}) AS {{ field.column }}
 {%- elif fields.flag_type == "number" %}
     MAX(CASE {{ field.source }} WHEN 1 THEN TRUE WHEN 0 THEN FALSE END) AS {{ field.column }}
 {%- else %}
