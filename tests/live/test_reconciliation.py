@@ -99,7 +99,9 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert "1,226" in question
     assert week_1.task("heal").state == "upstream_failed"
     assert "of 10,000 properties differ from the warehouse" in week_1.error("conclude")
-    assert "+LEFT JOIN crm.sfdc_dbx.product_property_w_features AS features" in week_1.error("check_source_query")
+    said = week_1.error("check_source_query")
+    assert "fraud_detection_enabled__c (column fraud_detection_enabled_c) is wrongly False in 8,597" in said
+    assert "The join with the feature table is missing" in said
     assert week_1.task("remove_old_payloads").state == "success"
     assert healing_runs(live) == []
     assert asset_events(live) == []
