@@ -1,10 +1,7 @@
 """Every file of ``include/sql``: one statement that Databricks parses, on our tables only, with nothing put into it but names."""
 
 import ast
-import os
 import re
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,27 +9,12 @@ import sqlglot
 from jinja2 import Environment, meta, nodes
 from sqlglot import exp
 
-from feature_sync.config.names import SETTINGS_PREFIX
 from feature_sync.config.settings import Settings, SourceQuery, load_settings
 from feature_sync.storage.marks import own_tables, written_table
 from feature_sync.storage.tables import source_columns
 from feature_sync.storage.warehouse import SQL_FOLDER, render_statement
-from tests.spark.variants import VARIANTS
-from tests.sql.script import source_names
+from tests.sql.statements import FILES, NAMES, STATEMENTS, every_statement, name_of, parse, parsed, rendered, texts_of
 
-FILES = sorted(SQL_FOLDER.rglob("*.sql"))
-
-
-def name_of(path: Path) -> str:
-    """As `render_statement` takes it."""
-    return path.relative_to(SQL_FOLDER).with_suffix("").as_posix()
-
-
-PARTS = ("fragments/", "tables/columns/", "macros")
-"""How the names of files begin that are no statements but parts of them."""
-ONLY_DATABRICKS = {"tables/describe_detail"}
-"""Not SQL but a command of Delta, which sqlglot does not parse. `tests/wire/storage/test_real_tables.py` executes it."""
-STATEMENTS = [name for path in FILES if not (name := name_of(path)).startswith(PARTS) and name not in ONLY_DATABRICKS]
 READING = {"check", "compare", "count", "describe", "find", "list", "measure", "select", "summarize", "validate"}
 WRITING = {
     "add": (exp.Alter,),
@@ -48,21 +30,6 @@ WRITING = {
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
 WRITES: tuple[type[exp.Expr], ...] = (exp.Alter, exp.Create, exp.Delete, exp.Merge, exp.Insert, exp.Update, exp.Drop)
-NAMES = {
-    "tables/add_columns": {"table", "columns"},
-    "tables/create_table": {"table", "columns", "mark"},
-    "tables/describe_table": {"table"},
-    "tables/describe_detail": {"table"},
-    "tables/count_rows": {"table", "synced_at"},
-    "tables/measure_age": {"table", "written_at"},
-    "tables/select_look_alikes": {"catalog"},
-    "tables/prove_write": {"table"},
-    "deployment/describe_source": {"table"},
-    "deployment/select_source_columns": {"source"},
-    "deployment/check_source_values": {"source", "mapped"},
-    "deployment/select_property_sync_with_others": {"others", "columns", "key"},
-}
-"""The names that `storage` gives to statements for any table, and `deployment` to those about the regular sync's query."""
 COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
@@ -93,35 +60,7 @@ SETTINGS = {
 }
 """What else than table names is taken from the settings: names of columns, statuses, a pattern and days, which they validate."""
 
-every_statement = pytest.mark.parametrize("name", STATEMENTS)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_FOLDER)))
-
-
-def rendered(name: str) -> str:
-    """With the settings as they are now."""
-    return _rendered(name, frozenset((key, value) for key, value in os.environ.items() if key.startswith(SETTINGS_PREFIX)))
-
-
-@cache
-def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
-    settings = load_settings()
-    values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
-    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)", "written_at": "_fivetran_synced"} | source_names(
-        settings
-    ).get(name, {})
-    return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
-
-
-def parsed(name: str) -> exp.Expr:
-    [statement] = parse(rendered(name))
-    assert statement is not None
-    return statement
-
-
-@cache
-def parse(text: str) -> list[exp.Expr | None]:
-    """Most variants of the settings leave most texts as they are. No test changes what it gets."""
-    return sqlglot.parse(text, dialect="databricks")
 
 
 def template(path: Path) -> nodes.Template:
@@ -363,10 +302,15 @@ def test_the_join_whose_absence_was_the_incident_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["backfill/freeze_payload", "reconciliation/compare_systems", *(query.statement for query in SourceQuery)]
+    "text",
+    [
+        pytest.param(text, id=f"{variant}-{name}")
+        for name in ("backfill/freeze_payload", "reconciliation/compare_systems", *(query.statement for query in SourceQuery))
+        for variant, text in texts_of(name).items()
+    ],
 )
-def test_what_the_feature_table_says_comes_from_one_row_a_property(name: str, text_of: Callable[[str], str]) -> None:
-    [statement] = parse(text_of(name))
+def test_what_the_feature_table_says_comes_from_one_row_a_property(text: str) -> None:
+    [statement] = parse(text)
     assert statement is not None
     queries = [query.this for query in statement.find_all(exp.CTE) if query.alias == "feature_rows"]
 
@@ -407,79 +351,6 @@ def test_what_the_log_keeps_of_an_attempt_is_a_parameter_except_for_the_clock() 
         *("opened_at", "records", "resends_attempt", "previous_sync_run_id"),
     }
     assert read == ["seen_at", "batch_records", *columns]
-
-
-# --- the rendered text is read by people ----------------------------------------------------------------------------------------
-
-WIDTH = 160
-STEP = 4
-
-
-@pytest.fixture(params=["as shipped", *VARIANTS])
-def text_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Renders a statement with settings by which the text changes in more than names."""
-    for name, value in VARIANTS.get(request.param, {}).items():
-        monkeypatch.setenv(name, value)
-    return rendered
-
-
-@every_statement
-def test_it_is_still_one_statement(name: str, text_of: Callable[[str], str]) -> None:
-    statements = parse(text_of(name))
-
-    assert len(statements) == 1
-    assert not isinstance(statements[0], exp.Command)
-
-
-def code_of(line: str) -> str:
-    """Without its comment and what is in quotes, so that each bracket left is one of SQL."""
-    return re.sub(r"'[^']*'", "''", line).partition("--")[0]
-
-
-def indent_of(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-@every_statement
-def test_no_rendered_line_is_wider_than_a_screen(name: str, text_of: Callable[[str], str]) -> None:
-    assert [line for line in text_of(name).splitlines() if len(line) > WIDTH] == []
-
-
-@every_statement
-def test_rendering_leaves_no_rubble(name: str, text_of: Callable[[str], str]) -> None:
-    lines = text_of(name).split("\n")
-
-    assert lines[0].strip()
-    assert lines[-1].strip()
-    assert [line for line in lines if "\t" in line or line != line.rstrip()] == []
-    assert [line for line in lines if re.search(r"(^|\s),", code_of(line))] == [], "a comma follows its value"
-    empty = [number for number, line in enumerate(lines) if not line]
-    beside_another = [number for number in empty if not lines[number + 1]]
-    at_an_edge = [number for number in empty if lines[number - 1].endswith("(") or lines[number + 1].lstrip().startswith(")")]
-    assert beside_another == []
-    assert at_an_edge == []
-
-
-@every_statement
-def test_what_is_in_brackets_is_indented_deeper_than_they_are(name: str, text_of: Callable[[str], str]) -> None:
-    opened: list[int] = []
-    wrong = []
-    for line in text_of(name).splitlines():
-        if not line:
-            continue
-        code, indent = code_of(line).strip(), indent_of(line)
-        closing = len(code) - len(code.lstrip(")"))
-        in_place = indent == opened[-closing] if closing else indent > (opened[-1] if opened else -1)
-        if indent % STEP or not in_place:
-            wrong.append(line)
-        for character in code:
-            if character == "(":
-                opened.append(indent)
-            elif character == ")":
-                opened.pop()
-
-    assert wrong == []
-    assert opened == []
 
 
 @every_statement
