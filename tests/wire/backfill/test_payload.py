@@ -61,6 +61,7 @@ class TestIncident:
                 "enabled_after": after,
                 "to_enable": after - now,
                 "to_disable": 0,
+                "before_unknown": 0,
             }
             for product, label, now, after in PRODUCTS
         ]

@@ -32,9 +32,10 @@ class TestDryRun:
         assert [len(rows_of(path)) for path in frozen.parts()] == [3, 3, 1]
         assert (frozen.preview["records"], frozen.preview["batches"]) == (7, 3)
         assert outside.effects == []
-        # Only the preview asks Census, for the neighbours that may start during the run.
+        # Only the preview asks Census: for the neighbours that may start during the run, and for the regular sync.
         requests = [(entry["method"], entry["path"]) for entry in sandbox.journal("census.request", outside.after)]
-        assert requests == [("GET", "/api/v2/syncs?page=1&per_page=100")]
+        regular = [("GET", "/api/v2/syncs/4712"), ("GET", "/api/v2/datasets/815")]
+        assert sorted(requests) == sorted([("GET", "/api/v2/syncs?page=1&per_page=100"), *regular])
         assert records_released(sandbox, "dry") == 0
         assert "| Fraud Detection      |          0 |          7 |          7 |          0 |" in caplog.text
         assert "Dry run: no batch is sent." in caplog.text

@@ -82,6 +82,7 @@ def test_late_row_records_are_waited_for_in_the_triggerer_and_the_batch_is_judge
     began = time.monotonic()
     fire(trigger)
     waited = time.monotonic() - began
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "30")
     result = operator(campaign).resume(context(campaign), {})
 
     assert isinstance(trigger, CensusRecordsTrigger)

@@ -111,7 +111,7 @@ def test_tables_of_the_former_names_are_renamed_by_a_person_and_keep_their_rows(
     problems = refused(own)
 
     assert changes(sandbox, before) == []
-    assert run_statements(sandbox, problems) == 2 * len(FORMER_NAMES)
+    assert run_statements(sandbox, problems) == 2 * len(FORMER_NAMES) + 1, "the table of accepted differences has no former name"
     with Warehouse(own.settings) as another:
         prepare_tables(another)
     assert sandbox.sql(f"SELECT run_id, salesforce_id FROM {payload}") == [("former", "id")]
