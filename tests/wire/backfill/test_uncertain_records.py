@@ -58,6 +58,7 @@ class Prepared:
 
     def __init__(self, few: Few, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.few = few
+        monkeypatch.setenv("FEATURE_SYNC_GUARD_UNMATCHED_FEATURE_SHARE", "1")  # one property of eight is a large share
         self.one, self.sound, self.gone, *self.others = few.ids()
         few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE {KEY} IN ('{self.one}', '{self.sound}')")
         for statement in UNCERTAIN[kind]:
