@@ -141,6 +141,6 @@ def test_a_property_that_vanishes_after_the_freeze_refuses_the_payload(few: Few)
     with pytest.raises(GuardError) as refused:
         check_payload({"scope": "all"}, "vanished")
 
-    assert names(refused.value.problems) == ["unknown_properties"]
+    assert names(refused.value.problems) == ["unknown_properties", "unmatched_features"]
     assert f"1 record has a property that the properties table does not have, such as {one}." in refused.value.problems[0]
     assert payload(few, "vanished") == []
