@@ -104,10 +104,8 @@ class TestOtherFields:
 
     def test_both_source_queries_have_each_column_once(self, other: Few) -> None:
         [one, *_] = other.ids()
-        other.sql(
         flag = "id_verification_enabled_c"
         other.sql(f"UPDATE {{replica}} SET {flag} = NOT {flag} WHERE snappt_property_id_c = '{one}'")
-        )
 
         of_properties, of_features = (other.query(f"deployment/select_{name}_sync") for name in ("property", "feature"))
 
