@@ -1,5 +1,3 @@
-{% from "macros.sql" import all_of %}
-{% set flags = fields.products | map(attribute="enabled") | list %}
 -- Source query of the regular property sync, Option A of the incident plan: one comprehensive sync.
 -- Deployed to Census by census_dataset_deploy. The LEFT JOIN is the one whose absence caused the incident of 2025-11-21.
 -- A property is left out if nobody can say what its flags are: its feature rows are ambiguous or misspell its id, or a flag is empty.
@@ -29,16 +27,5 @@ FROM {{ settings.properties_table }} AS properties
 WHERE
 {% filter indent(4, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
 
-    AND (
-        features.property_id IS NULL
-        OR (
-            NOT features.is_ambiguous
-            AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(12) }}
-        )
-    )
-    AND NOT EXISTS (
-        SELECT 1
-        FROM misspelled
-        WHERE misspelled.property_id = CAST(properties.id AS STRING)
-    )
+    AND {% filter indent(4) %}{% include "fragments/knows_features.sql" %}{% endfilter +%}
 QUALIFY COUNT(*) OVER (PARTITION BY properties.id) = 1

@@ -1,5 +1,3 @@
-{% from "macros.sql" import all_of %}
-{% set flags = fields.products | map(attribute="enabled") | list %}
 -- Source query of the regular property sync that maps more columns than the property sync of this repository has.
 -- Deployed to Census by census_dataset_deploy. Other columns come from feature_sync_others: the query that Census had before, as it was.
 -- The features come from the feature table. A row is left out if nobody can say what its flags are, because a checkbox cannot be NULL.
@@ -24,18 +22,7 @@ feature_sync_values AS (
     FROM {{ settings.properties_table }} AS properties
 {% filter indent(4, first=true) %}{% include "fragments/feature_join.sql" %}{% endfilter +%}
     WHERE
-        (
-            features.property_id IS NULL
-            OR (
-                NOT features.is_ambiguous
-                AND {{ all_of(flags, "features.{} IS NOT NULL") | indent(16) }}
-            )
-        )
-        AND NOT EXISTS (
-            SELECT 1
-            FROM misspelled
-            WHERE misspelled.property_id = CAST(properties.id AS STRING)
-        )
+{% filter indent(8, first=true) %}{% include "fragments/knows_features.sql" %}{% endfilter +%}
     QUALIFY row_number() OVER (PARTITION BY properties.id ORDER BY properties.id) = 1
 )
 

@@ -2,6 +2,21 @@
 {% set numbers = {} %}
 {% for field in fields.features %}{% set _ = numbers.update({field.column: loop.index}) %}{% endfor %}
 {% set no_text = "CAST(NULL AS STRING)" %}
+{% macro without_record(class, table, id=fields.property_id.column, in_warehouse=no_text) -%}
+SELECT
+    '{{ class }}' AS class,
+    {{ no_text }} AS salesforce_id,
+    {{ id }},
+{% if fields.keys | length > 1 %}
+    {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
+    {{ no_text }} AS product,
+    {{ no_text }} AS field,
+    0 AS field_number,
+    {{ no_text }} AS in_salesforce_value,
+    {{ in_warehouse }} AS in_warehouse_value
+FROM {{ table }}
+{%- endmacro %}
 {% macro candidate(class, condition, product=no_text, field=no_text, number=0, in_salesforce=no_text, in_warehouse=no_text) -%}
 struct(
     {{ class }} AS class,
@@ -97,44 +112,8 @@ SELECT
     difference.in_warehouse AS in_warehouse_value
 FROM wrong
 UNION ALL
-SELECT
-    'missing_in_salesforce' AS class,
-    {{ no_text }} AS salesforce_id,
-    {{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-    {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-    {{ no_text }} AS product,
-    {{ no_text }} AS field,
-    0 AS field_number,
-    {{ no_text }} AS in_salesforce_value,
-    {{ no_text }} AS in_warehouse_value
-FROM missing
+{{ without_record("missing_in_salesforce", "missing") }}
 UNION ALL
-SELECT
-    'unmatched_features' AS class,
-    {{ no_text }} AS salesforce_id,
-    property_id AS {{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-    {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-    {{ no_text }} AS product,
-    {{ no_text }} AS field,
-    0 AS field_number,
-    {{ no_text }} AS in_salesforce_value,
-    resembles AS in_warehouse_value
-FROM unmatched
+{{ without_record("unmatched_features", "unmatched", "property_id AS " ~ fields.property_id.column, "resembles") }}
 UNION ALL
-SELECT
-    'unknown_status' AS class,
-    {{ no_text }} AS salesforce_id,
-    {{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-    {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-    {{ no_text }} AS product,
-    {{ no_text }} AS field,
-    0 AS field_number,
-    {{ no_text }} AS in_salesforce_value,
-    status AS in_warehouse_value
-FROM unknown
+{{ without_record("unknown_status", "unknown", in_warehouse="status") }}

@@ -1,5 +1,14 @@
 {% from "macros.sql" import any_of %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
+{% macro accepted_of(class, table, id) -%}
+(
+    SELECT COUNT(*)
+    FROM {{ table }}
+    INNER JOIN accepted_properties
+        ON accepted_properties.class = '{{ class }}'
+        AND accepted_properties.property_id = {{ table }}.{{ id }}
+)
+{%- endmacro %}
 -- One row for each product: what both systems hold, what differs, and how much of that is accepted.
 -- The columns from properties_mismatched on count records of any product. They are the same in every row.
 WITH classified AS (
@@ -143,13 +152,7 @@ SELECT
     properties_to_send,
     properties_unmatched,
     (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
-    (
-        SELECT COUNT(*)
-        FROM missing
-        INNER JOIN accepted_properties
-            ON accepted_properties.class = 'missing_in_salesforce'
-            AND accepted_properties.property_id = missing.{{ fields.property_id.column }}
-    ) AS missing_in_salesforce_accepted,
+    {{ accepted_of("missing_in_salesforce", "missing", fields.property_id.column) | indent(4) }} AS missing_in_salesforce_accepted,
     missing_in_warehouse,
     missing_in_warehouse_accepted,
     key_mismatch,
@@ -159,21 +162,9 @@ SELECT
     true_through_sibling,
     true_through_sibling_accepted,
     (SELECT COUNT(*) FROM unknown) AS unknown_status,
-    (
-        SELECT COUNT(*)
-        FROM unknown
-        INNER JOIN accepted_properties
-            ON accepted_properties.class = 'unknown_status'
-            AND accepted_properties.property_id = unknown.{{ fields.property_id.column }}
-    ) AS unknown_status_accepted,
+    {{ accepted_of("unknown_status", "unknown", fields.property_id.column) | indent(4) }} AS unknown_status_accepted,
     (SELECT COUNT(*) FROM unmatched) AS unmatched_features,
-    (
-        SELECT COUNT(*)
-        FROM unmatched
-        INNER JOIN accepted_properties
-            ON accepted_properties.class = 'unmatched_features'
-            AND accepted_properties.property_id = unmatched.property_id
-    ) AS unmatched_features_accepted,
+    {{ accepted_of("unmatched_features", "unmatched", "property_id") | indent(4) }} AS unmatched_features_accepted,
     unknown_in_salesforce,
     unknown_in_salesforce_accepted,
     unknown_in_warehouse,

@@ -22,7 +22,7 @@ from feature_sync.storage.run_files import prove_output_writable
 from feature_sync.storage.tables import (
     column_problems,
     deleted_hints,
-    describe,
+    describe_source,
     history_problems,
     prepare_tables,
     source_columns,
@@ -163,7 +163,7 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
     problems = []
     for table, needed in source_columns(settings).items():
         try:
-            found = describe(warehouse, table).columns
+            found = describe_source(warehouse, table).columns
         except ConnectError as error:
             return [Problem(f"The warehouse cannot be reached ({DATABRICKS_CONN_ID}): {error}", is_temporary=True)]
         except StatementError as error:

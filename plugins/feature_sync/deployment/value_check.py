@@ -12,7 +12,7 @@ from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, UnknownKeyError, mapped_columns
 from feature_sync.deployment.parsed_query import ReadingQuery, UnusableQueryError, parse_query, quoted
 from feature_sync.deployment.value_findings import Concern, ValueFinding, value_findings
-from feature_sync.storage.tables import describe
+from feature_sync.storage.tables import describe_source
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
@@ -188,6 +188,6 @@ def _tables_of(text: str | None) -> Iterable[str]:
 def _mapped(warehouse: Warehouse, sync: Sync, query: ReadingQuery) -> MappedColumns:
     settings: Settings = warehouse.settings
     names = {name.lower() for name in source_columns(warehouse, query)}
-    replica = describe(warehouse, settings.salesforce_table).columns
-    properties = describe(warehouse, settings.properties_table).columns
+    replica = describe_source(warehouse, settings.salesforce_table).columns
+    properties = describe_source(warehouse, settings.properties_table).columns
     return mapped_columns(sync, settings.fields, names, replica, properties)

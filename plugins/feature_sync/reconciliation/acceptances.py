@@ -43,13 +43,16 @@ _HEADINGS = {
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """
-    An entry of the table of accepted differences.
+    An entry of the table of accepted differences, as a message names it. The reference takes the columns' sentences from here.
 
-    ``run_id``: the run of feature_sync_accept that wrote it, or None. ``class``: the class of the difference.
+    Columns that no message needs: ``run_id``: the run of feature_sync_accept that wrote it, or None.
+    ``accepted_at``: when it was accepted; the newest complete entry of a difference counts.
+
+    ``class``: the class of the difference.
     ``salesforce_id``: the record, or None if the class is about a property without a record.
     ``product``: its name in the field table. None: all products, or the class is not about a product.
     ``reason``: why the difference may stay. ``accepted_by``: the person. ``accepted_until``: the last day, in UTC, on which it
-    counts. ``accepted_at``: when it was accepted; the newest complete entry of a difference counts.
+    counts.
 
     ``class_``: the class as it is written there. ``problem``: why the entry does not count, or None.
     """

@@ -13,17 +13,18 @@ from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
 
 # Salesforce's status codes are the same in every language; the texts beside them are not. So codes decide, and words only where a
-# reason has no code that says enough. Source: "StatusCode" in the SOAP API Developer Guide, "Core Data Types Used in API Calls".
+# reason has no code that says enough. Source: "ExceptionCode" and "StatusCode" in the SOAP API Developer Guide, "Core Data
+# Types Used in API Calls".
 TEMPORARY_CODES = frozenset({"UNABLE_TO_LOCK_ROW"})
 """Codes of a temporary rejection: another transaction held a lock."""
 ORGANIZATION_LIMIT_CODES = frozenset(
     {
         "REQUEST_LIMIT_EXCEEDED",  # API calls in 24 hours, or at once
         "STORAGE_LIMIT_EXCEEDED",
+        "EXCEEDED_QUOTA",  # storage, in older versions of the API
         "LICENSE_LIMIT_EXCEEDED",
         "API_CURRENTLY_DISABLED",
         "API_DISABLED_FOR_ORG",
-        "LOGIN_LIMIT_EXCEEDED",
     }
 )
 """Codes of a limit of the whole organisation. A smaller batch does not avoid it, and each further run makes it worse."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from feature_sync.config.settings import Settings
 from feature_sync.storage.descriptions import Description
-from feature_sync.storage.tables import TIME, describe
+from feature_sync.storage.tables import TIME, describe_source
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def freshness_problems(found: Sequence[Freshness]) -> list[str]:
 
 def _measure(warehouse: Warehouse, table: str) -> tuple[datetime | None, datetime]:
     """When the newest row was written, and the warehouse's time."""
-    written_at = _time_of(describe(warehouse, table), warehouse.settings, table)
+    written_at = _time_of(describe_source(warehouse, table), warehouse.settings, table)
     [measured] = warehouse.fetch_all("tables/measure_age", names={"table": table, "written_at": written_at})
     return measured["newest_at"] or _changed_at(warehouse, table), measured["checked_at"]
 

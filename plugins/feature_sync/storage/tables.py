@@ -143,6 +143,17 @@ def describe(warehouse: Warehouse, table: str) -> Description:
     return read_description(warehouse.fetch_all("tables/describe_table", names={"table": table}))
 
 
+def describe_source(warehouse: Warehouse, table: str) -> Description:
+    """
+    A table that a run only reads. Several checks need it, so it is asked for once in a session.
+
+    :raises StatementError: the table does not exist, or may not be read.
+    """
+    if table not in warehouse.sources:
+        warehouse.sources[table] = describe(warehouse, table)
+    return warehouse.sources[table]
+
+
 def column_definitions(columns: Iterable[Column]) -> str:
     """The text between the parentheses of a ``CREATE TABLE`` or ``ADD COLUMNS``."""
     return ",\n".join(f"{column.name} {column.type}" for column in columns)

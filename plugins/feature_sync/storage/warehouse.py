@@ -23,7 +23,7 @@ from feature_sync.config.names import DATABRICKS_CONN_ID
 from feature_sync.config.paths import INCLUDE
 from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings
-from feature_sync.storage.descriptions import read_description
+from feature_sync.storage.descriptions import Description, read_description
 from feature_sync.storage.marks import mark_problem, own_tables, written_table
 
 logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # at INFO it logs two lines for each HTTP request
@@ -97,6 +97,8 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         self._hook = DatabricksSqlHook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
         self._connection: Any = None
         self._ours: set[str] = set()
+        self.sources: dict[str, Description] = {}
+        """The tables that a run reads, as `storage.tables.describe_source` found them in this session."""
 
     def __enter__(self) -> "Warehouse":
         return self
