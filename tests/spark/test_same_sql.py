@@ -91,8 +91,8 @@ def test_the_join_of_the_incident_would_show(compare: Callable[..., list[str]]) 
     )
 
     assert "count_scope" in step
-    assert "'records': ('int', 1296)" in found[1]
-    assert "on Spark {'records': ('int', 1256)" in found[1]
+    assert "'records': ('int', 1288)" in found[1]
+    assert "on Spark {'records': ('int', 1248)" in found[1]
 
 
 def test_another_time_zone_would_show(compare: Callable[..., list[str]], spark: "Spark") -> None:

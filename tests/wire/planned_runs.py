@@ -70,7 +70,11 @@ class Run:
         return read_replica_state(self.id, load_settings())
 
     def until_fresh(self) -> ReplicaState:
-        return eventually(lambda: state if (state := self.replica_state()).is_fresh else None)
+        return self.until_stale(0)
+
+    def until_stale(self, records: int) -> ReplicaState:
+        """Wait until the replica shows all but this many of the records sent."""
+        return eventually(lambda: state if (state := self.replica_state()).records_stale == records else None)
 
     @property
     def folder(self) -> Path:

@@ -145,7 +145,7 @@ def test_records_that_census_says_were_updated_and_that_never_reached_salesforce
     sandbox.fault("run", "silent_loss", skip=1, times=1)
 
     outcomes = run.send()
-    run.until_fresh()
+    run.until_stale(5)
     with pytest.raises(SalesforceDiffersError, match=r"^5 of 12 properties differ from the warehouse"):
         run.validate()
 
@@ -203,7 +203,7 @@ class TestAcceptedByCounters:
 
         outcomes = run.send()
         sandbox.control("DELETE", "faults")
-        run.until_fresh()
+        run.until_stale(5)
         with pytest.raises(SalesforceDiffersError, match=r"^5 of 12 properties differ from the warehouse"):
             run.validate()
 

@@ -103,7 +103,7 @@ class TestEveryClass:
         ("change", "kind", "product"),
         [
             (WRONG_FLAG, "wrongly_false", "fraud_detection"),
-            ("fraud_detection_enabled_c = NULL", "wrongly_false", "fraud_detection"),
+            ("fraud_detection_enabled_c = NULL", "unknown_in_salesforce", "fraud_detection"),
             ("idv_only_enabled_c = TRUE", "wrongly_true", "idv_only"),
             (WRONG_DATE, "date_differs", "fraud_detection"),
             ("fraud_detection_start_date_c = DATE'2001-02-03', " + WRONG_DATE, "date_differs", "fraud_detection"),
@@ -133,6 +133,7 @@ class TestEveryClass:
     def test_an_orphan_and_a_property_without_record_and_one_of_unknown_status(self, known: Known) -> None:
         three = known.few.ids()[2]
         known.sql(f"DELETE FROM {{properties}} WHERE id = {known.one}")
+        known.sql(f"DELETE FROM {{features}} WHERE property_id = '{known.one}'")
         known.sql(f"DELETE FROM {{replica}} WHERE {KEY} = '{known.two}'")
         known.sql(f"UPDATE {{properties}} SET status = 'PAUSED' WHERE id = {three}")
         known.insert("missing_in_warehouse")
