@@ -21,6 +21,9 @@ have it now and how many would have it afterwards. It also names other syncs of 
 **A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
 `mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
+**Nothing to do.** If no record differs, the run ends green. It sends nothing, asks nobody, and the log of `validate` says how
+many records were compared.
+
 **Undo.** Start a run with `undo_run_id`. Each record gets back the values it had before that run, if it still holds what that
 run sent. `records_not_undone.csv` lists the other records.
 
@@ -98,8 +101,10 @@ def product_feature_backfill() -> None:
     confirm_flow_off = RunApprovalOperator(
         task_id="confirm_flow_off",
         subject="Is the rollup Flow off?",
-        question="{% if params.strategy == 'full' and not params.dry_run %}" + SWITCH_OFF + "{% endif %}",
-        not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run is not a dry run.",
+        question="{% if params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records'] %}"
+        + SWITCH_OFF
+        + "{% endif %}",
+        not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
     )
     confirm_flow_on = RunApprovalOperator(
         task_id="confirm_flow_on",
@@ -120,9 +125,7 @@ def product_feature_backfill() -> None:
     }
     # Its failure sends no alert, because validate looks again after any outcome.
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
-    validate = ValidationOperator(
-        task_id="validate", outlets=[VALIDATED_FEATURES], undo_run_id="{{ params.undo_run_id or '' }}", **ending
-    )
+    validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(wait_for_copy, validate)

@@ -84,6 +84,7 @@ def script(settings: Settings) -> Script:
         *_tables_of_an_older_version(settings),
         *(Step("backfill/count_scope", each) for each in (_scope("all"), _scope("mismatched", skip_unmatched=True), day)),
         Step("backfill/count_scope", named),
+        Step("backfill/count_compared_records"),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/select_records_left_out", _scope("all")),
         Step("backfill/select_unknown_statuses"),

@@ -64,7 +64,7 @@ class Run:
         return outcomes
 
     def validate(self) -> Validation:
-        return validate(self.id)
+        return validate({}, self.id)
 
     def replica_state(self) -> ReplicaState:
         return read_replica_state(self.id, load_settings())

@@ -1,10 +1,17 @@
-{% from "macros.sql" import any_of %}
+{% from "macros.sql" import any_of, is_accepted %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
+{% macro unless_accepted(reason, class) -%}
+CASE
+    WHEN :scope = 'mismatched' AND {{ is_accepted(class) }} THEN 'accepted'
+    ELSE '{{ reason }}'
+END
+{%- endmacro %}
 -- Records that a run leaves as they are in every scope, although it is asked for them, because nobody can say what they should hold:
 -- their keys disagree or are shared, or the warehouse does not know their property, or its feature rows are ambiguous.
 -- Nobody can say whether such a record differs, so the scope mismatched asks for all of them.
 -- The scope mismatched also leaves out records with an accepted difference, or with a flag that the warehouse does not know.
--- A person may name them. Then the guards refuse an unknown flag.
+-- A person may name them. Then the guards refuse an unknown flag. What is wrong with a record may be accepted too; the scope
+-- mismatched says so.
 {% if settings.watches_siblings %}
 -- So it does with those that have a flag which is True through an ACTIVE sibling.
 {% endif %}
@@ -20,13 +27,25 @@ reasoned AS (
     SELECT
         compared.*,
         CASE
-            WHEN compared.key_mismatch THEN 'key_mismatch'
-            WHEN NOT compared.has_property THEN 'no_property'
-            WHEN compared.has_ambiguous_features THEN 'ambiguous_features'
+            WHEN compared.key_mismatch THEN
+                {{ unless_accepted("key_mismatch", "key_mismatch") | indent(16) }}
+            WHEN NOT compared.has_property THEN
+                {{ unless_accepted("no_property", "missing_in_warehouse") | indent(16) }}
+            WHEN compared.has_ambiguous_features THEN
+                {{ unless_accepted("ambiguous_features", "ambiguous_features") | indent(16) }}
             WHEN :scope <> 'mismatched' THEN NULL
             WHEN
-                {{ any_of(flags, "compared.{} IS NULL") | indent(16) }}
+{% for product in fields.products %}
+                {{ "OR " if not loop.first -}}
+                (
+                    compared.{{ product.enabled.column }} IS NULL
+                    AND NOT {{ is_accepted("unknown_in_warehouse", product.name) }}
+                )
+{% endfor %}
             THEN 'unknown_flag'
+            WHEN
+                {{ any_of(flags, "compared.{} IS NULL") | indent(16) }}
+            THEN 'accepted'
 {% if settings.watches_siblings %}
             WHEN
                 {{ any_of(flags, "compared.through_sibling_{}") | indent(16) }}

@@ -26,20 +26,20 @@ class ValidationOperator(BaseOperator):
 
     :param planned_by: the task that must have succeeded, otherwise there is nothing to validate.
     :param is_dry_run: whether the run sends nothing (templated).
-    :param undo_run_id: the run that this run undoes, or an empty text (templated). An undo makes Salesforce differ from the
-        warehouse, so the task then updates no asset.
+
+    It updates its assets only if the result says that Salesforce and the warehouse agree.
+
     :raises NothingToValidateError: the run did not come to its batches.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked.
     :raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``.
     """
 
-    template_fields: Sequence[str] = ("is_dry_run", "undo_run_id")
+    template_fields: Sequence[str] = ("is_dry_run",)
 
-    def __init__(self, *, planned_by: str, is_dry_run: Any, undo_run_id: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.planned_by = planned_by
         self.is_dry_run = is_dry_run
-        self.undo_run_id = undo_run_id
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """
@@ -56,11 +56,11 @@ class ValidationOperator(BaseOperator):
         run_id = ti.run_id
         if not check_run_replica(run_id, settings).is_fresh:
             self.defer(trigger=run_replica_trigger(run_id, settings, ends_task=False), method_name="resume")
-        result = validate(run_id, self.undo_run_id or None)
-        if self.undo_run_id:
-            withhold_outlets(context)
-        else:
+        result = validate(context["params"], run_id)
+        if result.proves_equality:
             describe_outlets(context, result.properties_checked)
+        else:
+            withhold_outlets(context)
         return result.as_xcom()
 
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from feature_sync.backfill.payload_guards import Holdings, Thresholds, mass_disable_problems, payload_problems
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
 from feature_sync.backfill.preview import Preview, approval_body, product_changes
-from feature_sync.backfill.scope import LeftOut, count_records_left_out, scope_parameters
+from feature_sync.backfill.scope import LeftOut, count_records_left_out, nothing_to_do, scope_parameters
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
@@ -107,6 +107,9 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
         seconds = estimate_seconds(batches, config.wait_seconds)
         preview = Preview(
             run_id=run_id,
+            purpose=config.purpose,
+            dry_run=config.dry_run,
+            nothing_to_do=None if facts["records"] else nothing_to_do(warehouse, config),
             records=facts["records"],
             records_unmatched=facts["records_unmatched"],
             records_not_undone=not_undone,
@@ -120,7 +123,13 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
         )
         write_json(files.preview, preview.as_json())
         log.info("What would change in Salesforce (%s):\n%s", files.preview, preview.as_log())
-        problems = payload_problems(facts, settings.fields, _thresholds(settings), undoes=config.undo_run_id is not None)
+        problems = payload_problems(
+            facts,
+            settings.fields,
+            _thresholds(settings),
+            undoes=config.undo_run_id is not None,
+            may_be_empty=preview.nothing_to_do is not None,
+        )
         mass_disable = _mass_disable_problems(settings, config, preview, facts, is_sound=not problems) if preview.records else []
         if problems or (mass_disable and not config.allow_mass_disable):
             warehouse.execute("backfill/revoke_payload", {"run_id": run_id})
@@ -129,7 +138,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             refused = [] if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
         question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
-        if question is None and not config.dry_run:
+        if question is None and preview.records and not config.dry_run:
             warehouse.execute("backfill/release_payload", {"run_id": run_id})
     return CheckedPayload(preview.records, preview.records_unmatched, question)
 

@@ -107,7 +107,9 @@ class Holdings:
     in_warehouse: int
 
 
-def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: Thresholds, *, undoes: bool) -> list[str]:
+def payload_problems(
+    facts: Mapping[str, Any], fields: FieldTable, thresholds: Thresholds, *, undoes: bool, may_be_empty: bool = False
+) -> list[str]:
     """
     Check a frozen payload with every guard except those of `mass_disable_problems`.
 
@@ -115,10 +117,13 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
     values from Salesforce, so they do not apply to it.
 
     :param facts: the row of ``backfill/check_payload.sql``.
+    :param may_be_empty: it was found that there is nothing to do. Then the guards look at the feature table alone.
     :returns: a sentence for each guard that the payload fails, beginning with the guard's name.
     """
     key = fields.upsert_key.column
     records = facts["records"]
+    if not records and may_be_empty:
+        return [] if undoes else _unmatched_problems(facts, thresholds)
     if not records:
         return [
             f"{Guard.EMPTY_PAYLOAD}: the payload has no record. The scope became empty, or the payload was removed; start a "
@@ -154,15 +159,7 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
         "The row has a blank, a sign or another case in property_id, so its products would be switched off. Correct the feature "
         "table, or name the other records by scope property_ids.",
     )
-    unmatched, rows = facts["unmatched_features"], facts["feature_rows"]
-    if unmatched > thresholds.unmatched_feature_rows or unmatched > _exact(thresholds.unmatched_feature_share) * rows:
-        problems.append(
-            f"{Guard.UNMATCHED_FEATURES}: {unmatched:,} of {rows:,} properties in the feature table ({unmatched / rows:.2%}) are "
-            f"not in the properties table, such as {facts['unmatched_features_example']!r}; GUARD_UNMATCHED_FEATURE_ROWS allows "
-            f"{thresholds.unmatched_feature_rows:,} and GUARD_UNMATCHED_FEATURE_SHARE {thresholds.unmatched_feature_share:.2%}. "
-            "Their ids may have blanks or another case, or the properties table lacks rows. Correct the tables, or raise the "
-            "limits if these properties are really gone."
-        )
+    problems += _unmatched_problems(facts, thresholds)
     matched = records - facts["records_unmatched"]
     if matched < _exact(thresholds.feature_row_share) * records:
         problems.append(
@@ -183,6 +180,19 @@ def payload_problems(facts: Mapping[str, Any], fields: FieldTable, thresholds: T
         "Correct the feature table.",
     )
     return problems
+
+
+def _unmatched_problems(facts: Mapping[str, Any], thresholds: Thresholds) -> list[str]:
+    unmatched, rows = facts["unmatched_features"], facts["feature_rows"]
+    if unmatched <= thresholds.unmatched_feature_rows and unmatched <= _exact(thresholds.unmatched_feature_share) * rows:
+        return []
+    return [
+        f"{Guard.UNMATCHED_FEATURES}: {unmatched:,} of {rows:,} properties in the feature table ({unmatched / rows:.2%}) are "
+        f"not in the properties table, such as {facts['unmatched_features_example']!r}; GUARD_UNMATCHED_FEATURE_ROWS allows "
+        f"{thresholds.unmatched_feature_rows:,} and GUARD_UNMATCHED_FEATURE_SHARE {thresholds.unmatched_feature_share:.2%}. "
+        "Their ids may have blanks or another case, or the properties table lacks rows. Correct the tables, or raise the "
+        "limits if these properties are really gone."
+    ]
 
 
 def mass_disable_problems(

@@ -61,7 +61,7 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
 
 def most_batches(strategy: Strategy, records: int, batch_size: int) -> int:
     """How many batches a run can have at most: with ``probe`` that is if it falls back to ``batch_size``."""
-    return 1 if strategy is Strategy.FULL else count_batches(records, batch_size)
+    return min(1, records) if strategy is Strategy.FULL else count_batches(records, batch_size)
 
 
 def count_batches(records: int, batch_size: int) -> int:

@@ -49,7 +49,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
 
     :param conf: the params of the DAG run.
     :param max_batches: Airflow's ``[core] max_map_length``.
-    :returns: how many records are in scope, and the scope in words.
+    :returns: how many records are in scope, and the scope in words. None are if there is nothing to do.
     :raises RunConfigError: a parameter, or the scope it describes, cannot be used, and nothing else is wrong.
     :raises GuardError: something else is wrong; the message has all of it.
     :raises NotReadyError: every problem may be temporary.
@@ -62,7 +62,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     with Warehouse(settings) as warehouse:
         found = _source_problems(warehouse)
         problems += [*found, *_age_problems(warehouse, found)]
-        records = None
+        found_scope = None
         if config and not found:
             tables = _table_problems(warehouse)
             problems += tables
@@ -70,7 +70,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
                 if config.undo_run_id is None:
                     problems += [Problem(text) for text in status_problems(warehouse)]
                 if not tables:
-                    records = count_scope(warehouse, config, max_batches)
+                    found_scope = count_scope(warehouse, config, max_batches)
             except RunConfigError as error:
                 config_problems += error.problems
             except NotReadyError as error:
@@ -81,9 +81,12 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             for warning in regular_sync_warnings(warehouse):
                 log.warning("%s", warning)
     _refuse(config_problems, problems)
-    assert config is not None  # noqa: S101 - its problems were refused; for the type checker
-    log.info("In scope: %s, which are %s", f"{records:,}", config.description)
-    return {"records": records, "scope": config.description}
+    assert config is not None and found_scope is not None  # noqa: S101, PT018 - problems were refused; for the type checker
+    if found_scope.nothing_to_do:
+        log.warning("Nothing to do: %s Nothing will be sent", found_scope.nothing_to_do)
+    else:
+        log.info("In scope: %s, which are %s", f"{found_scope.records:,}", config.description)
+    return {"records": found_scope.records, "scope": config.description}
 
 
 def _refuse(config_problems: list[str], problems: list[Problem]) -> None:

@@ -15,6 +15,8 @@ class Preview:
     """
     The effect of a frozen payload.
 
+    ``purpose``: ``repair`` or ``undo``. ``dry_run``: whether it ends after the plan.
+    ``nothing_to_do``: why there is nothing to send, if everything is as the run should leave it.
     ``records_unmatched``: records whose property has no feature row.
     ``records_not_undone``: records of the run to undo that stay as they are.
     ``neighbours``: other syncs that write the same object and may start during the run; None if Census could not be asked.
@@ -35,6 +37,9 @@ class Preview:
     batches: int
     estimated_seconds: int
     products: tuple[ProductChange, ...]
+    purpose: str = "repair"
+    dry_run: bool = False
+    nothing_to_do: str | None = None
     neighbours: tuple[ScheduledNeighbour, ...] | None = ()
     records_without_property: int = 0
     records_with_key_mismatch: int = 0
@@ -103,7 +108,8 @@ class Preview:
         else:
             said = [f"{one}: writes the same object and may start during the run; batches wait for it" for one in self.neighbours]
         said += [*self.regular_sync, *(f"{table}: its newest row is of {age}" for table, age in self.ages.items())]
-        return "\n".join([self.as_table(), *(f"- {one}" for one in said)])
+        first = [f"Nothing to do: {self.nothing_to_do}", ""] if self.nothing_to_do else []
+        return "\n".join([*first, self.as_table(), *(f"- {one}" for one in said)])
 
 
 def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[ProductChange, ...]:

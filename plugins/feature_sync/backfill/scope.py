@@ -1,11 +1,12 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
-from feature_sync.config.run_config import RunConfig
+from feature_sync.config.run_config import RunConfig, Scope
 from feature_sync.config.wording import count_of
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
@@ -15,6 +16,9 @@ STATUS_CURE = (
     "Correct it in the properties table if it is a typing error. If it is right, add it to UNSYNCED_STATUSES if its properties "
     'do not belong in Salesforce, and to KNOWN_STATUSES if they do. There "" stands for an empty status.'
 )
+
+
+ANY_NUMBER = sys.maxsize
 
 
 def scope_parameters(config: RunConfig) -> Parameters:
@@ -28,7 +32,20 @@ def scope_parameters(config: RunConfig) -> Parameters:
     }
 
 
-def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> int:
+@dataclass(frozen=True, slots=True)
+class RunScope:
+    """
+    What a run covers.
+
+    ``records``: how many records it sends.
+    ``nothing_to_do``: if that is none, because everything is as the run should leave it: what was looked at, as a sentence.
+    """
+
+    records: int
+    nothing_to_do: str | None = None
+
+
+def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> RunScope:
     """
     Count the records of a run.
 
@@ -38,15 +55,26 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> in
     """
     if config.undo_run_id is not None:
         _wait_for_run_to_undo(warehouse, config.undo_run_id)
-        records = _count_undo(warehouse, config.undo_run_id)
+        found = _count_undo(warehouse, config.undo_run_id)
     else:
         if config.property_ids:
             _refuse_unknown_ids(warehouse, config)
-        records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
-        if not records and (reasons := _uncertain_reasons(warehouse, count_records_left_out(warehouse, config))):
-            raise RunConfigError([f"No record can be sent: {config.description}.", *reasons])
-    check_size(config, records, max_batches)
-    return records
+        found = _count_scope(warehouse, config)
+    if found.nothing_to_do is None:
+        check_size(config, found.records, max_batches)
+    return found
+
+
+def nothing_to_do(warehouse: Warehouse, config: RunConfig) -> str | None:
+    """
+    Ask again whether there is nothing to do.
+
+    :returns: the sentence of `RunScope`, or None if there is something to send, or the scope cannot be used.
+    """
+    try:
+        return count_scope(warehouse, config, ANY_NUMBER).nothing_to_do
+    except (RunConfigError, NotReadyError):
+        return None
 
 
 def name_statuses(rows: Sequence[Row]) -> str:
@@ -97,7 +125,7 @@ def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:
 
 def check_size(config: RunConfig, records: int, max_batches: int) -> None:
     """
-    Refuse a run that has nothing to do, or more batches than Airflow can map.
+    Refuse a scope without records, or with more batches than Airflow can map.
 
     :param records: how many Salesforce records are in scope.
     :param max_batches: Airflow's ``[core] max_map_length``.
@@ -141,7 +169,32 @@ def _refuse_unknown_ids(warehouse: Warehouse, config: RunConfig) -> None:
         raise RunConfigError([f"property_ids has {total:,} ids that no record in Salesforce has: {named}."])
 
 
-def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
+def _count_scope(warehouse: Warehouse, config: RunConfig) -> RunScope:
+    records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
+    if records:
+        return RunScope(records)
+    left_out = count_records_left_out(warehouse, config)
+    if reasons := _uncertain_reasons(warehouse, left_out):
+        raise RunConfigError([f"No record can be sent: {config.description}.", *reasons])
+    if config.scope is not Scope.MISMATCHED:
+        return RunScope(0)
+    compared = warehouse.fetch_one("backfill/count_compared_records")["records"]
+    if not compared:
+        return RunScope(0)
+    known = {
+        "a difference that people have accepted": left_out.records_accepted,
+        "a product that is True through an ACTIVE sibling": left_out.records_true_through_sibling,
+    }
+    skipped = " Records without a feature row were not looked at, because unmatched is skip." if config.skips_unmatched else ""
+    beside = "".join(
+        f" {count_of(count, 'record', 'is left as it is', 'are left as they are')}, with {what}."
+        for what, count in known.items()
+        if count
+    )
+    return RunScope(0, f"0 of {count_of(compared, 'record')} in Salesforce differ from the warehouse.{beside}{skipped}")
+
+
+def _count_undo(warehouse: Warehouse, undo_run_id: str) -> RunScope:
     counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": undo_run_id})
     if not counts["records"]:
         known = ", ".join(row["run_id"] for row in warehouse.fetch_all("backfill/select_frozen_runs")) or "none"
@@ -150,6 +203,12 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
                 f"undo_run_id is {undo_run_id!r}, but there is no payload of such a run. Payloads are kept for "
                 f"{warehouse.settings.payload_days} days; the newest are of {known}."
             ]
+        )
+    if not counts["to_undo"] and counts["as_before"] + counts["not_sent"] == counts["records"]:
+        return RunScope(
+            0,
+            f"Run {undo_run_id} left nothing to undo: of its {count_of(counts['records'], 'record')}, {counts['as_before']:,} "
+            f"hold what they held before it, and {counts['not_sent']:,} it did not write.",
         )
     if not counts["to_undo"]:
         unknown = (
@@ -162,7 +221,7 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> int:
                 f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone.{unknown} There is nothing to undo."
             ]
         )
-    return counts["to_undo"]
+    return RunScope(counts["to_undo"])
 
 
 def _wait_for_run_to_undo(warehouse: Warehouse, undo_run_id: str) -> None:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from feature_sync.backfill.plan import read_batches
+from feature_sync.backfill.scope import nothing_to_do
 from feature_sync.config.fields import FieldTable
+from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
@@ -31,12 +33,18 @@ class NothingToValidateError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A run that did its job: the result in words, how many properties were checked, and the files with the details."""
+    """
+    A run that did its job: the result in words, how many properties were checked, and the files with the details.
+
+    ``proves_equality``: whether the result says that Salesforce and the warehouse agree. An undo makes them differ, and a run
+    that had nothing to do sent nothing.
+    """
 
     result: str
     properties_checked: int
     validation: str
     mismatches: str
+    proves_equality: bool
 
     def as_xcom(self) -> dict[str, Any]:
         return asdict(self)
@@ -63,24 +71,28 @@ class Books:
         return self.sent + self.rejected + self.not_sent == self.in_scope
 
 
-def validate(run_id: str, undo_run_id: str | None = None) -> Validation:
+def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     """
     Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
-    :param undo_run_id: the run that this run undoes. Then the records are held against the values from before that run, and
-        nothing is said about the warehouse.
+    The records of a run that undoes another one are held against the values from before that run, and nothing is said about the
+    warehouse. If the run has no record, it is asked again whether there is nothing to do.
+
+    :param conf: the params of the DAG run.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked. The files are written
         even so.
     """
+    config = parse_run_config(conf)
     settings = load_settings()
     files = run_files(settings, run_id)
-    aim = Aim(undo_run_id)
+    aim = Aim(config)
     with Warehouse(settings) as warehouse:
         planned = read_batches(warehouse, run_id)
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
         facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
-        if undo_run_id:
+        nothing = None if planned or attempts or facts["properties_checked"] else nothing_to_do(warehouse, config)
+        if config.undo_run_id:
             sync_id = settings.census_property_sync_id
             regular_sync = [
                 f"The regular sync (Census sync {sync_id}) sends what the warehouse says. Its next run may replace what "
@@ -91,27 +103,39 @@ def validate(run_id: str, undo_run_id: str | None = None) -> Validation:
         write_csv(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}))
         export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
-    report = {**_report(run_id, replica, facts, books, fields=settings.fields, aim=aim), "regular_sync": regular_sync}
+    report = {
+        **_report(run_id, replica, facts, books, fields=settings.fields, aim=aim),
+        "regular_sync": regular_sync,
+        "nothing_to_do": nothing,
+    }
+    if nothing:
+        report["result"] = f"Nothing to do. {nothing}"
     write_json(files.validation, report)
     log.info("%s\nRESULT: %s", _table(report, aim), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
-    if problems := run_problems(planned, attempts, books, facts, expected=aim.expected):
+    if not nothing and (problems := run_problems(planned, attempts, books, facts, expected=aim.expected)):
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
         )
-    return Validation(report["result"], facts["properties_checked"], str(files.validation), str(files.mismatches))
+    return Validation(
+        report["result"],
+        facts["properties_checked"],
+        str(files.validation),
+        str(files.mismatches),
+        proves_equality=not nothing and not config.undo_run_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What a run is for: to repair, or to undo the run ``undo_run_id``. Evidence names it, and what was compared."""
+    """What a run is for: to repair, or to undo another run. Evidence names it, and what was compared."""
 
-    undo_run_id: str | None = None
+    config: RunConfig
 
     @property
-    def purpose(self) -> str:
-        return "undo" if self.undo_run_id else "repair"
+    def undo_run_id(self) -> str | None:
+        return self.config.undo_run_id
 
     @property
     def expected(self) -> str:
@@ -212,7 +236,7 @@ def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: Fiel
     synced_at = replica["synced_at"]
     return {
         "run_id": run_id,
-        "purpose": aim.purpose,
+        "purpose": aim.config.purpose,
         "undo_run_id": aim.undo_run_id,
         "checked_at": replica["checked_at"].isoformat(),
         "mirror_synced_at": synced_at and synced_at.isoformat(),

@@ -247,6 +247,11 @@ class RunConfig(BaseModel):
         return self.unmatched is Unmatched.SKIP
 
     @property
+    def purpose(self) -> str:
+        """What the run is for. Its evidence says so."""
+        return "undo" if self.undo_run_id is not None else "repair"
+
+    @property
     def description(self) -> str:
         """The scope in words, for messages."""
         if self.undo_run_id is not None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from feature_sync.backfill.validation import Aim, Books, balance_books, run_problems
+from feature_sync.config.run_config import RunConfig
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, withhold_outlets
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 
@@ -107,18 +108,19 @@ def test_a_run_without_batches_is_a_problem() -> None:
 
 
 def test_an_undo_is_held_against_what_was_before_and_says_so() -> None:
-    aim = Aim("manual__1")
+    aim = Aim(RunConfig(undo_run_id="manual__1"))
     facts = {"properties_checked": 146, "properties_mismatched": 2}
 
     [problem] = run_problems(BATCHES, attempts(), Books(146, 146, 0, 0), facts, expected=aim.expected)
 
     assert problem == "2 of 146 properties differ from the values from before run manual__1."
     assert aim.result(146, 2) == "144 of 146 properties hold the values from before run manual__1 again"
-    assert (aim.purpose, aim.key) == ("undo", "enabled_before_that_run")
+    assert (aim.config.purpose, aim.key) == ("undo", "enabled_before_that_run")
 
 
 def test_a_repair_is_held_against_the_warehouse() -> None:
-    assert (Aim().purpose, Aim().expected, Aim().key) == ("repair", "the warehouse", "enabled_in_warehouse")
+    aim = Aim(RunConfig())
+    assert (aim.config.purpose, aim.expected, aim.key) == ("repair", "the warehouse", "enabled_in_warehouse")
 
 
 def test_an_undo_updates_no_asset() -> None:

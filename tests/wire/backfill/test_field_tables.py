@@ -98,7 +98,7 @@ class TestOtherFields:
         table = load_settings().batch_table
         assert [row[0] for row in other.sql(f"DESCRIBE TABLE {table}")] == [*columns, "run_id", "batch_number"]
         with pytest.raises(SalesforceDiffersError, match="3 of 3 properties differ"):
-            validate("other-fields")
+            validate({}, "other-fields")
         differing = rows_of(frozen.folder / "mismatches.csv")
         assert sorted(row["snappt_property_id_c"] for row in differing) == ids
 

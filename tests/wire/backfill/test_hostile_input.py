@@ -216,7 +216,7 @@ class TestCells:
                 rejected = [RowRecord(identifier=key, status="rejected", status_message=REASON) for key in sent]
                 log.record_rejections(attempt, rejected)
         with pytest.raises(SalesforceDiffersError):
-            validate("cells")
+            validate({}, "cells")
 
         [folder] = output.iterdir()
         cells = sorted(CELLS.values())

@@ -67,7 +67,7 @@ class Run:
         eventually(lambda: read_replica_state(self.id, load_settings()).is_fresh)
 
     def validate(self) -> str:
-        return validate(self.id).result
+        return validate(self.conf, self.id).result
 
     @property
     def folder(self) -> Path:

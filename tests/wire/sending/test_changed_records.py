@@ -100,7 +100,7 @@ def test_the_verdict_says_so_and_the_books_balance(campaign: Campaign) -> None:
     assert campaign.send(2).succeeded
 
     with pytest.raises(SalesforceDiffersError, match=r"1 record was left as found, because somebody changed them"):
-        validate(campaign.run_id)
+        validate({}, campaign.run_id)
 
     [row] = rejected(campaign)
     assert row["reverse_etl_id_c"] == changed
