@@ -27,7 +27,7 @@ from feature_sync.sending.batches import Attempt, AttemptStatus, Batch, attempt_
 from feature_sync.storage.descriptions import MARK
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.run_files import RunFiles
-from feature_sync.storage.tables import source_columns
+from feature_sync.storage.source_tables import source_columns
 from feature_sync.storage.warehouse import Column, columns_of
 from feature_sync.task_defaults.retry_policy import RETRIES, RETRY_POLICY, SOON
 

@@ -26,7 +26,7 @@ FLOORS = (
 TREE = {
     "config": "paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
-    "storage": "descriptions marks warehouse tables freshness candidates run_files csv_files",
+    "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
     "orchestration": "dag_runs approvals assets deferral pool api_routes",
     "replica": "state sensors triggers",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",

@@ -10,7 +10,8 @@ from feature_sync.storage.marks import own_tables
 from feature_sync.storage.warehouse import Warehouse
 from sandbox.warehouse.engine import Engine
 from tests.sandbox.warehouse_client import Stand, ask, connect
-from tests.sql.script import CLOCK_COLUMNS, Change, fill_copy, script
+from tests.sql.data import fill_copy
+from tests.sql.script import CLOCK_COLUMNS, Change, script
 
 
 def test_airflows_hook_works_unchanged(hook: DatabricksSqlHook, stand: Stand) -> None:

@@ -13,7 +13,8 @@ from sandbox.warehouse.service import WarehouseService
 from tests.sandbox.warehouse_client import ask, connect
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.variants import VARIANTS, change_settings
-from tests.sql.script import Change, adapt, fill_copy, script_for, spoil, thin_out
+from tests.sql.data import fill_copy, spoil, thin_out
+from tests.sql.script import Change, adapt, script_for
 
 
 @pytest.fixture(params=VARIANTS)

@@ -20,7 +20,8 @@ from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
 from tests.spark.variants import change_settings, variants
-from tests.sql.script import COPY, Change, Script, adapt, fill_copy, freezing, script, script_for, spoil, thin_out
+from tests.sql.data import COPY, fill_copy, spoil, thin_out
+from tests.sql.script import Change, Script, adapt, freezing, script, script_for
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark

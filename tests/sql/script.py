@@ -1,5 +1,5 @@
 """
-Every statement of ``include/sql`` in the order of real runs, and the data that it works on.
+Every statement of ``include/sql`` in the order of real runs. ``data.py`` has the data that they work on.
 
 A new statement is one more `Step`. The sandbox's warehouse executes the script (``tests/sandbox/test_warehouse.py``), and so does
 Spark, with whose answers it is compared (``tests/spark``).
@@ -8,8 +8,6 @@ Spark, with whose answers it is compared (``tests/spark``).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import pyarrow as pa
 
 from feature_sync.config.fields import FieldKind, FlagType, load_fields
 from feature_sync.config.settings import Settings
@@ -20,8 +18,8 @@ from feature_sync.sending.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import column_definitions
 from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of
-from sandbox.seed import INCIDENT_DAY, org_records
 from sandbox.warehouse.engine import Engine
+from tests.sql.data import ANOTHER, COPY, INCIDENT
 
 ONLY_DATABRICKS = {"tables/describe_detail", "tables/select_look_alikes"}
 """They ask Delta and Unity Catalog, which open-source Spark lacks. `tests/wire/storage/test_real_tables.py` executes them."""
@@ -35,16 +33,12 @@ STATEMENTS = sorted(
     and name not in ONLY_DATABRICKS
 )
 """As `render_statement` takes them: what is in ``fragments``, ``tables/columns`` and ``macros.sql`` is a part of others."""
-COPY = "crm.salesforce.product_property_c"
 CLOCK_COLUMNS = frozenset({"accepted_at", "checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
 """Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
 WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
 """Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""
 
 RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
-_KEYS = {str(record["Reverse_ETL_ID__c"]): record["CreatedDate"].date() for record in org_records()}
-INCIDENT = [key for key, day in _KEYS.items() if day == INCIDENT_DAY.date()]
-ANOTHER = next(key for key, day in _KEYS.items() if day != INCIDENT_DAY.date() and key.endswith("0"))
 SOME = INCIDENT[100:107]
 REFUSED = [key for key in INCIDENT if key.endswith("7")]
 BATCHED = ",".join(["50"] * 60)
@@ -279,7 +273,10 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
             Step("tables/prove_write", names=names),
         ]
     steps.append(Step("tables/count_rows", names={"table": COPY, "synced_at": "MAX(_fivetran_synced)"}))
-    steps += [Step("tables/measure_age", names={"table": COPY, "written_at": each}) for each in ("_fivetran_synced", "NULL")]
+    steps += [
+        Step("tables/measure_age", names={"table": COPY, "written_at": each, "undecided": undecided})
+        for each, undecided in (("_fivetran_synced", "is_deleted IS NULL"), ("NULL", "FALSE"))
+    ]
     return steps
 
 
@@ -433,67 +430,3 @@ def adapt(engine: Engine, settings: Settings) -> None:
             for flag in (product.enabled.source for product in settings.fields.products):
                 cursor.execute(f"ALTER TABLE {settings.features_table} ALTER COLUMN {flag} TYPE INTEGER")
                 cursor.execute(f"UPDATE {settings.features_table} SET {flag} = 2 WHERE property_id = '{INCIDENT[30]}'")
-
-
-def fill_copy(engine: Engine) -> None:
-    """What the sandbox's replication does: the whole org into its copy."""
-    fields = load_fields()
-    copy = pa.Table.from_pylist(
-        [
-            {
-                "id": record["Id"],
-                "name": record["Name"],
-                "snappt_property_id_c": record["Snappt_Property_ID__c"],
-                "reverse_etl_id_c": record["Reverse_ETL_ID__c"],
-                **{each.column: record[each.salesforce_name] for each in fields.features},
-                "created_date": record["CreatedDate"],
-                "system_modstamp": record["SystemModstamp"],
-                "is_deleted": record["IsDeleted"],
-                "_fivetran_synced": record["SystemModstamp"],
-            }
-            for record in org_records()
-        ]
-    )
-    with engine.writing() as cursor:
-        cursor.execute(f"DELETE FROM {COPY}")
-        cursor.register("copied", copy)
-        cursor.execute(f"INSERT INTO {COPY} BY NAME FROM copied")
-
-
-def thin_out(engine: Engine) -> None:
-    """For a slow engine: leave a tenth of the healthy records, and those next to the incident's day and the deleted ones."""
-    with engine.writing() as cursor:
-        near = "created_date BETWEEN TIMESTAMPTZ '2025-11-20 23:59:59Z' AND TIMESTAMPTZ '2025-11-22 00:00:00Z'"
-        cursor.execute(f"DELETE FROM {COPY} WHERE NOT ({near} OR is_deleted OR snappt_property_id_c LIKE '%0')")
-        known = f"SELECT snappt_property_id_c FROM {COPY}"
-        cursor.execute(
-            f"DELETE FROM rds.pg_rds_public.properties WHERE status <> 'DELETED' AND CAST(id AS VARCHAR) NOT IN ({known})"
-        )
-        cursor.execute(f"DELETE FROM crm.sfdc_dbx.product_property_w_features WHERE property_id NOT IN ({known})")
-
-
-def spoil(engine: Engine) -> None:
-    """What no healthy warehouse holds and guards must see: empty flags, impossible dates, bad keys, unequal rows, no status."""
-    features, feature = "crm.sfdc_dbx.product_property_w_features", "property_id"
-    with engine.writing() as cursor:
-        for key, status in {50: "NULL", 51: "' deleted '", 52: "'PAUSED'", 53: "''"}.items():
-            cursor.execute(f"UPDATE rds.pg_rds_public.properties SET status = {status} WHERE id = {INCIDENT[key]}")
-        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = 'XXXXXXXXXXXXXXX' WHERE id = {INCIDENT[54]}")
-        family = ", ".join(INCIDENT[60:66])
-        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET sfdc_id = '0018X00002abcdEQAQ' WHERE id IN ({family})")
-        cursor.execute(f"UPDATE {features} SET {feature} = {feature} || ' ' WHERE {feature} = '{INCIDENT[19]}'")
-        cursor.execute(f"UPDATE {COPY} SET fraud_detection_enabled_c = NULL WHERE snappt_property_id_c = '{INCIDENT[23]}'")
-        for key, value in {
-            10: "fraud_enabled = NULL",
-            11: "fraud_enabled_at = TIMESTAMPTZ '2999-12-31 23:59:59.999999Z'",
-            12: "iv_updated_at = TIMESTAMPTZ '1999-12-31 23:59:59.999999Z'",
-        }.items():
-            cursor.execute(f"UPDATE {features} SET {value} WHERE {feature} = '{INCIDENT[key]}'")
-        for key, value in {40: "fraud_enabled", 41: "NOT fraud_enabled", 42: "CAST(NULL AS BOOLEAN)"}.items():
-            cursor.execute(
-                f"INSERT INTO {features} SELECT * REPLACE ({value} AS fraud_enabled, fraud_updated_at + INTERVAL 1 HOUR AS"
-                f" fraud_updated_at) FROM {features} WHERE {feature} = '{INCIDENT[key]}'"
-            )
-        cursor.execute(f"UPDATE rds.pg_rds_public.properties SET company_id = NULL WHERE id IN ({INCIDENT[13]}, {INCIDENT[14]})")
-        for key, shared in {15: "NULL", 16: "'  '", 17: "'Größe 東京'", 18: f"'{ANOTHER}'"}.items():
-            cursor.execute(f"UPDATE {COPY} SET reverse_etl_id_c = {shared} WHERE snappt_property_id_c = '{INCIDENT[key]}'")

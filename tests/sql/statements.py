@@ -33,7 +33,7 @@ NAMES = {
     "tables/describe_table": {"table"},
     "tables/describe_detail": {"table"},
     "tables/count_rows": {"table", "synced_at"},
-    "tables/measure_age": {"table", "written_at"},
+    "tables/measure_age": {"table", "written_at", "undecided"},
     "tables/select_look_alikes": {"catalog"},
     "tables/prove_write": {"table"},
     "deployment/describe_source": {"table"},
@@ -55,9 +55,8 @@ def rendered(name: str) -> str:
 def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
-    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)", "written_at": "_fivetran_synced"} | source_names(
-        settings
-    ).get(name, {})
+    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"}
+    values |= {"written_at": "_fivetran_synced", "undecided": "is_deleted IS NULL"} | source_names(settings).get(name, {})
     return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
 
 

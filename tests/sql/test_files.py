@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from feature_sync.config.settings import Settings, SourceQuery, load_settings
 from feature_sync.storage.marks import own_tables, written_table
-from feature_sync.storage.tables import source_columns
+from feature_sync.storage.source_tables import source_columns
 from feature_sync.storage.warehouse import SQL_FOLDER, render_statement
 from tests.sql.statements import FILES, NAMES, STATEMENTS, every_statement, name_of, parse, parsed, rendered, texts_of
 

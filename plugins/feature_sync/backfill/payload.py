@@ -20,7 +20,7 @@ from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
-from feature_sync.storage.freshness import freshness_problems, read_freshness
+from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
 from feature_sync.storage.run_files import StoragePath, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
@@ -53,14 +53,13 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 
     :param conf: the params of the DAG run.
     :returns: how many records the payload has.
-    :raises GuardError: the replica or a source is too old.
+    :raises GuardError: a table that is read is not as it must be, or too old.
     """
     config = parse_run_config(conf)
     settings = load_settings()
     with Warehouse(settings) as warehouse:
         # Hours may have passed since the preconditions, for example if a person clears this task.
-        if problems := freshness_problems(read_freshness(warehouse)):
-            raise GuardError(problems)
+        refuse_unfit_tables(warehouse)
         warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
         if config.undo_run_id is None:
             warehouse.execute(

@@ -19,14 +19,8 @@ from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_p
 from feature_sync.storage.candidates import describe_candidates, key_columns
 from feature_sync.storage.freshness import freshness_problems, read_freshness
 from feature_sync.storage.run_files import prove_output_writable
-from feature_sync.storage.tables import (
-    column_problems,
-    deleted_hints,
-    describe_source,
-    history_problems,
-    prepare_tables,
-    source_columns,
-)
+from feature_sync.storage.source_tables import describe_source, source_columns, source_problems
+from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
@@ -164,7 +158,7 @@ def _output_problems(settings: Settings) -> list[Problem]:
 def _source_problems(warehouse: Warehouse) -> list[Problem]:
     settings = warehouse.settings
     problems = []
-    for table, needed in source_columns(settings).items():
+    for table in source_columns(settings):
         try:
             found = describe_source(warehouse, table).columns
         except ConnectError as error:
@@ -172,13 +166,10 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
         except StatementError as error:
             problems.append(Problem(f"{table} cannot be read: {error}{describe_candidates(warehouse, table)}"))
             continue
-        complaints = column_problems(table, needed, found, settings.fields)
+        complaints = source_problems(settings, table, found)
         if complaints and not set(key_columns(settings, table)) <= set(found):  # so it is probably another table
             complaints[0] += describe_candidates(warehouse, table)
         problems += [Problem(text) for text in complaints]
-        problems += [Problem(text) for text in history_problems(table, found)]
-        for hint in deleted_hints(settings, table, found):
-            log.warning("%s", hint)
     return problems
 
 

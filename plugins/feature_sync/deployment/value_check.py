@@ -12,7 +12,7 @@ from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, UnknownKeyError, mapped_columns
 from feature_sync.deployment.parsed_query import ReadingQuery, UnusableQueryError, parse_query, quoted
 from feature_sync.deployment.value_findings import Concern, ValueFinding, value_findings
-from feature_sync.storage.tables import describe_source
+from feature_sync.storage.source_tables import describe_source
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.drift import OF_PRODUCTS, DriftClass
+from feature_sync.storage.freshness import refuse_unfit_tables
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
@@ -89,6 +90,7 @@ def accept(conf: Mapping[str, Any], run_id: str, accepted_by: str | None) -> dic
     :returns: what was accepted, in words, and how many differences.
     :raises RunConfigError: the form is wrong, nobody is known to have started the run, or an id or a product has no such
         difference. Nothing was written.
+    :raises GuardError: a table that is read is not as it must be, or too old, so it is not known what differs.
     :raises OwnTableError: the table cannot be created or written to.
     """
     settings = load_settings()
@@ -97,6 +99,7 @@ def accept(conf: Mapping[str, Any], run_id: str, accepted_by: str | None) -> dic
         raise RunConfigError(["Airflow does not say who started this run. Start it in Airflow's UI, so that your name is known."])
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)
+        refuse_unfit_tables(warehouse)
         found = warehouse.fetch_all("reconciliation/select_chosen_differences", chosen_parameters(request))
         if problems := request_problems(request, found):
             raise RunConfigError(problems)

@@ -11,7 +11,7 @@ from feature_sync.backfill.preview import Preview
 from feature_sync.backfill.scope import name_statuses
 from feature_sync.backfill.validation import NothingToValidateError
 from feature_sync.config.names import RECONCILIATION_DAG_ID
-from feature_sync.config.problems import GuardError, NotReadyError
+from feature_sync.config.problems import NotReadyError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
@@ -31,7 +31,7 @@ from feature_sync.reconciliation.verdict import (
 )
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
 from feature_sync.storage.csv_files import write_csv
-from feature_sync.storage.freshness import freshness_problems, read_freshness
+from feature_sync.storage.freshness import refuse_unfit_tables
 from feature_sync.storage.run_files import RunFiles, run_files, write_json, write_text
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
@@ -53,15 +53,14 @@ def compare(run_id: str) -> Finding:
 
     Writes ``validation.json``, ``mismatches.csv`` and ``report.html``.
 
-    :raises GuardError: the replica or a source is too old, so old values would be compared and healed.
+    :raises GuardError: a table that is read is not as it must be, or too old, so wrong values would be compared and healed.
     :raises NothingComparedError: there was nothing to compare.
     """
     settings = load_settings()
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)
-        if problems := freshness_problems(read_freshness(warehouse)):
-            raise GuardError(problems)
+        refuse_unfit_tables(warehouse)
         warehouse.execute("reconciliation/record_drift", {"run_id": run_id})
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), settings.fields)
         if not drift.properties_checked:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from feature_sync.config.settings import Settings
 from feature_sync.storage.freshness import SYNCED_COLUMN
 from feature_sync.storage.marks import own_tables
-from feature_sync.storage.tables import source_columns
+from feature_sync.storage.source_tables import source_columns
 from feature_sync.storage.warehouse import Row, StatementError, Warehouse
 
 log = logging.getLogger(__name__)

@@ -1,19 +1,27 @@
-"""How old the tables are that a run reads. A run that chooses or freezes records by old tables sends old values."""
+"""
+Whether the tables that a run reads may be used to choose records: they have the right columns, and they are not too old.
+
+A run that chooses or freezes records by old tables sends old values.
+"""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from feature_sync.config.problems import GuardError
 from feature_sync.config.settings import Settings
+from feature_sync.config.wording import count_of
 from feature_sync.storage.descriptions import Description
-from feature_sync.storage.tables import TIME, describe_source
+from feature_sync.storage.source_tables import TIME, all_source_problems, describe_source
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 
 log = logging.getLogger(__name__)
 
 SYNCED_COLUMN = "_fivetran_synced"
 """The column in which Fivetran writes when it replicated a row."""
+REMOVED_COLUMN = "is_deleted"
+"""Salesforce's own mark of a deleted record. There it is never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class Freshness:
 
     ``newest_at``: when its newest row was replicated; for a table without such a column, when the table changed last. None if
     nobody can say. ``limit``: the greatest age. ``setting``: its name.
+    ``undecided``: rows of the replica of which nobody can say whether Salesforce has deleted the record.
     """
 
     table: str
@@ -30,6 +39,7 @@ class Freshness:
     checked_at: datetime
     limit: timedelta
     setting: str
+    undecided: int = 0
 
     @property
     def age(self) -> timedelta | None:
@@ -37,7 +47,12 @@ class Freshness:
 
     @property
     def problem(self) -> str:
-        """Why records may not be chosen by this table. Empty if it is fresh enough, or if the limit is 0."""
+        """Why records may not be chosen by this table. Empty if they may. With a limit of 0 the age does not count."""
+        if self.undecided:
+            return (
+                f"{self.table} has {count_of(self.undecided, 'row')} with an empty {REMOVED_COLUMN}, so nobody can say whether "
+                "Salesforce has deleted these records. Repair the replication of that column."
+            )
         if not self.limit:
             return ""
         if self.newest_at is None:
@@ -71,18 +86,35 @@ def read_freshness(warehouse: Warehouse) -> tuple[Freshness, ...]:
         settings.properties_table: source_limit,
         settings.features_table: source_limit,
     }
-    return tuple(Freshness(table, *_measure(warehouse, table), *limit) for table, limit in limits.items())
+    return tuple(_measure(warehouse, table, *limit) for table, limit in limits.items())
 
 
 def freshness_problems(found: Sequence[Freshness]) -> list[str]:
     return [each.problem for each in found if each.problem]
 
 
-def _measure(warehouse: Warehouse, table: str) -> tuple[datetime | None, datetime]:
-    """When the newest row was written, and the warehouse's time."""
-    written_at = _time_of(describe_source(warehouse, table), warehouse.settings, table)
-    [measured] = warehouse.fetch_all("tables/measure_age", names={"table": table, "written_at": written_at})
-    return measured["newest_at"] or _changed_at(warehouse, table), measured["checked_at"]
+def refuse_unfit_tables(warehouse: Warehouse) -> None:
+    """
+    Look at all tables that a run reads, right before records are chosen, frozen or compared.
+
+    :raises GuardError: a table lacks a column, has one that must not be there, or is too old; the message has all of it.
+    :raises StatementError: a table does not exist, or may not be read.
+    """
+    if problems := all_source_problems(warehouse) or freshness_problems(read_freshness(warehouse)):
+        raise GuardError(problems)
+
+
+def _measure(warehouse: Warehouse, table: str, limit: timedelta, setting: str) -> Freshness:
+    found = describe_source(warehouse, table)
+    names = {
+        "table": table,
+        "written_at": _time_of(found, warehouse.settings, table),
+        "undecided": f"{REMOVED_COLUMN} IS NULL" if REMOVED_COLUMN in found.columns else "FALSE",
+    }
+    [measured] = warehouse.fetch_all("tables/measure_age", names=names)
+    newest_at = measured["newest_at"] or _changed_at(warehouse, table)
+    undecided = measured["undecided"] if table == warehouse.settings.salesforce_table else 0
+    return Freshness(table, newest_at, measured["checked_at"], limit, setting, undecided)
 
 
 def _time_of(found: Description, settings: Settings, table: str) -> str:

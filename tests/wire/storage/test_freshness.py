@@ -1,4 +1,4 @@
-"""How old the tables are that a run reads. Old ones stop every run that chooses, freezes or compares records."""
+"""What stops every step that chooses, freezes or compares records: tables that are too old, or not as they must be."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,16 +9,24 @@ from feature_sync.backfill.payload import freeze_payload
 from feature_sync.backfill.preconditions import check_preconditions
 from feature_sync.config.problems import GuardError
 from feature_sync.config.settings import load_settings
+from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import compare
 from feature_sync.storage.freshness import Freshness, read_freshness
 from feature_sync.storage.warehouse import Warehouse
 from tests.wire.few import Few
 
 ALL = {"scope": "all"}
+ACCEPTANCE = {
+    "class": "wrongly_false",
+    "ids": ["1"],
+    "reason": "known for long",
+    "accepted_until": f"{datetime.now(UTC):%Y-%m-%d}",
+}
 STEPS: dict[str, Callable[[], object]] = {
     "preconditions": lambda: check_preconditions(ALL, 1024),
     "freeze": lambda: freeze_payload(ALL, "old"),
     "compare": lambda: compare("old"),
+    "accept": lambda: accept(ACCEPTANCE, "old", "ada"),
 }
 every_step = pytest.mark.parametrize("step", STEPS)
 
@@ -56,6 +64,38 @@ def test_an_old_feature_table_is_refused_although_no_row_has_a_time(few: Few, st
 
     assert problem.startswith(f"{few.features} is too old")
     assert "(SOURCE_AGE_LIMIT_SECONDS allows 259,200 s)" in problem
+
+
+@every_step
+def test_a_record_that_may_or_may_not_be_deleted_is_refused(few: Few, step: str) -> None:
+    few.sql("UPDATE {replica} SET is_deleted = NULL WHERE id = (SELECT MIN(id) FROM {replica})")
+
+    assert refusal(step).startswith(f"{few.replica} has 1 row with an empty is_deleted, so nobody can say whether")
+
+
+@every_step
+@pytest.mark.parametrize(("table", "setting"), [("properties", "PROPERTIES"), ("features", "FEATURES")])
+def test_a_table_with_deleted_rows_that_no_setting_names_is_refused(few: Few, step: str, table: str, setting: str) -> None:
+    name = getattr(few, table)
+    few.sql(f"CREATE OR REPLACE TABLE {name} AS SELECT *, FALSE AS _fivetran_deleted FROM {name}")
+
+    assert refusal(step).startswith(f"{name} has the column _fivetran_deleted, but {setting}_DELETED_COLUMN is empty")
+
+
+@every_step
+def test_a_table_that_keeps_former_rows_is_refused(few: Few, step: str) -> None:
+    few.sql("CREATE OR REPLACE TABLE {features} AS SELECT *, TRUE AS _fivetran_active FROM {features}")
+
+    assert "so it is a history table" in refusal(step)
+
+
+@every_step
+def test_a_column_of_another_type_is_refused(few: Few, step: str) -> None:
+    few.sql(
+        "CREATE OR REPLACE TABLE {features} AS SELECT * REPLACE (CAST(fraud_enabled AS STRING) AS fraud_enabled) FROM {features}"
+    )
+
+    assert refusal(step).startswith(f"{few.features}: fraud_enabled is string; it must be boolean.")
 
 
 def test_the_rows_count_more_than_the_last_change_of_the_table(few: Few) -> None:

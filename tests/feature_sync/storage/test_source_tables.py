@@ -5,7 +5,7 @@ import pytest
 from feature_sync.config.fields import load_fields
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.descriptions import parse_description
-from feature_sync.storage.tables import column_problems, source_columns
+from feature_sync.storage.source_tables import column_problems, source_columns
 
 FIELDS = load_fields()
 
