@@ -1,7 +1,6 @@
 """Runs our statements on a world, in this process, with the sandbox's warehouse and without a wire."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,8 +28,8 @@ TYPES = {bool: "BOOLEAN", int: "INT", str: "STRING", type(None): "VOID"}
 class Tables:
     """The warehouse. ``alter``: what is done to each text first, to prove that a mistake shows."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self._engine, self.settings = Engine(folder), settings
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self.settings = engine, settings
         self.alter = lambda text: text
         for table in own_tables(settings):
             with self._engine.writing() as cursor:
@@ -40,9 +39,8 @@ class Tables:
 
     def load(self, world: World) -> None:
         fields = self.settings.fields
-        replica = [(field.column, KINDS[field.kind]) for field in fields]
-        texts = ("name", "address", "company_name", "sfdc_id")
-        of_properties = [("id", pa.int64()), ("status", pa.string()), ("company_id", pa.string())]
+        texts = ("name", "address", "company_name")
+        of_properties = [("id", pa.int64()), *((name, pa.string()) for name in ("status", "company_id", "sfdc_id"))]
         self._fill(
             self.settings.properties_table,
             [{**row, **dict.fromkeys(texts, "x"), "updated_at": None} for row in world.properties],
@@ -57,11 +55,24 @@ class Tables:
             ],
             [("property_id", pa.string()), *sources],
         )
-        others = [("id", pa.string()), ("created_date", INSTANT), ("system_modstamp", INSTANT), ("is_deleted", pa.bool_())]
-        others += [("_fivetran_synced", INSTANT)]
-        self._fill(self.settings.salesforce_table, world.replica, [*others, *replica])
+        self.show(world.replica)
         for table in own_tables(self.settings):
             self.sql(f"DELETE FROM {table.name}")
+
+    def show(self, records: list[Row]) -> None:
+        """What the replica shows from now on."""
+        columns = [("id", pa.string()), ("created_date", INSTANT), ("system_modstamp", INSTANT), ("is_deleted", pa.bool_())]
+        columns += [("_fivetran_synced", INSTANT), *((field.column, KINDS[field.kind]) for field in self.settings.fields)]
+        self._fill(self.settings.salesforce_table, records, columns)
+
+    def add(self, table: str, rows: list[Row]) -> None:
+        """More rows of a table of ours; columns that a row lacks are NULL."""
+        if not rows:
+            return
+        with self._engine.writing() as cursor:
+            cursor.register("given", pa.Table.from_pylist(rows))
+            cursor.execute(f"INSERT INTO {table} BY NAME FROM given")
+            cursor.unregister("given")
 
     def run(self, name: str, parameters: Mapping[str, Any] | None = None, names: Mapping[str, str] | None = None) -> list[Row]:
         """The rows of one of our statements."""

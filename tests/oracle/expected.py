@@ -1,7 +1,8 @@
 """
 What the SQL should answer, worked out row by row in plain Python.
 
-It shares nothing with the SQL: no join, no grouping, no three-valued logic. It knows the settings as they are shipped.
+It shares nothing with the SQL: no join, no grouping, no three-valued logic. It knows the settings as they are shipped, and those
+about twins.
 """
 
 import datetime as dt
@@ -12,11 +13,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from feature_sync.config.fields import FeatureField, FieldTable
+from feature_sync.config.fields import FeatureField, Product
+from feature_sync.config.settings import Settings
 from tests.oracle.worlds import Row, World
 
 SYNCED = {"ACTIVE", "INACTIVE", "ONBOARDING", "DISABLED"}
 KNOWN = SYNCED | {"DELETED"}
+ALONE = (
+    "missing_in_salesforce",
+    "missing_in_warehouse",
+    "key_mismatch",
+    "ambiguous_features",
+    "unknown_status",
+    "unmatched_features",
+    "true_through_sibling",
+    "unknown_in_salesforce",
+    "unknown_in_warehouse",
+)
+"""Classes that say nothing about which value is right."""
 Difference = tuple[str, str | None, str | None, str | None]
 """Class, record, property, field."""
 
@@ -40,8 +54,9 @@ class Judged:
 class Expected:
     """The right answers about one world."""
 
-    def __init__(self, world: World, fields: FieldTable) -> None:
-        self.world, self.fields = world, fields
+    def __init__(self, world: World, settings: Settings) -> None:
+        self.world, self.settings, self.fields = world, settings, settings.fields
+        fields = self.fields
         self.key, self.other = fields.property_id.column, fields.upsert_key.column
         self.flags = [product.enabled for product in fields.products]
 
@@ -65,12 +80,69 @@ class Expected:
 
     def right_row(self, property_id: str) -> tuple[Row | None, bool]:
         """The feature row of a property as Salesforce's fields, and whether several contradict each other."""
-        rows = [row for row in self.world.features if row["property_id"] == property_id]
-        if property_id in self.unmatched.values() or any(row != rows[0] for row in rows):
+        if property_id in self.unmatched.values():
             return None, True
-        if not rows:
-            return None, False
-        return {field.column: _day(rows[0][field.column]) for field in self.fields.features}, False
+        own, is_ambiguous = self.own_row(property_id)
+        if not self.settings.merges_siblings or property_id not in self.statuses:
+            return own, is_ambiguous
+        siblings = [self.own_row(each) for each in self.siblings(property_id)]
+        if is_ambiguous or any(unclear for _, unclear in siblings):
+            return None, True
+        rows = [row for row, _ in siblings if row is not None]
+        return (self._together(own, rows) if own is not None or rows else None), False
+
+    def own_row(self, property_id: str) -> tuple[Row | None, bool]:
+        """The same without siblings and without other spellings."""
+        rows = [row for row in self.world.features if row["property_id"] == property_id]
+        if any(row != rows[0] for row in rows):
+            return None, True
+        return ({field.column: _day(rows[0][field.column]) for field in self.fields.features} if rows else None), False
+
+    def twin(self, property_id: str) -> str | None:
+        """What a property shares with its siblings. If it is there twice, the first in the alphabet counts."""
+        twins = [(row["sfdc_id"] or "").strip(" ") for row in self.world.properties if str(row["id"]) == property_id]
+        return min((each for each in twins if each), default=None)
+
+    def siblings(self, property_id: str) -> list[str]:
+        """The ACTIVE properties with the same twin, itself among them."""
+        shared = self.twin(property_id)
+        return [each for each in self.statuses if shared and "ACTIVE" in self.statuses[each] and self.twin(each) == shared]
+
+    def _together(self, own: Row | None, siblings: list[Row]) -> Row:
+        """Any True wins, with the earliest start of the rows that are True, and the latest change."""
+        rows = [*([own] if own is not None else []), *siblings]
+        result: Row = {}
+        for product in self.fields.products:
+            flag = product.enabled.column
+            flags = [row[flag] for row in rows]
+            result[flag] = True if True in flags else None if None in flags else False
+            for date in product.dates:
+                if date != product.start:
+                    result[date.column] = max((row[date.column] for row in rows if row[date.column]), default=None)
+                elif result[flag]:
+                    starts = [row[date.column] for row in rows if row[flag] and row[date.column]]
+                    result[date.column] = min(starts, default=None)
+                else:
+                    result[date.column] = own[date.column] if own else None
+        return result
+
+    def through_sibling(self, judged: Judged) -> list[FeatureField]:
+        """The flags that are True in Salesforce and by an ACTIVE sibling, but not by the property's own row."""
+        if not self.settings.watches_siblings or not judged.is_comparable or judged.wanted is None:
+            return []
+        rows = [self.own_values(each) for each in self.siblings(judged.record[self.key])]
+        return [
+            flag
+            for flag in self.flags
+            if judged.record[flag.column] is True
+            and (not judged.has_feature_row or judged.wanted[flag.column] is False)
+            and any(row[flag.column] is True for row in rows)
+        ]
+
+    def own_values(self, property_id: str) -> Row:
+        """Each field of a property's rows; of a flag, True if any row has it. An ambiguous row counts too."""
+        rows = [row for row in self.world.features if row["property_id"] == property_id]
+        return {flag.column: any(row[flag.column] is True for row in rows) for flag in self.flags}
 
     @cached_property
     def records(self) -> list[Judged]:
@@ -105,13 +177,23 @@ class Expected:
         """The fields of a record that are not as they should be. Empty also means: nobody can say."""
         if not judged.is_comparable or judged.wanted is None:
             return []
+        shared = self.through_sibling(judged)
         pairs = [(field, judged.wanted[field.column], judged.record[field.column]) for field in self.fields.features]
-        return [field for field, own, held in pairs if own != held and (field not in self.flags or None not in (own, held))]
+        alone = [field for product in self.fields.products for field in product.fields if product.enabled in shared]
+        return [
+            field
+            for field, own, held in pairs
+            if own != held and field not in alone and (field not in self.flags or None not in (own, held))
+        ]
 
     def needs_repair(self, judged: Judged) -> bool:
         """Whether it differs, and every flag that would be sent is known."""
+        return bool(self.differing(judged)) and not self.is_left_alone(judged)
+
+    def is_left_alone(self, judged: Judged) -> bool:
+        """Whether it has a flag that the warehouse does not know, or one that is True through a sibling."""
         wanted = judged.wanted or {}
-        return bool(self.differing(judged)) and all(wanted[flag.column] is not None for flag in self.flags)
+        return any(wanted[flag.column] is None for flag in self.flags) or bool(self.through_sibling(judged))
 
     @cached_property
     def differences(self) -> "Counter[Difference]":
@@ -130,6 +212,8 @@ class Expected:
             for flag in self.flags if judged.is_comparable and judged.wanted is not None else []:
                 found["unknown_in_salesforce", *where, flag.column] += record[flag.column] is None
                 found["unknown_in_warehouse", *where, flag.column] += judged.wanted[flag.column] is None
+            for flag in self.through_sibling(judged):
+                found["true_through_sibling", *where, flag.column] += 1
         named = {record[each] for record in self.world.replica if not record["is_deleted"] for each in (self.key, self.other)}
         for property_id, statuses in self.statuses.items():
             for status in statuses:
@@ -145,6 +229,66 @@ class Expected:
         if field not in self.flags:
             return "date_differs"
         return "wrongly_true" if in_salesforce is True else "wrongly_false"
+
+    def drift(self, accepted: "set[Difference]") -> dict[str, dict[str, int]]:
+        """
+        What the weekly run counts, by product.
+
+        :param accepted: differences that people have accepted. With the flag of a product as field, they are about the product.
+        """
+        return {
+            product.name: {**self._drift_of(product, accepted), **self._drift_of_all(accepted)}
+            for product in self.fields.products
+        }
+
+    def _drift_of(self, product: Product, accepted: "set[Difference]") -> dict[str, int]:
+        counts = Counter(
+            enabled_in_salesforce=0, enabled_in_warehouse=0, mismatched=0, wrongly_false=0, wrongly_true=0, date_differs=0
+        )
+        for judged in self.compared:
+            record, found = judged.record, self.differing(judged)
+            of_product = [field for field in found if field in product.fields]
+            counts["enabled_in_salesforce"] += record[product.enabled.column] is True
+            counts["enabled_in_warehouse"] += (judged.wanted or {})[product.enabled.column] is True
+            counts["mismatched"] += bool(of_product)
+            for kind in {self._kind(field, record[field.column]) for field in of_product}:
+                counts[kind] += 1
+                counts[f"{kind}_accepted"] += self._of(kind, judged, product.enabled) in accepted
+        return dict(counts)
+
+    def _drift_of_all(self, accepted: "set[Difference]") -> dict[str, int]:
+        wrong = [(judged, *self._new_and_accepted(judged, accepted)) for judged in self.compared if self.differing(judged)]
+        sends = [judged for judged, new, known in wrong if new and not known and not self.is_left_alone(judged)]
+        counts = {
+            "properties_checked": len(self.compared),
+            "properties_mismatched": len(wrong),
+            "properties_accepted": sum(not new for _, new, _ in wrong),
+            "properties_held_back": sum(bool(new) for _, new, _ in wrong) - len(sends),
+            "properties_to_send": len(sends),
+            "properties_unmatched": sum(not judged.has_feature_row for judged in sends),
+        }
+        for kind in ALONE:
+            found = {each: count for each, count in self.differences.items() if each[0] == kind}
+            counts[kind] = sum(found.values())
+            counts[f"{kind}_accepted"] = sum(count for each, count in found.items() if each in accepted)
+        return counts
+
+    @cached_property
+    def compared(self) -> list[Judged]:
+        return [judged for judged in self.records if judged.is_comparable and judged.wanted is not None]
+
+    def _of(self, kind: str, judged: Judged, flag: FeatureField) -> "Difference":
+        return kind, judged.record["id"], judged.record[self.key], flag.column
+
+    def _new_and_accepted(self, judged: Judged, accepted: "set[Difference]") -> tuple[int, int]:
+        """How many differences of a record are new, and how many are accepted. The dates of a product are one."""
+        kinds = {
+            self._of(self._kind(field, judged.record[field.column]), judged, product.enabled)
+            for product in self.fields.products
+            for field in self.differing(judged)
+            if field in product.fields
+        }
+        return len(kinds - accepted), len(kinds & accepted)
 
     def in_scope(self, scope: str, chosen: Iterable[str] = (), days: tuple[str, str] | None = None) -> list[Judged]:
         """The records that a run may send."""

@@ -35,6 +35,7 @@ def random_world(seed: int, fields: FieldTable, size: int | None = None) -> Worl
             "id": int(each),
             "status": random.choice(STATUSES) if random.random() < 0.4 else "ACTIVE",
             "company_id": random.choice(companies),
+            "sfdc_id": random.choice(("twin 1", " twin 1", "twin 2", "", None)),
         }
         for each in ids
         if random.random() < 0.95

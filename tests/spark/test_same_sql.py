@@ -16,12 +16,14 @@ from feature_sync.storage.warehouse import Warehouse
 from sandbox.seed import seed_warehouse
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import WarehouseService
+from tests.oracle.engine import Tables
+from tests.oracle.worlds import random_world
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
 from tests.spark.variants import change_settings, variants
 from tests.sql.data import COPY, fill_copy, spoil, thin_out
-from tests.sql.script import Change, Script, adapt, freezing, script, script_for
+from tests.sql.script import Change, Script, adapt, freezing, looking, script, script_for
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark
@@ -81,6 +83,14 @@ def test_what_depends_on_settings_means_the_same(
     adapt(engine, settings)
 
     assert compare(script_for(settings)) == []
+
+
+@pytest.mark.parametrize("seed", [3, 7])
+def test_it_means_the_same_in_a_random_world(compare: Callable[..., list[str]], engine: Engine, seed: int) -> None:
+    settings = load_settings()
+    Tables(engine, settings).load(random_world(seed, settings.fields, 40))
+
+    assert compare(looking(settings, 3)) == []
 
 
 # --- that a difference shows ----------------------------------------------------------------------------------------------------

@@ -258,6 +258,24 @@ def freezing(settings: Settings) -> Script:
     ]
 
 
+def looking(settings: Settings, size: int) -> Script:
+    """What a run and the weekly run ask of any world: what differs, is frozen, is counted by the guards, and may be undone."""
+    run, scope = {"run_id": RUN}, _scope("all")
+    return [
+        *_tables_of_an_older_version(settings),
+        Step("reconciliation/compare_systems"),
+        Step("reconciliation/select_differences", {"most": 10_000}),
+        Step("backfill/count_records_left_out", _scope("mismatched")),
+        Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/freeze_payload", {**scope, **run, "batch_size": size}),
+        Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
+        Step("backfill/validate_payload", run),
+        Step("backfill/count_undone_records", {"undo_run_id": RUN}),
+        Step("deployment/select_property_sync"),
+        Step("deployment/select_feature_sync"),
+    ]
+
+
 def _tables_of_an_older_version(settings: Settings) -> Script:
     """Our tables as `prepare_tables` makes them, first without the last column that earlier versions may lack."""
     steps: Script = []
