@@ -67,10 +67,17 @@ async def answer(work: Callable[[], Response], faults: Sequence[Active], shapes:
     chosen = next((fault for fault in faults if fault.name != "slow"), None)
     if chosen is None:
         return await asyncio.to_thread(work), ("slow" if faults else None)
+    if chosen.name == "lacks":
+        return _without(await asyncio.to_thread(work), chosen.parameters.key), chosen.name
     spoiled = _spoil(chosen, shapes)
     if _works_first(chosen):
         await asyncio.to_thread(work)
     return spoiled, chosen.name
+
+
+def _without(response: Response, key: str | None) -> Response:
+    content = json.loads(bytes(response.body))
+    return JsonAnswer({name: value for name, value in content.items() if name != key}, response.status_code)
 
 
 def _works_first(fault: Active) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.state import State
 
-ANSWER_FAULTS = frozenset({"lost_response", "refuse", "slow", "status", "not_json", "token_expired"})
+ANSWER_FAULTS = frozenset({"lost_response", "refuse", "slow", "status", "not_json", "token_expired", "lacks"})
 FAULTS: dict[str, frozenset[str]] = {
     # The Census API's calls
     "trigger": ANSWER_FAULTS,
@@ -70,6 +70,8 @@ class Parameters(BaseModel):
     """``run``: only runs of this sync."""
     count: Annotated[int, Field(ge=0)] | None = None
     message: str | None = None
+    key: str | None = None
+    """``lacks``: the part of the answer that is missing."""
     status: str | None = None
     phase: str | None = None
     after_sending: bool = False

@@ -187,9 +187,10 @@ class CensusHook(HttpHook):
     def _all_pages(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
         page: int | None = 1
         while page:
-            body = self._get(path, {"page": page, "per_page": PAGE_SIZE, **params})
-            yield from body.get("data") or []
-            page = (body.get("pagination") or {}).get("next_page")
+            response = self._repeat("GET", path, params={"page": page, "per_page": PAGE_SIZE, **params})
+            items = _data(response, list)
+            yield from items
+            page = _next_page(response, len(items))
 
     def _send(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         return _json(self._request(method, path, **request))
@@ -312,6 +313,23 @@ def _data(response: requests.Response, kind: type) -> Any:
     if not isinstance(data, kind):
         raise CensusProtocolError(f"Census answered {response.request.path_url} without data")
     return data
+
+
+def _next_page(response: requests.Response, items: int) -> int | None:
+    """
+    The page after an answer, or None if it was the last one.
+
+    :raises CensusProtocolError: the page is full, and the answer does not say whether another one follows.
+    """
+    pagination = _json(response).get("pagination")
+    if not isinstance(pagination, dict) or "next_page" not in pagination:
+        if items >= PAGE_SIZE:
+            raise CensusProtocolError(
+                f"Census answered {response.request.path_url} with a full page, and not whether more follow"
+            )
+        return None
+    following = pagination["next_page"]
+    return None if following is None else int(following)
 
 
 def _parse(model: type[Model], data: Any, what: str) -> Model:

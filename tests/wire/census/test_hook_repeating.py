@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from feature_sync.census import hook as census_hook
 from feature_sync.census.errors import (
     CensusAuthError,
     CensusError,
@@ -128,6 +129,23 @@ class TestRepeating:
         with pytest.raises(CensusProtocolError, match=f"answered GET {path}.*something other than JSON"):
             call(census)
         assert len(requests_since()) == 1
+
+    def test_a_list_that_does_not_come_is_not_an_empty_list(self, sandbox: Sandbox, census: CensusHook) -> None:
+        sandbox.fault("list_syncs", "lacks", key="data", times=1)
+
+        with pytest.raises(CensusProtocolError, match=r"answered /api/v2/syncs\?.* without data"):
+            census.list_syncs()
+
+    def test_a_full_page_that_does_not_say_whether_more_follow_is_not_the_last_one(
+        self, sandbox: Sandbox, census: CensusHook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known = len(census.list_syncs())
+        sandbox.fault("list_syncs", "lacks", key="pagination")
+
+        assert len(census.list_syncs()) == known, "a page that is not full is the last one"
+        monkeypatch.setattr(census_hook, "PAGE_SIZE", known)
+        with pytest.raises(CensusProtocolError, match="with a full page, and not whether more follow"):
+            census.list_syncs()
 
     def test_a_hook_works_again_after_an_error(self, sandbox: Sandbox, census: CensusHook) -> None:
         sandbox.fault("fetch_sync", "token_expired", times=1)
