@@ -28,6 +28,7 @@ class Replication:
     """
     Each pass copies the records that changed since the pass before. A change during a pass waits for the next one.
 
+    Out of order, a pass leaves every second changed record to the next one; a record waits once at most.
     A row of the replica has the time of its pass as ``_fivetran_synced``, which is never before its ``system_modstamp``.
     """
 
@@ -50,6 +51,7 @@ class Replication:
         self._engine = engine
         self._replica = replica
         self._types = replica.types(org.schema)
+        self._waiting: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="replication", daemon=True)
         self.pass_lock = threading.Lock()
@@ -65,13 +67,22 @@ class Replication:
     def copy(self) -> int:
         """Run one pass. A pass that is killed before it is recorded runs again. It replaces rows by their id."""
         moment, version, rows = self._org.changed_since(int(self._state.fact(COPIED) or 0))
+        late = self._late(rows)
+        rows = [row for row in rows if row["Id"] not in late]
         if rows:
             self._write(rows, moment)
+        self._waiting = late
         with self._state.transaction():
-            self._state.set_fact(COPIED, str(version))
+            if not late:  # otherwise the next pass looks at all of them again
+                self._state.set_fact(COPIED, str(version))
             if rows:
                 self._journal.add(REPLICATION, rows=len(rows), synced_at=iso(moment))
         return len(rows)
+
+    def _late(self, rows: Sequence[sqlite3.Row]) -> set[str]:
+        if not self._settings.current.replication_out_of_order:
+            return set()
+        return {row["Id"] for row in rows[::2]} - self._waiting
 
     def _loop(self) -> None:
         last = time.monotonic()

@@ -60,6 +60,9 @@ class Settings(BaseModel):
     )
     replication_seconds: float = Field(3.0, ge=0.05, le=86_400, description="From one pass of the replication to the next")
     replication_stalled: bool = Field(False, description="Whether the replication stands still")
+    replication_out_of_order: bool = Field(
+        False, description="Whether a pass leaves out every second changed record, so that a later change is shown before it"
+    )
 
 
 class SettingsStore:

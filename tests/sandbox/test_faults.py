@@ -275,6 +275,20 @@ def test_the_setting_stalls_the_replication_too(sandbox: Sandbox) -> None:
     assert sandbox.journal("replication", before) == []
 
 
+def test_a_replication_out_of_order_leaves_every_second_record_to_the_next_pass(sandbox: Sandbox) -> None:
+    sandbox.settings(replication_stalled=True)
+    sandbox.control("POST", "replication", {})
+    sandbox.settings(replication_out_of_order=True)
+    sandbox.stage(4, offset=661, day="DATE'2031-09-09'")
+    sandbox.send()
+    before = sandbox.seq()
+
+    for _ in range(2):
+        sandbox.control("POST", "replication", {})
+
+    assert [entry["rows"] for entry in sandbox.journal("replication", before)] == [2, 4]
+
+
 @pytest.mark.parametrize(
     "body",
     [

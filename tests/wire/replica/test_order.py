@@ -99,3 +99,13 @@ def test_a_write_that_changed_nothing_need_not_be_waited_for(sent: Campaign) -> 
     assert ended is not None
     assert ended <= datetime.now(UTC)
     assert stale(sent) == 0
+
+
+def test_a_replication_that_brings_every_second_record_late_is_waited_for(sent: Campaign) -> None:
+    sent.sandbox.settings(replication_out_of_order=True)
+
+    sent.sandbox.control("POST", "replication", {})
+    assert stale(sent) == SIZE / 2
+
+    sent.sandbox.control("POST", "replication", {})
+    assert stale(sent) == 0
