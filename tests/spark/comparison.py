@@ -48,7 +48,7 @@ class Comparison:
         except TimeoutError:
             return ["Spark takes for ever. See the comment in include/sql/fragments/records_in_scope.sql for the likely reason."]
         if step.writes:  # the warehouse answers with counts, which come from Delta: Spark alone has none
-            return self._tables(table.name for table in own_tables(self._warehouse.settings))
+            return self._tables(table.name for table in own_tables(self._warehouse.settings) if table.name in text)
         if step.statement in ("tables/describe_table", "deployment/describe_source"):
             described = [read_description(rows) for rows in (expected, found.to_pylist())]
             left, right = ([{**each.columns, "its mark": each.mark}] for each in described)

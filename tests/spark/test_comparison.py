@@ -7,7 +7,7 @@ import pytest
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
-from tests.spark.variants import change_settings, variants
+from tests.spark.variants import change_settings, usual_settings, variants
 from tests.sql.script import STATEMENTS, Step, script, script_for, source_names
 
 
@@ -19,10 +19,11 @@ def test_each_statement_has_a_step() -> None:
 
 @variants
 def test_the_short_script_has_each_statement_that_depends_on_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = load_settings()
+    usual = usual_settings(monkeypatch)
     settings = change_settings(variant, monkeypatch)
     short = {step.statement for step in script_for(settings) if isinstance(step, Step)}
-    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w", "catalog": "c"}
+    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w"}
+    names |= {"undecided": "FALSE", "catalog": "c"}
 
     given = {name: source_names(usual).get(name, names) for name in STATEMENTS}
     depending = {

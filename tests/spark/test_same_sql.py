@@ -90,7 +90,7 @@ def test_it_means_the_same_in_a_random_world(compare: Callable[..., list[str]], 
     settings = load_settings()
     Tables(engine, settings).load(random_world(seed, settings.fields, 40))
 
-    assert compare(looking(settings, 3)) == []
+    assert compare(looking(3)) == []
 
 
 # --- that a difference shows ----------------------------------------------------------------------------------------------------

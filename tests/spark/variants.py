@@ -34,7 +34,21 @@ VARIANTS = {
 variants = pytest.mark.parametrize("variant", VARIANTS)
 
 
+FEWER = {"FEATURE_SYNC_FIELDS_FILE": "tests/sql/three_products.toml"}
+"""
+Fields for the variants. Spark needs minutes to plan the statements of all fields. The whole script has all of them, and no
+variant depends on their number.
+"""
+
+
+def usual_settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What a variant is compared with."""
+    for name, value in FEWER.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
 def change_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in VARIANTS[variant].items():
+    for name, value in (FEWER | VARIANTS[variant]).items():
         monkeypatch.setenv(name, value)
     return load_settings()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from feature_sync.config.fields import FieldKind, FlagType, load_fields
+from feature_sync.config.fields import FieldKind, FlagType
 from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, OtherColumn
 from feature_sync.deployment.parsed_query import quoted
@@ -258,11 +258,10 @@ def freezing(settings: Settings) -> Script:
     ]
 
 
-def looking(settings: Settings, size: int) -> Script:
+def looking(size: int) -> Script:
     """What a run and the weekly run ask of any world: what differs, is frozen, is counted by the guards, and may be undone."""
     run, scope = {"run_id": RUN}, _scope("all")
     return [
-        *_tables_of_an_older_version(settings),
         Step("reconciliation/compare_systems"),
         Step("reconciliation/select_differences", {"most": 10_000}),
         Step("backfill/count_records_left_out", _scope("mismatched")),
@@ -423,8 +422,8 @@ def _brought_in(settings: Settings, which: str) -> Change:
 
 
 def script_for(settings: Settings) -> Script:
-    """What a variant of the settings is tried on: every statement if all of them depend on it, as on the field table."""
-    return short_script(settings) if settings.fields.columns == load_fields().columns else script(settings)
+    """What a variant of the settings is tried on: every statement if all of them depend on it, as on the kind of the flags."""
+    return script(settings) if settings.fields.flag_type is FlagType.NUMBER else short_script(settings)
 
 
 def adapt(engine: Engine, settings: Settings) -> None:
