@@ -28,6 +28,7 @@ from airflow.sdk import chain, dag, task
 from feature_sync.deployment import deploy
 from feature_sync.deployment.deploy import Deployment
 from feature_sync.orchestration.approvals import RunApprovalOperator
+from feature_sync.orchestration.dag_runs import refuse_config
 from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 
 
@@ -42,6 +43,7 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 def census_dataset_deploy() -> None:
     @task
     def compare_query() -> dict:
+        refuse_config()
         return deploy.plan_deployment().as_xcom()
 
     @task

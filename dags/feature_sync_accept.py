@@ -25,6 +25,7 @@ from typing import Any
 from airflow.sdk import dag, get_current_context, task
 
 from feature_sync.config.names import ACCEPT_DAG_ID
+from feature_sync.orchestration.dag_runs import asked_params
 from feature_sync.reconciliation import accepting
 from feature_sync.reconciliation.trigger_form import ACCEPT_PARAMS
 from feature_sync.task_defaults.defaults import TASK_DEFAULTS
@@ -42,9 +43,9 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 )
 def feature_sync_accept() -> None:
     @task
-    def accept(params: dict | None = None, run_id: Any = None) -> dict:
+    def accept(run_id: Any = None) -> dict:
         person = get_current_context()["dag_run"].triggering_user_name
-        return accepting.accept(params or {}, run_id, person)
+        return accepting.accept(asked_params(), run_id, person)
 
     accept()
 

@@ -51,7 +51,7 @@ from feature_sync.backfill.operators import ValidationOperator
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import run_day
+from feature_sync.orchestration.dag_runs import asked_params, run_day
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import TASK_DEFAULTS
@@ -67,28 +67,28 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 )
 def product_feature_backfill() -> None:
     @task
-    def check_preconditions(params: dict | None = None) -> dict:
-        return preconditions.check_preconditions(params or {}, conf.getint("core", "max_map_length"))
+    def check_preconditions() -> dict:
+        return preconditions.check_preconditions(asked_params(), conf.getint("core", "max_map_length"))
 
     @task
-    def freeze_payload(params: dict | None = None, run_id: Any = None) -> dict:
-        return payload.freeze_payload(params or {}, run_id)
+    def freeze_payload(run_id: Any = None) -> dict:
+        return payload.freeze_payload(asked_params(), run_id)
 
     @task
-    def check_payload(params: dict | None = None, run_id: Any = None) -> dict:
-        return payload.check_payload(params or {}, run_id).as_xcom()
+    def check_payload(run_id: Any = None) -> dict:
+        return payload.check_payload(asked_params(), run_id).as_xcom()
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped if there is nothing to approve
     def export_csv(run_id: Any = None) -> dict:
         return payload.export_csv(run_id, run_day())
 
     @task
-    def plan_probes(params: dict | None = None, run_id: Any = None) -> list[dict]:
-        return plan.plan_probes(params or {}, run_id, run_day())
+    def plan_probes(run_id: Any = None) -> list[dict]:
+        return plan.plan_probes(asked_params(), run_id, run_day())
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def plan_batches(params: dict | None = None, run_id: Any = None) -> list[dict]:
-        return plan.plan_batches(params or {}, run_id)
+    def plan_batches(run_id: Any = None) -> list[dict]:
+        return plan.plan_batches(asked_params(), run_id)
 
     checked = check_payload()
     approve_mass_disable = RunApprovalOperator(

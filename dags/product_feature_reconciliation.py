@@ -37,7 +37,7 @@ from feature_sync.config.settings import reconciliation_schedule
 from feature_sync.deployment import deploy
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, describe_outlets
-from feature_sync.orchestration.dag_runs import is_unfinished, task_states
+from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, task_states
 from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
@@ -67,6 +67,7 @@ def product_feature_reconciliation() -> None:
 
     @task
     def compare(run_id: Any = None) -> dict:
+        refuse_config()
         return comparison.compare(run_id).as_xcom()
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # gives a verdict after any outcome of the healing

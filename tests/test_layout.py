@@ -24,7 +24,7 @@ FLOORS = (
 )
 """From the roof down. A room imports itself and the rooms on lower floors."""
 TREE = {
-    "config": "paths fields settings run_config names problems wording",
+    "config": "asked paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
     "orchestration": "dag_runs approvals assets deferral pool api_routes",

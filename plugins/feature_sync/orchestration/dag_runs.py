@@ -8,6 +8,9 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+from feature_sync.config.asked import run_problems
+from feature_sync.config.problems import RunConfigError
+
 log = logging.getLogger(__name__)
 
 UNFINISHED = ["queued", "running"]
@@ -49,6 +52,30 @@ def count_unfinished(dag_id: str, run_id: str, task_id: str, below: int) -> int:
     """How many instances of a mapped task with an index lower than ``below`` have not ended. Tasks and triggers may ask."""
     states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
     return sum(states.get(f"{task_id}_{index}") not in FINISHED for index in range(below))
+
+
+def asked_params() -> dict[str, Any]:
+    """
+    The params of the run, after a proof that they are what was asked for.
+
+    :raises RunConfigError: they are not, or a run of this type makes no sense.
+    """
+    context = get_current_context()
+    params, run = dict(context["params"]), context["dag_run"]
+    if problems := run_problems(params, run.conf or {}, str(getattr(run.run_type, "value", run.run_type))):
+        raise RunConfigError(problems)
+    return params
+
+
+def refuse_config() -> None:
+    """
+    For a DAG without params: prove that nothing else was asked for.
+
+    :raises RunConfigError: the run has a config, or a run of this type makes no sense.
+    """
+    run = get_current_context()["dag_run"]
+    if problems := run_problems({}, run.conf or {}, str(getattr(run.run_type, "value", run.run_type))):
+        raise RunConfigError(problems)
 
 
 def run_day() -> date:
