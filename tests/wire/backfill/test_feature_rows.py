@@ -1,6 +1,5 @@
 """A feature table that has more than one row of a property, empty flags, or rows that the replication has deleted."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.backfill.scope import count_scope
-from feature_sync.config.problems import RunConfigError
+from feature_sync.config.problems import GuardError, RunConfigError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.comparison import DriftError, conclude
@@ -22,7 +21,6 @@ from tests.wire.few import Few
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
 DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 KEY = "snappt_property_id_c"
-PRECONDITIONS = "feature_sync.backfill.preconditions"
 
 
 def repeat(few: Few, property_id: str, changes: str = "row_id") -> None:
@@ -222,32 +220,21 @@ class TestDeletedRows:
         assert sorted(row[KEY] for row in few.query("deployment/select_property_sync")) == [one, *others]
 
 
-def hints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the preconditions warned of, but for the regular sync, which in this world is that of the incident."""
-    said = [record.getMessage() for record in caplog.records if record.name == PRECONDITIONS]
-    return [text for text in said if "_DELETED_COLUMN" in text]
-
-
 class TestReplicationsColumns:
     @pytest.mark.parametrize("table", ["properties", "features"])
-    def test_deleted_rows_that_no_setting_names_are_pointed_out(
-        self, few: Few, caplog: pytest.LogCaptureFixture, table: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_deleted_rows_that_no_setting_names_are_refused(self, few: Few, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
         few.sql(f"CREATE OR REPLACE TABLE {{{table}}} AS SELECT *, FALSE AS _fivetran_deleted FROM {{{table}}}")
         setting = f"{table.upper()}_DELETED_COLUMN"
 
-        with caplog.at_level(logging.WARNING, PRECONDITIONS):
+        with pytest.raises(GuardError) as refused:
             check({"scope": "all"})
-            [hint] = hints(caplog)
-            caplog.clear()
-            monkeypatch.setenv(f"FEATURE_SYNC_{setting}", "_fivetran_deleted")
-            check({"scope": "all"})
+        monkeypatch.setenv(f"FEATURE_SYNC_{setting}", "_fivetran_deleted")
+        check({"scope": "all"})
 
-        assert hint == (
+        assert refused.value.problems == [
             f"{getattr(few, table)} has the column _fivetran_deleted, but {setting} is empty, so rows that the replication has "
-            f"deleted count as if they were there. Set {setting} to _fivetran_deleted."
-        )
-        assert hints(caplog) == []
+            f"deleted would count as if they were there. Set {setting} to _fivetran_deleted."
+        ]
 
     @pytest.mark.parametrize("table", ["properties", "features", "replica"])
     def test_a_history_table_is_refused(self, few: Few, table: str) -> None:

@@ -29,7 +29,7 @@ def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camp
 
 def context(campaign: Campaign) -> Any:
     ti = SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)
-    return {"ti": ti, "task": SimpleNamespace(outlets=[])}
+    return {"ti": ti, "task": SimpleNamespace(outlets=[]), "params": {}}
 
 
 def validation(*, is_dry_run: bool = False) -> ValidationOperator:

@@ -72,6 +72,9 @@ class TestIncident:
 
         assert totals == {
             "run_id": "incident",
+            "purpose": "repair",
+            "dry_run": False,
+            "nothing_to_do": None,
             "records": 1_296,
             "records_unmatched": 40,
             "records_not_undone": 0,
@@ -188,6 +191,12 @@ class TestFiles:
         self, sandbox: Sandbox, incident_ids: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FEATURE_SYNC_DATETIME_FIELDS", '["fraud_detection_start_date_c"]')
+        monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.with_times")
+        column = "fraud_detection_start_date_c"
+        sandbox.sql(
+            f"CREATE OR REPLACE TABLE crm.salesforce.with_times AS SELECT * REPLACE (CAST({column} AS TIMESTAMP) AS {column}) "
+            "FROM crm.salesforce.product_property_c"
+        )
         with Warehouse(load_settings()) as warehouse:
             with pytest.raises(OwnTableError, match="fraud_detection_start_date_c is date, now it must be timestamp"):
                 prepare_tables(warehouse)
