@@ -204,12 +204,9 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> RunScope:
                 f"{warehouse.settings.payload_days} days; the newest are of {known}."
             ]
         )
-    if not counts["to_undo"] and counts["as_before"] + counts["not_sent"] == counts["records"]:
-        return RunScope(
-            0,
-            f"Run {undo_run_id} left nothing to undo: of its {count_of(counts['records'], 'record')}, {counts['as_before']:,} "
-            f"hold what they held before it, and {counts['not_sent']:,} it did not write.",
-        )
+    if counts["as_before"] == counts["records"]:
+        held = count_of(counts["records"], "record", "holds", "hold")
+        return RunScope(0, f"Run {undo_run_id} left nothing to undo: {held} what Salesforce held before it.")
     if not counts["to_undo"]:
         unknown = (
             f" Before it, the replica did not know a flag of {counts['before_unknown']:,}." if counts["before_unknown"] else ""

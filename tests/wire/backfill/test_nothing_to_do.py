@@ -177,10 +177,11 @@ def test_undoing_a_run_whose_records_are_as_before_is_a_success_too(few: Few) ->
     freeze_payload({}, "to-undo")
     conf = {"undo_run_id": "to-undo"}
 
-    left = "Run to-undo left nothing to undo: of its 1 record, 1 hold what they held before it, and 0 it did not write."
+    left = "Run to-undo left nothing to undo: 1 record holds what Salesforce held before it."
     assert scope(conf) == RunScope(0, left)
     assert run(conf).result == f"Nothing to do. {left}"
     assert (evidence("validation")["purpose"], evidence("validation")["undo_run_id"]) == ("undo", "to-undo")
 
     few.sql(f"UPDATE {{replica}} SET idv_only_enabled_c = TRUE WHERE snappt_property_id_c = '{few.ids()[0]}'")
-    assert "0 hold what they held before it, and 1 it did not write" in str(scope(conf).nothing_to_do)
+    with pytest.raises(RunConfigError, match="0 are as before it, 1 it did not write"):
+        scope(conf)
