@@ -73,7 +73,7 @@ def test_a_longer_run_is_handed_to_the_triggerer_and_resumed(campaign: Campaign,
 def test_late_row_records_are_waited_for_in_the_triggerer_and_the_batch_is_judged_when_they_come(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "0.8")
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS", "3")
     campaign.patience = replace(campaign.patience, records_quiet_seconds=60)
     campaign.sandbox.settings(records_visible_seconds=6)
 
