@@ -10,11 +10,11 @@ END
 -- their keys disagree or are shared, or the warehouse does not know their property, or its feature rows are ambiguous.
 -- Nobody can say whether such a record differs, so the scope mismatched asks for all of them.
 -- The scope mismatched also leaves out records with an accepted difference, or with a flag that the warehouse does not know.
--- A person may name them. Then the guards refuse an unknown flag. What is wrong with a record may be accepted too; the scope
--- mismatched says so.
+-- A person may name them. Then the guards refuse an unknown flag.
 {% if settings.watches_siblings %}
 -- So it does with those that have a flag which is True through an ACTIVE sibling.
 {% endif %}
+-- If people have accepted what is wrong with a record, the reason is accepted in the scope mismatched.
 WITH compared AS (
 {% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
 ),

@@ -22,13 +22,10 @@ class ValidationOperator(BaseOperator):
 
     It checks itself whether the replica is fresh, and waits if it is not, because a person may clear batches and this task
     without the sensor. Its trigger rule lets it run after any outcome of the tasks before it, so it also checks itself
-    whether the run came to its batches.
+    whether the run came to its batches. It updates its assets only if the result says that Salesforce and the warehouse agree.
 
     :param planned_by: the task that must have succeeded, otherwise there is nothing to validate.
     :param is_dry_run: whether the run sends nothing (templated).
-
-    It updates its assets only if the result says that Salesforce and the warehouse agree.
-
     :raises NothingToValidateError: the run did not come to its batches.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked.
     :raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``.

@@ -43,7 +43,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
 
     :param conf: the params of the DAG run.
     :param max_batches: Airflow's ``[core] max_map_length``.
-    :returns: how many records are in scope, and the scope in words. None are if there is nothing to do.
+    :returns: how many records are in scope, and the scope in words. 0 records: there is nothing to do.
     :raises RunConfigError: a parameter, or the scope it describes, cannot be used, and nothing else is wrong.
     :raises GuardError: something else is wrong; the message has all of it.
     :raises NotReadyError: every problem may be temporary.
@@ -75,7 +75,8 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             for warning in regular_sync_warnings(warehouse):
                 log.warning("%s", warning)
     _refuse(config_problems, problems)
-    assert config is not None and found_scope is not None  # noqa: S101, PT018 - problems were refused; for the type checker
+    assert config is not None  # noqa: S101 - its problems were refused; for the type checker
+    assert found_scope is not None  # noqa: S101 - the same
     if found_scope.nothing_to_do:
         log.warning("Nothing to do: %s Nothing will be sent", found_scope.nothing_to_do)
     else:

@@ -1,6 +1,5 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -16,9 +15,6 @@ STATUS_CURE = (
     "Correct it in the properties table if it is a typing error. If it is right, add it to UNSYNCED_STATUSES if its properties "
     'do not belong in Salesforce, and to KNOWN_STATUSES if they do. There "" stands for an empty status.'
 )
-
-
-ANY_NUMBER = sys.maxsize
 
 
 def scope_parameters(config: RunConfig) -> Parameters:
@@ -53,13 +49,7 @@ def count_scope(warehouse: Warehouse, config: RunConfig, max_batches: int) -> Ru
     :raises RunConfigError: the scope is empty, too large, or names unknown ids or an unknown run.
     :raises NotReadyError: the run to undo has not finished yet.
     """
-    if config.undo_run_id is not None:
-        _wait_for_run_to_undo(warehouse, config.undo_run_id)
-        found = _count_undo(warehouse, config.undo_run_id)
-    else:
-        if config.property_ids:
-            _refuse_unknown_ids(warehouse, config)
-        found = _count_scope(warehouse, config)
+    found = _find_scope(warehouse, config)
     if found.nothing_to_do is None:
         check_size(config, found.records, max_batches)
     return found
@@ -72,7 +62,7 @@ def nothing_to_do(warehouse: Warehouse, config: RunConfig) -> str | None:
     :returns: the sentence of `RunScope`, or None if there is something to send, or the scope cannot be used.
     """
     try:
-        return count_scope(warehouse, config, ANY_NUMBER).nothing_to_do
+        return _find_scope(warehouse, config).nothing_to_do
     except (RunConfigError, NotReadyError):
         return None
 
@@ -169,6 +159,15 @@ def _refuse_unknown_ids(warehouse: Warehouse, config: RunConfig) -> None:
         raise RunConfigError([f"property_ids has {total:,} ids that no record in Salesforce has: {named}."])
 
 
+def _find_scope(warehouse: Warehouse, config: RunConfig) -> RunScope:
+    if config.undo_run_id is not None:
+        _wait_for_run_to_undo(warehouse, config.undo_run_id)
+        return _count_undo(warehouse, config.undo_run_id)
+    if config.property_ids:
+        _refuse_unknown_ids(warehouse, config)
+    return _count_scope(warehouse, config)
+
+
 def _count_scope(warehouse: Warehouse, config: RunConfig) -> RunScope:
     records = warehouse.fetch_one("backfill/count_scope", scope_parameters(config))["records"]
     if records:
@@ -178,9 +177,18 @@ def _count_scope(warehouse: Warehouse, config: RunConfig) -> RunScope:
         raise RunConfigError([f"No record can be sent: {config.description}.", *reasons])
     if config.scope is not Scope.MISMATCHED:
         return RunScope(0)
-    compared = warehouse.fetch_one("backfill/count_compared_records")["records"]
-    if not compared:
+    compared = warehouse.fetch_one("backfill/count_compared_records")
+    if not compared["records"]:
         return RunScope(0)
+    if unknown := compared["unknown_flags"]:
+        raise RunConfigError(
+            [
+                f"No record can be sent: {config.description}.",
+                f"{count_of(unknown, 'flag', 'is', 'are')} empty in "
+                f"{warehouse.settings.salesforce_table}, so nobody can say whether these records differ. Repair the replication "
+                "of these fields; the weekly run names the records.",
+            ]
+        )
     known = {
         "a difference that people have accepted": left_out.records_accepted,
         "a product that is True through an ACTIVE sibling": left_out.records_true_through_sibling,
@@ -191,7 +199,8 @@ def _count_scope(warehouse: Warehouse, config: RunConfig) -> RunScope:
         for what, count in known.items()
         if count
     )
-    return RunScope(0, f"0 of {count_of(compared, 'record')} in Salesforce differ from the warehouse.{beside}{skipped}")
+    looked_at = count_of(compared["records"], "record")
+    return RunScope(0, f"0 of {looked_at} in Salesforce differ from the warehouse.{beside}{skipped}")
 
 
 def _count_undo(warehouse: Warehouse, undo_run_id: str) -> RunScope:

@@ -1,6 +1,7 @@
 """What a task may ask Airflow about DAG runs and tasks. The only module that imports Airflow's private task runner."""
 
 import logging
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NoReturn
 
@@ -60,10 +61,8 @@ def asked_params() -> dict[str, Any]:
 
     :raises RunConfigError: they are not, or a run of this type makes no sense.
     """
-    context = get_current_context()
-    params, run = dict(context["params"]), context["dag_run"]
-    if problems := run_problems(params, run.conf or {}, str(getattr(run.run_type, "value", run.run_type))):
-        raise RunConfigError(problems)
+    params = dict(get_current_context()["params"])
+    _refuse_run(params)
     return params
 
 
@@ -73,8 +72,12 @@ def refuse_config() -> None:
 
     :raises RunConfigError: the run has a config, or a run of this type makes no sense.
     """
+    _refuse_run({})
+
+
+def _refuse_run(params: Mapping[str, Any]) -> None:
     run = get_current_context()["dag_run"]
-    if problems := run_problems({}, run.conf or {}, str(getattr(run.run_type, "value", run.run_type))):
+    if problems := run_problems(params, run.conf or {}, run.run_type):
         raise RunConfigError(problems)
 
 

@@ -106,15 +106,15 @@ def refuse_unfit_tables(warehouse: Warehouse) -> None:
 
 def _measure(warehouse: Warehouse, table: str, limit: timedelta, setting: str) -> Freshness:
     found = describe_source(warehouse, table)
+    is_replica = table == warehouse.settings.salesforce_table
     names = {
         "table": table,
         "written_at": _time_of(found, warehouse.settings, table),
-        "undecided": f"{REMOVED_COLUMN} IS NULL" if REMOVED_COLUMN in found.columns else "FALSE",
+        "undecided": f"{REMOVED_COLUMN} IS NULL" if is_replica and REMOVED_COLUMN in found.columns else "FALSE",
     }
     [measured] = warehouse.fetch_all("tables/measure_age", names=names)
     newest_at = measured["newest_at"] or _changed_at(warehouse, table)
-    undecided = measured["undecided"] if table == warehouse.settings.salesforce_table else 0
-    return Freshness(table, newest_at, measured["checked_at"], limit, setting, undecided)
+    return Freshness(table, newest_at, measured["checked_at"], limit, setting, measured["undecided"])
 
 
 def _time_of(found: Description, settings: Settings, table: str) -> str:

@@ -98,7 +98,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         self._connection: Any = None
         self._ours: set[str] = set()
         self.sources: dict[str, Description] = {}
-        """The tables that a run reads, as `storage.tables.describe_source` found them in this session."""
+        """The tables that a run reads, as `storage.source_tables.describe_source` found them in this session."""
 
     def __enter__(self) -> "Warehouse":
         return self

@@ -1,7 +1,7 @@
 """A run that has nothing to do is a success that says what was looked at. A run that lost its records is not."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,34 @@ def test_a_record_that_nobody_can_say_the_values_of_is_not_nothing(few: Few, kin
         scope({})
 
 
+def accept(few: Few, kind: str, one: str, product: str | None) -> None:
+    value = "NULL" if product is None else f"'{product}'"
+    few.sql(
+        f"INSERT INTO {load_settings().accepted_table} (class, salesforce_id, snappt_property_id_c, reverse_etl_id_c, product,"
+        f" reason, accepted_by, accepted_until, accepted_at) SELECT '{kind}', id, '{one}', '{one}', {value}, 'known', 'ada',"
+        f" current_date() + INTERVAL 9 DAYS, current_timestamp() FROM {{replica}} WHERE snappt_property_id_c = '{one}'"
+    )
+
+
+@pytest.fixture
+def _nothing_accepted(few: Few) -> Iterator[None]:
+    yield
+    few.sql(f"DELETE FROM {load_settings().accepted_table} WHERE TRUE")
+
+
+@pytest.mark.usefixtures("_nothing_accepted")
+def test_a_flag_that_the_replica_does_not_know_is_not_one_that_agrees(few: Few) -> None:
+    one = few.ids()[0]
+    few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = NULL WHERE snappt_property_id_c = '{one}'")
+
+    with pytest.raises(RunConfigError, match=r"1 flag is empty in crm.*, so nobody can say whether these records differ"):
+        scope({})
+
+    accept(few, "unknown_in_salesforce", one, "fraud_detection")
+    assert scope({}) == RunScope(0, ALL_AGREE)
+
+
+@pytest.mark.usefixtures("_nothing_accepted")
 @pytest.mark.parametrize(
     ("kind", "accepted", "product", "left"),
     [
@@ -125,19 +153,11 @@ def test_a_record_that_nobody_can_say_the_values_of_is_not_nothing(few: Few, kin
     ],
 )
 def test_what_is_wrong_with_a_record_may_be_accepted(few: Few, kind: str, accepted: str, product: str | None, left: str) -> None:
-    settings, one = load_settings(), few.ids()[0]
+    one = few.ids()[0]
     few.sql(UNSOUND[kind](one))
-    value = "NULL" if product is None else f"'{product}'"
-    few.sql(
-        f"INSERT INTO {settings.accepted_table} (class, salesforce_id, snappt_property_id_c, reverse_etl_id_c, product, reason,"
-        f" accepted_by, accepted_until, accepted_at) SELECT '{accepted}', id, '{one}', '{one}',"
-        f" {value}, 'known', 'ada', current_date() + INTERVAL 9 DAYS,"
-        f" current_timestamp() FROM {{replica}} WHERE snappt_property_id_c = '{one}'"
-    )
-    try:
-        found = scope({}).nothing_to_do
-    finally:
-        few.sql(f"DELETE FROM {settings.accepted_table} WHERE TRUE")
+    accept(few, accepted, one, product)
+
+    found = scope({}).nothing_to_do
 
     assert found is not None
     assert found.endswith(f"{left}, with a difference that people have accepted.")
