@@ -137,7 +137,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             refused = [] if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
         question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
-        if question is None and preview.records and not config.dry_run:
+        if question is None and not config.dry_run:
             warehouse.execute("backfill/release_payload", {"run_id": run_id})
     return CheckedPayload(preview.records, preview.records_unmatched, question)
 
