@@ -163,6 +163,18 @@ def test_what_is_wrong_with_a_record_may_be_accepted(few: Few, kind: str, accept
     assert found.endswith(f"{left}, with a difference that people have accepted.")
 
 
+@pytest.mark.usefixtures("_nothing_accepted")
+def test_a_record_that_a_person_names_is_left_out_for_what_is_wrong_with_it_also_if_that_is_accepted(few: Few) -> None:
+    one = few.ids()[0]
+    few.sql(TWICE % one)
+    accept(few, "key_mismatch", one, None)
+
+    freeze_payload({"scope": "property_ids", "property_ids": few.ids()}, RUN)
+
+    rows = rows_of(Path(str(run_files(load_settings(), RUN).records_left_out)))
+    assert {row["reason"] for row in rows} == {"key_mismatch"}
+
+
 def test_feature_rows_that_match_no_property_are_refused_also_if_nothing_is_sent(
     few: Few, monkeypatch: pytest.MonkeyPatch
 ) -> None:
