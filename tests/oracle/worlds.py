@@ -10,6 +10,8 @@ from feature_sync.config.fields import FieldTable
 
 Row = dict[str, Any]
 STATUSES = ("ACTIVE", "ACTIVE", "ACTIVE", "INACTIVE", "onboarding", " Active ", "DELETED", "deleted", "PAUSED", "", None)
+TWINS = ("one", " one", "two", "three", "four", "five", "six", "", None)
+"""What properties share. Small families, so that a sibling may have an earlier date than all others."""
 HOURS = ("00:00:00", "01:48:00", "12:00:00", "23:18:00", "23:59:59.999999")
 DAYS = ("2024-03-10", "2024-11-03", "2025-02-28", "2025-11-21", "2025-11-22")
 """Two of them are days on which clocks change in the United States."""
@@ -35,7 +37,7 @@ def random_world(seed: int, fields: FieldTable, size: int | None = None) -> Worl
             "id": int(each),
             "status": random.choice(STATUSES) if random.random() < 0.4 else "ACTIVE",
             "company_id": random.choice(companies),
-            "sfdc_id": random.choice(("twin 1", " twin 1", "twin 2", "", None)),
+            "sfdc_id": random.choice(TWINS),
         }
         for each in ids
         if random.random() < 0.95
@@ -78,7 +80,8 @@ def _feature_row(random: Random, property_id: str, fields: FieldTable) -> Row:
             enabled = None
         row[product.enabled.column] = enabled
         for date in product.dates:
-            row[date.column] = _moment(random) if enabled and random.random() < 0.9 else None
+            # A product that was switched off may still have its dates.
+            row[date.column] = _moment(random) if random.random() < (0.9 if enabled else 0.1) else None
     return row
 
 
