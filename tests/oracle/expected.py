@@ -56,9 +56,8 @@ class Expected:
 
     def __init__(self, world: World, settings: Settings) -> None:
         self.world, self.settings, self.fields = world, settings, settings.fields
-        fields = self.fields
-        self.key, self.other = fields.property_id.column, fields.upsert_key.column
-        self.flags = [product.enabled for product in fields.products]
+        self.key, self.other = self.fields.property_id.column, self.fields.upsert_key.column
+        self.flags = [product.enabled for product in self.fields.products]
 
     @cached_property
     def statuses(self) -> dict[str, list[str]]:

@@ -191,6 +191,7 @@ def short_script(settings: Settings) -> Script:
     return [
         *_tables_of_an_older_version(settings),
         Step("backfill/count_scope", _scope("mismatched")),
+        Step("backfill/count_compared_records"),
         Step("backfill/select_unknown_statuses"),
         Step("backfill/count_records_left_out", day),
         Step("backfill/select_records_left_out", _scope("mismatched")),
