@@ -14,6 +14,7 @@ from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import Batch
+from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
 from feature_sync.storage.run_files import StoragePath, replacing, run_files, write_json
@@ -28,8 +29,6 @@ Records of one transaction that are not the first one of their parent.
 A rollup Flow updates the parent once for each of them. Salesforce's help, "Flow limits": "Maximum number of duplicate updates
 in one batch (12 allowed)".
 """
-SECONDS_PER_BATCH = 45
-"""How long a Census run of 50 records from Databricks to Salesforce takes; 36 and 50 seconds were seen."""
 
 
 class PlanError(RuntimeError):

@@ -1,5 +1,6 @@
 """Which syncs write our Salesforce object beside ours, what they run, and when their schedule starts them next."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -22,12 +23,16 @@ class WriterRuns:
 
     Census is asked for the list of syncs once, and for the runs of each of them at every look. So whoever keeps this object for
     the life of a task or of a trigger asks little.
+
+    Census says its time in whole seconds, rounded down. So a look also counts on from the time that an earlier look was told,
+    by the clock of this process, and takes the later of the two. Neither is ever ahead of Census's own.
     """
 
     def __init__(self, census: CensusHook, sync_id: int, salesforce_object: str) -> None:
         self._census = census
         self._sync_id = sync_id
         self._salesforce_object = salesforce_object
+        self._heard: tuple[datetime, float] | None = None
 
     @cached_property
     def neighbours(self) -> tuple[SyncOutline, ...]:
@@ -47,7 +52,15 @@ class WriterRuns:
     def _look(self) -> SyncRunPage:
         pages = [self._census.list_runs(sync_id) for sync_id in (self._sync_id, *(sync.id for sync in self.neighbours))]
         runs = sorted((run for page in pages for run in page.runs), key=lambda run: run.id, reverse=True)
-        return SyncRunPage(runs=tuple(runs), now=min(page.now for page in pages))
+        return SyncRunPage(runs=tuple(runs), now=self._count_on(min(page.now for page in pages)))
+
+    def _count_on(self, told: datetime) -> datetime:
+        clock = time.monotonic()
+        if self._heard is not None:
+            now, heard_at = self._heard
+            told = max(told, now + timedelta(seconds=clock - heard_at))
+        self._heard = (told, clock)
+        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,6 +231,12 @@ class Settings(AlertSettings):
     census_inline_poll_seconds: float = _setting(
         "How long a task polls Census itself before it defers to the triggerer.", ge=0, le=60
     )
+    census_prepare_seconds: float = _setting(
+        "How long before the end of wait_seconds a batch begins to read, check and stage its records, so that its Census run "
+        "starts on time.",
+        ge=0,
+        le=60,
+    )
     census_run_limit_seconds: PositiveInt = _setting("Longest time that a Census run, or the wait for another one, may take.")
     census_records_limit_seconds: NonNegativeInt = _setting(
         "Longest time that the row records of a completed Census run are waited for. If some are still missing then, and all "

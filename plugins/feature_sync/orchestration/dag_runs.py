@@ -1,7 +1,7 @@
 """What a task may ask Airflow about DAG runs and tasks. The only module that imports Airflow's private task runner."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, NoReturn
 
@@ -16,8 +16,10 @@ log = logging.getLogger(__name__)
 
 UNFINISHED = ["queued", "running"]
 """States of a DAG run that has not ended."""
-FINISHED = frozenset({"success", "failed", "upstream_failed", "skipped", "removed"})
+FINISHED = ("success", "failed", "upstream_failed", "skipped", "removed")
 """States of a task that has ended."""
+BUSY = ("scheduled", "queued", "running", "restarting", "deferred", "awaiting_input", "up_for_retry", "up_for_reschedule")
+"""States of a task that has begun, or is about to, and has not ended."""
 
 
 def is_unfinished(dag_id: str, run_id: str) -> bool:
@@ -49,10 +51,9 @@ def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
     return task_states(dag_id, run_id, task=task_id)["task"] == "success"
 
 
-def count_unfinished(dag_id: str, run_id: str, task_id: str, below: int) -> int:
-    """How many instances of a mapped task with an index lower than ``below`` have not ended. Tasks and triggers may ask."""
-    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id]).get(run_id, {})
-    return sum(states.get(f"{task_id}_{index}") not in FINISHED for index in range(below))
+def count_tasks(dag_id: str, run_id: str, task_id: str, states: Sequence[str]) -> int:
+    """How many instances of a mapped task are in one of these states. Tasks and triggers may ask. Any number costs the same."""
+    return RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id], states=[*states])
 
 
 def asked_params() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from airflow.sdk import BaseSensorOperator
 
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import has_succeeded, skip, skip_dry_run
+from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica, check_whole_replica, is_whole_replica_current
 from feature_sync.replica.triggers import WholeReplicaTrigger, run_replica_trigger
 from feature_sync.storage.tables import prepare_tables
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class ReplicaSensor(BaseSensorOperator):
+class ReplicaSensor(PatientOperator, BaseSensorOperator):
     """A sensor whose trigger ends it, and resumes it only for an error."""
+
+    def resume(self, context: "Context", event: Mapping[str, Any]) -> None:
+        """
+        Fail with the trigger's error, or look again if there is none.
+
+        :raises ReplicaStalledError: the replica did not catch up in time.
+        """
+        if event:
+            self.fail(context, event)
+        self.execute(context)
 
     def fail(self, context: "Context", event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
         """:raises ReplicaStalledError: always, with the trigger's error."""
@@ -53,20 +64,21 @@ class RunReplicaSensor(ReplicaSensor):
         state = check_run_replica(ti.run_id, settings)
         self.log.info("%s", state.progress)
         if not state.is_fresh:
-            self.defer(trigger=run_replica_trigger(ti.run_id, settings, ends_task=True), method_name="fail")
+            self.wait_in_triggerer(run_replica_trigger(ti.run_id, settings, ends_task=True))
 
 
 class WholeReplicaSensor(ReplicaSensor):
     """Waits until the replica shows what every run sent, and was replicated lately."""
 
-    def execute(self, context: "Context") -> None:  # noqa: ARG002 - Airflow's signature
-        """:raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``."""
+    def execute(self, context: "Context") -> None:
+        """:raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds`` after the task's start."""
         settings = load_settings()
         with Warehouse(settings) as warehouse:
             prepare_tables(warehouse)  # in a new workspace the weekly run may be the first one
-        give_up_at = datetime.now(UTC) + timedelta(seconds=settings.copy_limit_seconds)
+        # A task that looks again after a deferral keeps its start.
+        give_up_at = (context["ti"].start_date or datetime.now(UTC)) + timedelta(seconds=settings.copy_limit_seconds)
         state = check_whole_replica(settings, give_up_at)
         self.log.info("%s", state.progress)
         if not is_whole_replica_current(state, settings):
             trigger = WholeReplicaTrigger(settings.copy_poll_seconds, give_up_at.isoformat(), ends_task=True)
-            self.defer(trigger=trigger, method_name="fail")
+            self.wait_in_triggerer(trigger)

@@ -20,6 +20,11 @@ class FailurePolicy:
     on_batch_failure: OnBatchFailure
     max_consecutive_failures: int
 
+    @property
+    def most_failures(self) -> int:
+        """So many failed batches in a row hold back the remaining ones."""
+        return 1 if self.on_batch_failure is OnBatchFailure.STOP else self.max_consecutive_failures
+
     def reason_to_halt(self, attempts: Iterable[Attempt], batch_number: int, generation: int) -> str:
         """
         Say why a batch must not be sent.
@@ -27,7 +32,8 @@ class FailurePolicy:
         Clearing a task means that a person has seen the earlier failures and wants the batch sent. So for a cleared task only
         failures of cleared tasks count, and only those after its own last attempt.
 
-        :param attempts: the last attempt at each batch of the run.
+        :param attempts: the last attempt at this batch, and the newest of the last attempts at the others, at least
+            `most_failures` of those that count.
         :param generation: as in `Attempt`; above 0 if the batch's task was cleared.
         :returns: the reason, or an empty text if the batch may be sent.
         """
@@ -44,7 +50,7 @@ class FailurePolicy:
             if attempt.status is AttemptStatus.ORGANIZATION_LIMIT:
                 return f"batch {attempt.batch_number:03d} reached a limit of the whole Salesforce organisation"
             failed.append(attempt.batch_number)
-        limit = 1 if self.on_batch_failure is OnBatchFailure.STOP else self.max_consecutive_failures
+        limit = self.most_failures
         if len(failed) < limit:
             return ""
         named = ", ".join(f"{number:03d}" for number in sorted(failed[:limit]))

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from feature_sync.census.errors import CensusBusyError, CensusNotFoundError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.dag_runs import generation_of, skip
+from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
@@ -34,7 +33,11 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class CensusBatchOperator(BaseOperator):
+LOOK_AGAIN_WHILE_SENDING = timedelta(minutes=1)
+"""How long a batch relies on the triggerer alone. The batches behind it wait for it, so that is not long."""
+
+
+class CensusBatchOperator(PatientOperator):
     """
     Send one batch through Census and judge the outcome.
 
@@ -107,6 +110,7 @@ class CensusBatchOperator(BaseOperator):
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
+            inline_until = time.monotonic() + settings.census_inline_poll_seconds
             try:
                 run = self._wait_for_end(census, attempt, settings, inline_until)
                 while isinstance(outcome := sender.conclude(attempt, run), Pause):
@@ -156,15 +160,16 @@ class CensusBatchOperator(BaseOperator):
         if pause.seconds <= inline_until - time.monotonic():
             time.sleep(pause.seconds or settings.census_poll_seconds)
             return
-        self.defer(
-            trigger=CensusQuietTrigger(
+        seconds_left = timedelta(seconds=max(0.0, pause.seconds - settings.census_prepare_seconds))
+        self.wait_in_triggerer(
+            CensusQuietTrigger(
                 sync_id=settings.census_sync_id,
                 wait_seconds=float(self.wait_seconds),
                 poll_seconds=settings.census_poll_seconds,
-                not_before=(datetime.now(UTC) + timedelta(seconds=pause.seconds)).isoformat(),
-                deadline=(datetime.now(UTC) + limit + timedelta(seconds=pause.seconds)).isoformat(),
+                not_before=(datetime.now(UTC) + seconds_left).isoformat(),
+                deadline=(datetime.now(UTC) + limit + seconds_left).isoformat(),
             ),
-            method_name="resume",
+            seconds_left + LOOK_AGAIN_WHILE_SENDING,
         )
 
     def _wait_for_end(self, census: CensusHook, attempt: Attempt, settings: Settings, inline_until: float) -> SyncRun:
@@ -174,10 +179,8 @@ class CensusBatchOperator(BaseOperator):
             if datetime.now(UTC) > deadline:
                 return self._cancel(census, run, settings)
             if time.monotonic() >= inline_until:
-                self.defer(
-                    trigger=CensusRunTrigger(run.id, settings.census_poll_seconds, deadline.isoformat()),
-                    method_name="resume",
-                )
+                trigger = CensusRunTrigger(run.id, settings.census_poll_seconds, deadline.isoformat())
+                self.wait_in_triggerer(trigger, LOOK_AGAIN_WHILE_SENDING)
             time.sleep(settings.census_poll_seconds)
         return run
 
@@ -187,10 +190,8 @@ class CensusBatchOperator(BaseOperator):
             time.sleep(min(pause.seconds, settings.census_poll_seconds))
             return
         deadline = datetime.now(UTC) + timedelta(seconds=pause.seconds)
-        self.defer(
-            trigger=CensusRecordsTrigger(run.id, count_row_results(run), settings.census_poll_seconds, deadline.isoformat()),
-            method_name="resume",
-        )
+        trigger = CensusRecordsTrigger(run.id, count_row_results(run), settings.census_poll_seconds, deadline.isoformat())
+        self.wait_in_triggerer(trigger, LOOK_AGAIN_WHILE_SENDING)
 
     def _cancel(self, census: CensusHook, run: SyncRun, settings: Settings) -> SyncRun:
         self.log.warning("Census run %s has been active for over %s s; canceling it", run.id, settings.census_run_limit_seconds)

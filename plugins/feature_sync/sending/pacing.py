@@ -10,8 +10,12 @@ from datetime import datetime, timedelta
 
 from feature_sync.census.models import RunStatus, SyncRun
 
-MAX_TURN_PAUSE = 300.0
-"""Seconds. Batches that are not sent at all end sooner than expected, so a waiting batch looks at least this often."""
+SECONDS_PER_BATCH = 45
+"""How long a Census run of 50 records from Databricks to Salesforce takes; 36 and 50 seconds were seen."""
+MAX_PAUSE = 300.0
+"""Seconds. A batch that waits looks at least this often."""
+MAX_PAUSE_WHILE_SENDING = 30.0
+"""Seconds. The same while the batch before it is being sent, because that may end at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class Pause:
     reason: str
     seconds: float = 0
     active_run: SyncRun | None = None
+
+    def is_over_within(self, seconds: float) -> bool:
+        """Whether a run may start in so many seconds at the latest, as far as one can know."""
+        return self.active_run is None and self.seconds <= seconds
 
 
 def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: float, run_limit_seconds: float) -> Pause | None:
@@ -83,10 +91,32 @@ def records_pause(run: SyncRun, now: datetime, limit_seconds: float, quiet_secon
     )
 
 
-def turn_pause(batches_ahead: int, wait_seconds: float, poll_seconds: float) -> float:
+def pause_of_next(ahead: int, now: datetime, wait_seconds: float) -> Pause:
     """
-    How many seconds a batch may sleep before it checks again whether its turn has come.
+    Why the next batch of a run waits while the one before it is being sent.
 
-    Each batch ahead of it, except the one that is being sent, takes at least ``wait_seconds``.
+    :param ahead: batches whose turn has come and that have not ended.
     """
-    return max(poll_seconds, min((batches_ahead - 1) * wait_seconds, MAX_TURN_PAUSE))
+    expected = now + timedelta(seconds=ahead * (SECONDS_PER_BATCH + wait_seconds))
+    return Pause(
+        f"{ahead} of this run's batches {'is' if ahead == 1 else 'are'} ahead and not through yet. If each takes "
+        f"{SECONDS_PER_BATCH} s, with {wait_seconds:.0f} s after it, it is this batch's turn at {expected:%H:%M:%S} UTC",
+    )
+
+
+def seconds_to_next_look(pause: Pause, looks: int, wait_seconds: float, prepare_seconds: float, poll_seconds: float) -> float:
+    """
+    How many seconds a waiting batch may sleep before it looks again.
+
+    While another batch is being sent it looks soon, because a batch that is held back ends at once, and then less and less
+    often; but often enough that it does not miss its own turn, which is ``wait_seconds`` after that batch's end.
+
+    :param looks: how often it has looked.
+    :param prepare_seconds: how long before the end of the wait its turn comes.
+    """
+    if pause.active_run is not None:
+        return poll_seconds
+    if pause.seconds:
+        return min(max(0.0, pause.seconds - prepare_seconds), MAX_PAUSE)
+    at_most = max(poll_seconds, min((wait_seconds - prepare_seconds) / 2, MAX_PAUSE_WHILE_SENDING))
+    return min(2.0 ** min(looks, 10), at_most)

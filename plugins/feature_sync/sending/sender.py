@@ -10,6 +10,7 @@ finds the same answer:
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -37,6 +38,9 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 log = logging.getLogger(__name__)
+
+MAX_PREPARATION_SECONDS = 300
+"""A batch that took longer from its check to its trigger, beside the wait, is checked again."""
 
 
 class StagingError(RuntimeError):
@@ -138,7 +142,7 @@ class BatchSender:
         :raises NotTriggeredError: Census did not answer and started nothing.
         :raises CensusError: Census refused, or could not be asked.
         """
-        attempts = self._log.last_attempts(self.run_id)
+        attempts = self._log.attempts_to_judge(self.run_id, self.batch.number, self.policy.most_failures, self.generation)
         last = attempts.get(self.batch.number)
         if last and last.status.is_success and last.generation == self.generation:
             log.info("%s: attempt %s has succeeded already (%s)", self.batch.label, last.number, last.status)
@@ -162,15 +166,16 @@ class BatchSender:
                 f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and "
                 "choose 'Clear only failed tasks': exactly the batches that failed or were held back are sent."
             )
-        if pause := self._pause(self.writers.look()):
+        before = self.writers.look()
+        if (pause := self._pause(before)) and not pause.is_over_within(self.prepare_seconds):
             return pause
         staged = self._stage(last)
         if not staged.keys:
             raise self._nothing_to_send(last, staged)
-        page = self.writers.look()
-        if pause := self._pause(page):  # somebody else started a run while we staged
-            return pause
-        newest = max((run.id for run in page.of(self.sync_id).runs), default=0)
+        start = self._wait_for_start(before)
+        if isinstance(start, Pause):
+            return start
+        newest = max((run.id for run in start.of(self.sync_id).runs), default=0)
         opened = self._next_attempt(last, AttemptStatus.SENDING, previous_sync_run_id=newest, **staged.counts)
         self._log.record(opened)
         self._check_staged(len(staged.keys))
@@ -271,6 +276,29 @@ class BatchSender:
         limit = self.warehouse.settings.census_run_limit_seconds
         return pause_before_next(page.runs, page.now, self.wait_seconds, limit)
 
+    def _wait_for_start(self, before: SyncRunPage) -> SyncRunPage | Pause:
+        """
+        Let the rest of the prescribed wait pass, which is what the batch is prepared in.
+
+        :param before: the look before the preparation.
+        :returns: the last look, which says that a run may start now; or why the batch has to be prepared once more: somebody else
+            has started a run, or this machine has slept so long that the records may have changed since they were checked.
+        """
+        page = self.writers.look()
+        if (pause := self._pause(page)) and pause.is_over_within(self.prepare_seconds):
+            log.info("%s: prepared. %s", self.batch.label, pause.reason)
+            time.sleep(pause.seconds)
+            page = self.writers.look()
+        if pause := self._pause(page):
+            return pause
+        if (page.now - before.now).total_seconds() > 2 * self.prepare_seconds + MAX_PREPARATION_SECONDS:
+            return Pause("the records of the batch were checked too long ago, so they are checked again")
+        return page
+
+    @property
+    def prepare_seconds(self) -> float:
+        return self.warehouse.settings.census_prepare_seconds
+
     def _read_batch(self, resends_rejections_of: int | None, attempt: int | None = None) -> Staged:
         """The records that an attempt sends, or was to send. ``attempt``: its number, if it may have left out records."""
         rows = self.warehouse.fetch_all(
@@ -304,7 +332,6 @@ class BatchSender:
         if staged.has_other_before:
             self.warehouse.execute("sending/record_before_values", values)
         self.warehouse.execute("sending/stage_batch", values)
-        self._check_staged(len(staged.keys))
         log.info(
             "%s: staged %s records in %s. The replica, last replicated at %s, shows what they replace",
             self.batch.label,

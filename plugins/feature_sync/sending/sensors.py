@@ -1,30 +1,35 @@
 """The task that keeps batches in order and apart."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowRuntimeError
 
+from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.config.settings import load_settings
-from feature_sync.orchestration.dag_runs import count_unfinished
-from feature_sync.sending.triggers import BatchTurnTrigger, ask_for_pause, runs_to_look_at
+from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.sending.triggers import BatchTurn, BatchTurnTrigger, runs_to_look_at
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class BatchTurnSensor(BaseSensorOperator):
+class BatchTurnSensor(PatientOperator, BaseSensorOperator):
     """
-    Waits until it is a batch's turn: every lower batch has succeeded or failed, and Census has been quiet for long enough.
+    Waits until it is a batch's turn: the batches before it have ended, and Census has been quiet for almost long enough.
 
-    It needs no worker slot while it waits, and none to end, because its trigger ends the task. It only keeps the order.
-    `CensusBatchOperator`, which looks again before it acts, guarantees that no two Census runs overlap.
+    The turn comes ``census_prepare_seconds`` before the end of the prescribed wait, because the batch has to be prepared. The
+    sensor needs no worker slot while it waits, and none to end, because its trigger ends the task. It only keeps the order:
+    `CensusBatchOperator`, which looks again before it acts, keeps the pace and lets no two Census runs overlap. So an error of
+    Census is left to that task, which records it and asks the failure policy.
+
+    Give it ``max_active_tis_per_dagrun=1``: then one batch of a run waits in the triggerer, and the batches behind it have not
+    begun, whether they are ten or a thousand.
 
     :param batch: the batch, as `Batch.as_xcom` returns it (templated).
-    :param send_task_id: the mapped task whose lower indexes must have ended.
+    :param send_task_id: the mapped task that sends the batches.
     :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
     """
 
@@ -40,27 +45,38 @@ class BatchTurnSensor(BaseSensorOperator):
     def execute(self, context: "Context") -> None:
         ti = context["ti"]
         settings = load_settings()
-        wait_seconds = float(self.wait_seconds)
-        map_index = ti.map_index or 0
-        if not count_unfinished(ti.dag_id, ti.run_id, self.send_task_id, map_index):
-            pause = ask_for_pause(runs_to_look_at(CensusHook(), settings.census_sync_id), wait_seconds)
+        turn = BatchTurn(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            turn_task_id=ti.task_id,
+            send_task_id=self.send_task_id,
+            wait_seconds=float(self.wait_seconds),
+            writers=runs_to_look_at(CensusHook(), settings.census_sync_id),
+        )
+        try:
+            pause = turn.look()
+        except (CensusUnavailableError, AirflowRuntimeError) as error:
+            self.log.warning("%s; looking again in the triggerer", error)
+        except CensusError as error:
+            self.log.warning("%s; leaving the error to %s", error, self.send_task_id)
+            return
+        else:
             if pause is None:
                 return
-            self.log.info("%s", pause.reason)
-        self.defer(
-            trigger=BatchTurnTrigger(
+            self.log.info("Waiting: %s", pause.reason)
+        self.wait_in_triggerer(
+            BatchTurnTrigger(
                 dag_id=ti.dag_id,
                 run_id=ti.run_id,
-                map_index=map_index,
+                map_index=ti.map_index or 0,
                 send_task_id=self.send_task_id,
+                turn_task_id=ti.task_id,
                 sync_id=settings.census_sync_id,
-                wait_seconds=wait_seconds,
-                poll_seconds=min(settings.census_poll_seconds, max(1.0, wait_seconds / 10)),
-            ),
-            method_name="fail",
-            timeout=timedelta(seconds=self.timeout),
+                wait_seconds=turn.wait_seconds,
+                poll_seconds=min(settings.census_poll_seconds, max(1.0, turn.wait_seconds / 10)),
+            )
         )
 
-    def fail(self, context: "Context", event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
-        """The trigger resumes the task only for an error. A success ends the task in the triggerer."""
-        raise AirflowFailException(event["error"])
+    def resume(self, context: "Context", event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+        """Look again, because the triggerer has not ended the task in time."""
+        self.execute(context)

@@ -22,6 +22,19 @@ class SyncLog:
         attempts = self._select(run_id, batch_number)
         return attempts[0] if attempts else None
 
+    def attempts_to_judge(self, run_id: str, batch_number: int, most: int, generation: int) -> dict[int, Attempt]:
+        """
+        The last attempt at a batch, and the ``most`` newest of the last attempts at other batches that can count as failures, by
+        batch number. As many however many batches the run has.
+
+        :param generation: of the batch's task. After it was cleared, only attempts of cleared tasks are read.
+        """
+        rows = self._warehouse.fetch_all(
+            "sending/select_attempts_to_judge",
+            {"run_id": run_id, "batch_number": batch_number, "most": most, "was_cleared": generation > 0},
+        )
+        return {row["batch_number"]: Attempt.from_row(row) for row in rows}
+
     def last_attempts(self, run_id: str) -> dict[int, Attempt]:
         """The last attempt at each batch of a run that was tried, by batch number."""
         return {attempt.batch_number: attempt for attempt in self._select(run_id, None)}

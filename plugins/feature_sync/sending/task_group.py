@@ -1,6 +1,5 @@
 """The tasks that send one batch, as a group to map over a plan. Batches and probes are sent the same way."""
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import TriggerRule, task_group
@@ -8,9 +7,6 @@ from airflow.sdk import TriggerRule, task_group
 from feature_sync.config.names import CENSUS_POOL
 from feature_sync.sending.operators import CensusBatchOperator
 from feature_sync.sending.sensors import BatchTurnSensor
-
-MAX_WAIT = timedelta(days=7)
-"""Longest time that a batch may wait for its turn."""
 
 
 def sending_group(group_id: str, *, is_probe: bool) -> Any:
@@ -26,8 +22,10 @@ def sending_group(group_id: str, *, is_probe: bool) -> Any:
         wait_for_turn = BatchTurnSensor(
             task_id="wait_for_turn",
             send_task_id=f"{group_id}.send",
-            timeout=MAX_WAIT,
             trigger_rule=TriggerRule.NONE_FAILED,  # the question before the probes may be skipped
+            max_active_tis_per_dagrun=1,  # one batch waits for its turn; those behind it have not begun and cost nothing
+            priority_weight=1,
+            weight_rule="absolute",
             **shared,
         )
         send = CensusBatchOperator(
@@ -36,7 +34,7 @@ def sending_group(group_id: str, *, is_probe: bool) -> Any:
             on_batch_failure="{{ params.on_batch_failure }}",
             max_consecutive_failures="{{ params.max_consecutive_failures }}",
             pool=CENSUS_POOL,
-            priority_weight=100,  # the batch whose turn it is starts before the sensors of later batches
+            priority_weight=100,  # the batch whose turn it is starts before the sensor of the next one
             weight_rule="absolute",
             **shared,
         )

@@ -1,8 +1,10 @@
 """What a batch waits for in the triggerer."""
 
 import asyncio
+import itertools
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -13,9 +15,9 @@ from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.settings import load_settings
-from feature_sync.orchestration.dag_runs import count_unfinished
+from feature_sync.orchestration.dag_runs import BUSY, FINISHED, count_tasks
 from feature_sync.orchestration.deferral import SafeTrigger
-from feature_sync.sending.pacing import Pause, pause_before_next, turn_pause
+from feature_sync.sending.pacing import Pause, pause_before_next, pause_of_next, seconds_to_next_look
 from feature_sync.sending.rejections import read_row_records
 
 
@@ -84,7 +86,8 @@ class CensusRecordsTrigger(_CensusTrigger):
 
 class CensusQuietTrigger(_CensusTrigger):
     """
-    Waits until no run of a sync that writes our object is active, and ``wait_seconds`` have passed since the last one ended.
+    Waits until no run of a sync that writes our object is active, and ``wait_seconds`` have almost passed since the last one
+    ended: ``census_prepare_seconds`` are left, in which the task prepares its batch.
 
     :param sync_id: our own sync.
     :param not_before: ISO 8601 time with offset before which the task is never resumed.
@@ -103,24 +106,27 @@ class CensusQuietTrigger(_CensusTrigger):
         if datetime.now(UTC) < datetime.fromisoformat(self.not_before):
             return False
         self._writers = self._writers or runs_to_look_at(hook, self.sync_id)
-        return ask_for_pause(self._writers, self.wait_seconds) is None
+        pause = ask_for_pause(self._writers, self.wait_seconds)
+        return pause is None or pause.is_over_within(load_settings().census_prepare_seconds)
 
 
 class BatchTurnTrigger(SafeTrigger):
     """
-    Ends its task in the triggerer when a batch's turn has come: every lower batch has ended, no run of a sync that writes our
-    object is active, and ``wait_seconds`` have passed since the last one.
+    Ends its task in the triggerer when a batch's turn has come, see `BatchTurn`, or when Census refuses to say so: then the task
+    that sends the batch meets the error.
 
     :param dag_id: the DAG of the waiting task. ``run_id`` and ``map_index`` are that task's too.
-    :param send_task_id: the mapped task whose lower indexes must have ended.
+    :param turn_task_id: the waiting task. Empty in a trigger that a former version stored.
+    :param send_task_id: the mapped task that sends the batches.
     :param sync_id: the Census sync.
-    :param poll_seconds: pause between two looks while the turn is near. The pause grows with the number of batches ahead.
+    :param poll_seconds: pause between two looks while somebody else's run is active.
     """
 
     arguments: ClassVar[tuple[str, ...]] = (
         "dag_id",
         "run_id",
         "map_index",
+        "turn_task_id",
         "send_task_id",
         "sync_id",
         "wait_seconds",
@@ -137,41 +143,84 @@ class BatchTurnTrigger(SafeTrigger):
         sync_id: int,
         wait_seconds: float,
         poll_seconds: float,
+        turn_task_id: str = "",
     ) -> None:
         super().__init__()
         self.dag_id = dag_id
         self.run_id = run_id
         self.map_index = map_index
+        self.turn_task_id = turn_task_id
         self.send_task_id = send_task_id
         self.sync_id = sync_id
         self.wait_seconds = wait_seconds
         self.poll_seconds = poll_seconds
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the task's success, or an event with an ``error`` that waiting cannot solve."""
+        """Yield the task's success."""
         writers = runs_to_look_at(CensusHook(), self.sync_id)
-        while True:
+        turn = BatchTurn(self.dag_id, self.run_id, self.turn_task_id, self.send_task_id, self.wait_seconds, writers)
+        said: object = None
+        for looks in itertools.count():
             seconds = self.poll_seconds
             try:
-                ahead = await asyncio.to_thread(self.count_ahead)
-                if ahead:
-                    seconds = turn_pause(ahead, self.wait_seconds, self.poll_seconds)
-                else:
-                    pause = await asyncio.to_thread(ask_for_pause, writers, self.wait_seconds)
-                    if pause is None:
-                        yield TaskSuccessEvent()
-                        return
-                    seconds = pause.seconds or self.poll_seconds
+                pause = await asyncio.to_thread(turn.look)
             except (CensusUnavailableError, AirflowRuntimeError) as error:
                 self.log.warning("%s; looking again in %.0f s", error, seconds)
             except CensusError as error:
-                yield TriggerEvent({"error": str(error)})
-                return
+                self.log.warning("%s; leaving the error to %s", error, self.send_task_id)
+                break
+            else:
+                if pause is None:
+                    break
+                if (cause := (pause.active_run and pause.active_run.id, pause.seconds > 0)) != said:
+                    self.log.info("Waiting: %s", pause.reason)
+                    said = cause
+                prepare_seconds = load_settings().census_prepare_seconds
+                seconds = seconds_to_next_look(pause, looks, self.wait_seconds, prepare_seconds, self.poll_seconds)
             await asyncio.sleep(seconds)
+        yield TaskSuccessEvent()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTurn:
+    """
+    The look of a batch that is the next one of its run. Airflow lets only one sensor of a run begin at a time, in the order of
+    the batches, so whoever looks knows that the batches behind it wait.
+
+    A look asks Airflow for three numbers, or Census for the runs of each sync that writes our object. That costs the same however
+    many batches a run has.
+
+    :param turn_task_id: the mapped sensor. ``send_task_id``: the mapped task that sends.
+    """
+
+    dag_id: str
+    run_id: str
+    turn_task_id: str
+    send_task_id: str
+    wait_seconds: float
+    writers: WriterRuns
+
+    def look(self) -> Pause | None:
+        """
+        :returns: None if the batch may begin: no batch of this run is being sent, and Census will have been quiet for
+            ``wait_seconds`` by the time that it is prepared.
+        :raises CensusError: Census refused, or could not be asked.
+        :raises AirflowRuntimeError: Airflow's API server did not answer.
+        """
+        if ahead := self.count_ahead():
+            return pause_of_next(ahead, datetime.now(UTC), self.wait_seconds)
+        pause = ask_for_pause(self.writers, self.wait_seconds)
+        return None if pause is None or pause.is_over_within(load_settings().census_prepare_seconds) else pause
 
     def count_ahead(self) -> int:
-        """How many lower batches have not ended."""
-        return count_unfinished(self.dag_id, self.run_id, self.send_task_id, self.map_index)
+        """Batches whose turn has come and that have not ended. One that was cleared counts too, whatever its number."""
+        busy = self._count(self.send_task_id, BUSY)
+        # Between the end of a sensor and the moment when Airflow schedules its batch, the batch has no state.
+        begun = self._count(self.turn_task_id, FINISHED) - self._count(self.send_task_id, FINISHED)
+        return max(busy, begun, 0)
+
+    def _count(self, task_id: str, states: tuple[str, ...]) -> int:
+        return count_tasks(self.dag_id, self.run_id, task_id, states)
 
 
 def runs_to_look_at(hook: CensusHook, sync_id: int) -> WriterRuns:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from feature_sync.census.models import SyncRun
-from feature_sync.sending.pacing import pause_before_next, records_pause, turn_pause
+from feature_sync.sending.pacing import Pause, pause_before_next, pause_of_next, records_pause, seconds_to_next_look
 
 LIMIT = 1800
 NOW = datetime(2025, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -128,17 +128,39 @@ def test_with_a_limit_of_0_row_records_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "seconds"),
+    ("looks", "wait_seconds", "seconds"),
     [
-        pytest.param(1, 5, id="next-in-line"),
-        pytest.param(2, 150, id="one-between"),
-        pytest.param(3, 300, id="two-between"),
-        pytest.param(25, 300, id="far-away"),
+        pytest.param(0, 150, 1, id="a-batch-that-is-held-back-ends-at-once"),
+        pytest.param(3, 150, 8, id="then-less-and-less-often"),
+        pytest.param(9, 150, 30, id="but-so-often-that-its-own-turn-is-not-missed"),
+        pytest.param(9, 40, 15, id="half-of-what-is-left-after-the-end"),
+        pytest.param(9, 5, 5, id="the-wait-is-short"),
+        pytest.param(5000, 150, 30, id="for-hours"),
     ],
 )
-def test_the_further_away_the_turn_is_the_rarer_it_is_asked_for(ahead: int, seconds: float) -> None:
-    assert turn_pause(ahead, wait_seconds=150, poll_seconds=5) == seconds
+def test_a_batch_looks_seldom_while_another_is_being_sent(looks: int, wait_seconds: float, seconds: float) -> None:
+    pause = pause_of_next(1, NOW, wait_seconds)
+
+    assert seconds_to_next_look(pause, looks, wait_seconds, prepare_seconds=10, poll_seconds=5) == seconds
 
 
-def test_without_a_wait_the_turn_is_still_not_asked_for_more_often_than_the_poll_interval() -> None:
-    assert turn_pause(9, wait_seconds=0, poll_seconds=5) == 5
+@pytest.mark.parametrize(("left", "seconds"), [(150, 140), (12, 2), (1000, 300)], ids=["early", "late", "very-long"])
+def test_it_sleeps_until_its_turn_once_the_wait_is_known(left: float, seconds: float) -> None:
+    pause = Pause("it ended", left)
+
+    assert seconds_to_next_look(pause, 3, 150, prepare_seconds=10, poll_seconds=5) == seconds
+
+
+def test_the_end_of_an_active_run_of_others_is_not_known() -> None:
+    pause = pause_before_next([run(8, "working")], NOW, 150, LIMIT)
+
+    assert pause is not None
+    assert not pause.is_over_within(10)
+    assert seconds_to_next_look(pause, 9, 150, prepare_seconds=10, poll_seconds=5) == 5
+
+
+def test_a_waiting_batch_says_how_many_are_ahead_and_when_its_turn_comes() -> None:
+    assert pause_of_next(1, NOW, 150).reason == (
+        "1 of this run's batches is ahead and not through yet. If each takes 45 s, with 150 s after it, it is this batch's turn at "
+        "12:03:15 UTC"
+    )
