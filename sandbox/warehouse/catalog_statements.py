@@ -69,6 +69,8 @@ def _show_create_table(found: re.Match[str], cursor: duckdb.DuckDBPyConnection, 
     if shown:
         pairs = ",\n  ".join(f"{_literal(key)} = {_literal(value)}" for key, value in sorted(shown.items()))
         options.append(f"TBLPROPERTIES (\n  {pairs})")
+    if of.clustering:
+        options.append(f"CLUSTER BY ({', '.join(of.clustering)})")
     if relation.is_view:
         names = ",\n  ".join(column for column, _, _ in columns)
         lines = [f"CREATE VIEW {relation.name} (\n  {names})", *options, "WITH SCHEMA COMPENSATION", f"AS {of.view_text}"]
@@ -166,6 +168,10 @@ def _describe_extended(found: re.Match[str], cursor: duckdb.DuckDBPyConnection, 
         **({"View Text": of.view_text, "View Original Text": of.view_text} if relation.is_view else {"Provider": "delta"}),
         **({"Table Properties": f"[{','.join(f'{key}={value}' for key, value in sorted(shown.items()))}]"} if shown else {}),
     }
+    if of.clustering:
+        kinds = {column: kind.lower() for column, kind, _ in metadata.columns(cursor, relation.name)}
+        rows += [("# Clustering Information", "", ""), ("# col_name", "data_type", "comment")]
+        rows += [(column, kinds[column.lower()], None) for column in of.clustering]
     rows += [("", "", ""), ("# Detailed Table Information", "", ""), *((key, str(value), "") for key, value in details.items())]
     schema = pa.schema([("col_name", pa.string()), ("data_type", pa.string()), ("comment", pa.string())])
     return answer(schema, [dict(zip(schema.names, row, strict=True)) for row in rows])
@@ -199,7 +205,7 @@ def _describe_detail(found: re.Match[str], cursor: duckdb.DuckDBPyConnection, na
         "createdAt": _moment(of.created),
         "lastModified": _moment(of.modified),
         "partitionColumns": [],
-        "clusteringColumns": [],
+        "clusteringColumns": list(of.clustering),
         "properties": list(of.properties.items()),
         "minReaderVersion": 1,
         "minWriterVersion": 2,

@@ -47,7 +47,7 @@ class Metadata:
     """
     ``altered``: when the definition changed last. ``view_text``: the query of a view as its author wrote it.
 
-    ``history``: the newest versions of a Delta table. ``column_comments``: by column.
+    ``history``: the newest versions of a Delta table. ``column_comments``: by column. ``clustering``: the columns of CLUSTER BY.
     """
 
     created: str
@@ -57,6 +57,7 @@ class Metadata:
     column_comments: Mapping[str, str] = field(default_factory=dict)
     view_text: str | None = None
     history: tuple[Mapping[str, Any], ...] = ()
+    clustering: tuple[str, ...] = ()
 
     @property
     def modified(self) -> str:
@@ -243,7 +244,7 @@ UNKNOWN = "1970-01-01T00:00:00+00:00"
 def _read(comment: str | None) -> Metadata:
     try:
         stored = json.loads(comment or "")
-        return Metadata(**{**stored, "history": tuple(stored["history"])})
+        return Metadata(**{**stored, "history": tuple(stored["history"]), "clustering": tuple(stored.get("clustering", ()))})
     except (ValueError, TypeError, KeyError):
         return Metadata(UNKNOWN, UNKNOWN)
 
@@ -259,10 +260,12 @@ def _creation(tree: exp.Create) -> str:
 
 
 def _definition(tree: exp.Create, text: str) -> Metadata:
-    comment, properties = None, {}
+    comment, properties, clustering = None, {}, ()
     for each in (tree.args.get("properties") or exp.Properties()).expressions:
         if isinstance(each, exp.SchemaCommentProperty):
             comment = each.this.name
+        elif isinstance(each, exp.ClusterProperty):
+            clustering = tuple(column.name for column in each.expressions)
         elif type(each) is exp.Property:
             properties[property_key(each)] = each.args["value"].name or each.args["value"].sql().lower()
     comments = {
@@ -272,7 +275,7 @@ def _definition(tree: exp.Create, text: str) -> Metadata:
         if isinstance(constraint.kind, exp.CommentColumnConstraint)
     }
     view_text = query_of_view(text) if tree.args["kind"] == "VIEW" else None
-    return Metadata(_now(), _now(), comment, properties, comments, view_text)
+    return Metadata(_now(), _now(), comment, properties, comments, view_text, clustering=clustering)
 
 
 def property_key(node: exp.Expression) -> str:

@@ -35,7 +35,10 @@ class Tables:
             with self._engine.writing() as cursor:
                 cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {table.name.rpartition('.')[0]}")
             columns = column_definitions(columns_of(settings, table.definition))
-            self.run("tables/create_table", names={"table": table.name, "columns": columns, "mark": table.mark_property})
+            self.run(
+                "tables/create_table",
+                names={"table": table.name, "columns": columns, "clustered_by": table.clustered_by, "mark": table.mark_property},
+            )
 
     def load(self, world: World) -> None:
         fields = self.settings.fields

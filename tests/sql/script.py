@@ -150,6 +150,8 @@ def script(settings: Settings) -> Script:
         Step("sending/record_attempt", _attempt(25, 1, "accepted_by_counters", sync_run_id=1_004)),
         Step("sending/select_last_attempts", {**run, "batch_number": None}),
         Step("sending/select_last_attempts", {**run, "batch_number": 1}),
+        Step("sending/select_attempts_to_judge", {**run, "batch_number": 1, "most": 3, "was_cleared": False}),
+        Step("sending/select_attempts_to_judge", {**run, "batch_number": 2, "most": 1, "was_cleared": True}),
         Step("sending/select_rejections", run),
         # The copy is looked at.
         Step("replica/check_replica", run),
@@ -285,7 +287,15 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
         last = [column for column in columns if column.name not in table.keys][-1]
         first = [column for column in columns if column != last]
         steps += [
-            Step("tables/create_table", names={**names, "columns": column_definitions(first), "mark": table.mark_property}),
+            Step(
+                "tables/create_table",
+                names={
+                    **names,
+                    "columns": column_definitions(first),
+                    "clustered_by": table.clustered_by,
+                    "mark": table.mark_property,
+                },
+            ),
             Step("tables/add_columns", names={**names, "columns": column_definitions([last])}),
             Step("tables/describe_table", names=names),
             Step("tables/prove_write", names=names),

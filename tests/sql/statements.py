@@ -29,7 +29,7 @@ ONLY_DATABRICKS = {"tables/describe_detail"}
 STATEMENTS = [name for path in FILES if not (name := name_of(path)).startswith(PARTS) and name not in ONLY_DATABRICKS]
 NAMES = {
     "tables/add_columns": {"table", "columns"},
-    "tables/create_table": {"table", "columns", "mark"},
+    "tables/create_table": {"table", "columns", "clustered_by", "mark"},
     "tables/describe_table": {"table"},
     "tables/describe_detail": {"table"},
     "tables/count_rows": {"table", "synced_at"},
@@ -55,7 +55,7 @@ def rendered(name: str) -> str:
 def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
-    values |= {"catalog": "system", "synced_at": "MAX(_fivetran_synced)"}
+    values |= {"clustered_by": ("first", "second"), "catalog": "system", "synced_at": "MAX(_fivetran_synced)"}
     values |= {"written_at": "_fivetran_synced", "undecided": "is_deleted IS NULL"} | source_names(settings).get(name, {})
     return render_statement(name, settings, {each: values[each] for each in NAMES.get(name, ())})
 

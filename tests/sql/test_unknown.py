@@ -76,6 +76,9 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "sending/record_attempt.sql": {
         "COALESCE(source.sync_run_id, sync_log.sync_run_id)": "an id that is known once is never forgotten"
     },
+    "sending/select_attempts_to_judge.sql": {
+        "COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"
+    },
     "sending/select_last_attempts.sql": {"COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"},
 }
 FILES = sorted(path.relative_to(SQL_FOLDER).as_posix() for path in SQL_FOLDER.rglob("*.sql"))

@@ -31,12 +31,15 @@ class OwnTable:
 
     ``setting``: the setting that names it. ``definition``: the file of ``include/sql/tables/columns`` that has its columns.
     ``keys``: the columns that every version of it has had. A table without them is another one.
+    ``clustered_by``: the columns by which Databricks keeps its rows together, so that the statements of a batch do not read the
+    rows of all other runs and batches.
     """
 
     name: str
     setting: str
     definition: str
     keys: tuple[str, ...]
+    clustered_by: tuple[str, ...] = ()
 
     @property
     def mark(self) -> str:
@@ -61,12 +64,15 @@ class OwnTable:
         return former and f"{schema}.{former}"
 
 
+BY_BATCH = ("run_id", "batch_number")
+
+
 def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
     return (
-        OwnTable(settings.payload_table, "PAYLOAD_TABLE", "payload", ("run_id", "record_number", "salesforce_id")),
+        OwnTable(settings.payload_table, "PAYLOAD_TABLE", "payload", ("run_id", "record_number", "salesforce_id"), BY_BATCH),
         OwnTable(settings.batch_table, "BATCH_TABLE", "batch", ("run_id", "batch_number")),
-        OwnTable(settings.sync_log_table, "SYNC_LOG_TABLE", "sync_log", ("run_id", "batch_number", "attempt", "status")),
-        OwnTable(settings.rejection_table, "REJECTION_TABLE", "rejection", ("run_id", "batch_number", "attempt", "reason")),
+        OwnTable(settings.sync_log_table, "SYNC_LOG_TABLE", "sync_log", (*BY_BATCH, "attempt", "status"), BY_BATCH),
+        OwnTable(settings.rejection_table, "REJECTION_TABLE", "rejection", (*BY_BATCH, "attempt", "reason"), BY_BATCH),
         OwnTable(settings.drift_table, "DRIFT_TABLE", "drift", ("run_id", "product", "checked_at")),
         OwnTable(settings.accepted_table, "ACCEPTED_TABLE", "accepted_difference", ("class", "reason", "accepted_by")),
     )

@@ -90,7 +90,11 @@ def _prepare(warehouse: Warehouse, table: OwnTable, found: Description | None) -
     columns = columns_of(warehouse.settings, table.definition)
     names = {"table": table.name}
     if found is None:
-        made = names | {"columns": column_definitions(columns), "mark": table.mark_property}
+        made = names | {
+            "columns": column_definitions(columns),
+            "clustered_by": table.clustered_by,
+            "mark": table.mark_property,
+        }
         warehouse.execute("tables/create_table", names=made)
     else:
         warehouse.trust(table.name)

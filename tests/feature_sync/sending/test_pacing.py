@@ -161,6 +161,6 @@ def test_the_end_of_an_active_run_of_others_is_not_known() -> None:
 
 def test_a_waiting_batch_says_how_many_are_ahead_and_when_its_turn_comes() -> None:
     assert pause_of_next(1, NOW, 150).reason == (
-        "1 of this run's batches is ahead and not through yet. If each takes 45 s, with 150 s after it, it is this batch's turn at "
-        "12:03:15 UTC"
+        "1 of this run's batches is ahead and not through yet. If each takes 45 s, with 150 s after it, it is this batch's turn "
+        "at 12:03:15 UTC"
     )

@@ -83,10 +83,10 @@ def test_a_turn_outlives_an_outage_of_census(sandbox: Sandbox, monkeypatch: pyte
 
 
 def test_a_refused_token_is_left_to_the_task_that_sends(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dag_runs, "RuntimeTaskInstance", Turns("success", "success"))
     sandbox.fault("list_runs", "token_expired", times=100)
 
     assert isinstance(fire(turn()), TaskSuccessEvent)
-    assert "leaving the error to batch.send" in caplog.text
+    assert "leaving the error to batch.send" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Measurements that a person starts. No test asserts an absolute time."""
