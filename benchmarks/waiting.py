@@ -11,7 +11,6 @@ A run that is not through after ``--seconds`` is stopped.
 """
 
 import argparse
-import contextlib
 import statistics
 import tempfile
 import time
@@ -37,7 +36,7 @@ def main() -> None:
     parser.add_argument("--statement-seconds", type=float, default=0, help="what each statement takes (default: no delay)")
     arguments = parser.parse_args()
     with (
-        contextlib.nullcontext("/tmp/w1000") as folder,
+        tempfile.TemporaryDirectory() as folder,
         Stack(Path(folder), environment={"FEATURE_SYNC_OUTPUT_PATH": f"{folder}/output"}) as stack,
     ):
         stack.airflow.wait_for_dag(DAG_ID)

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from feature_sync.backfill.validation import NothingToValidateError, validate
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
 from feature_sync.orchestration.dag_runs import has_succeeded, skip_dry_run
+from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica
 from feature_sync.replica.triggers import run_replica_trigger
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class ValidationOperator(BaseOperator):
+class ValidationOperator(PatientOperator):
     """
     Compares Salesforce with what the run should have written.
 
@@ -52,7 +51,7 @@ class ValidationOperator(BaseOperator):
         settings = load_settings()
         run_id = ti.run_id
         if not check_run_replica(run_id, settings).is_fresh:
-            self.defer(trigger=run_replica_trigger(run_id, settings, ends_task=False), method_name="resume")
+            self.wait_in_triggerer(run_replica_trigger(run_id, settings, ends_task=False))
         result = validate(context["params"], run_id)
         if result.proves_equality:
             describe_outlets(context, result.properties_checked)

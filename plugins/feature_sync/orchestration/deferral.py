@@ -33,7 +33,7 @@ class PatientOperator(BaseOperator):
     then the task looks itself, and waits again if it has to. Nothing fails because of a wait, however long it is.
     """
 
-    def wait_in_triggerer(self, trigger: "SafeTrigger", look_again: timedelta = LOOK_AGAIN) -> NoReturn:
+    def wait_in_triggerer(self, trigger: BaseTrigger, look_again: timedelta = LOOK_AGAIN) -> NoReturn:
         """
         Defer until the trigger fires, or until ``look_again`` has passed without a word from it. Both call `resume`.
 
