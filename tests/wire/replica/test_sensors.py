@@ -1,5 +1,6 @@
 """Which replica a task waits for: one that shows what was sent, and for the weekly run one that was replicated lately."""
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,13 +71,21 @@ class TestWhole:
     def sensor(self) -> WholeReplicaSensor:
         return WholeReplicaSensor(task_id="wait_for_copy")
 
+    def context(self, hours_ago: float = 0) -> Any:
+        """Of a task that began so many hours ago."""
+        return {"ti": SimpleNamespace(start_date=datetime.now(UTC) - timedelta(hours=hours_ago))}
+
+    def test_a_task_that_looks_again_has_no_more_time_than_it_had(self, sent: Campaign) -> None:  # noqa: ARG002
+        with pytest.raises(ReplicaStalledError, match="Nothing was compared"):
+            self.sensor().resume(self.context(hours_ago=3), {})
+
     def test_a_replica_that_is_fresh_is_not_waited_for(self, sandbox: Sandbox) -> None:
         sandbox.control("POST", "replication", {})
 
-        assert self.sensor().execute({}) is None  # type: ignore[func-returns-value, typeddict-item]
+        assert self.sensor().execute(self.context()) is None  # type: ignore[func-returns-value]
 
     def test_records_that_any_run_has_sent_are_waited_for(self, sent: Campaign) -> None:
-        trigger = deferred(self.sensor(), {})
+        trigger = deferred(self.sensor(), self.context())
         assert isinstance(trigger, WholeReplicaTrigger)
         sent.sandbox.settings(replication_stalled=False)
 
@@ -98,7 +107,7 @@ class TestWhole:
         sandbox.sql("UPDATE crm.salesforce.old_copy SET _fivetran_synced = current_timestamp() - INTERVAL 73 HOURS")
         monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.old_copy")
 
-        deferred(self.sensor(), {})
+        deferred(self.sensor(), self.context())
         event = fire(WholeReplicaTrigger(0.1, PAST, ends_task=True))
 
         assert "COPY_AGE_LIMIT_SECONDS allows 259,200" in event.payload["error"]
@@ -111,4 +120,4 @@ class TestWhole:
         )
         monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.empty_copy")
 
-        deferred(self.sensor(), {})
+        deferred(self.sensor(), self.context())
