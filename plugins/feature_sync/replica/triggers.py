@@ -17,7 +17,7 @@ from feature_sync.replica.state import (
     check_whole_replica,
     is_whole_replica_current,
 )
-from feature_sync.storage.warehouse import StatementError
+from feature_sync.storage.warehouse import AccessError, StatementError
 
 
 class ReplicaTrigger(SafeTrigger):
@@ -53,6 +53,9 @@ class ReplicaTrigger(SafeTrigger):
                 state, is_enough = await asyncio.to_thread(self.look, load_settings())
             except ReplicaStalledError as stalled:
                 event = {"error": str(stalled)}
+                break
+            except AccessError as error:
+                event = {"error": f"The replica of Salesforce could not be read: {error}", "cause": AccessError.alert_cause}
                 break
             except StatementError as error:
                 if datetime.now(UTC) > datetime.fromisoformat(self.give_up_at):
