@@ -6,7 +6,9 @@ from datetime import date
 from typing import Any, NoReturn
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from feature_sync.config.asked import run_problems
@@ -30,6 +32,13 @@ def run_state(dag_id: str, run_id: str) -> str | None:
     if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
         return None
     return getattr(state := RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id), "value", state)
+
+
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+    """Start a DAG run, unless there is one with this id already."""
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    if isinstance(answer, ErrorResponse) and answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
+        raise AirflowRuntimeError(answer)
 
 
 def task_states(dag_id: str, run_id: str, **task_ids: str) -> dict[str, str | None]:
