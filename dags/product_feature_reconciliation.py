@@ -42,7 +42,7 @@ from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.replica.sensors import WholeReplicaSensor
-from feature_sync.task_defaults.defaults import TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
 
@@ -55,6 +55,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     doc_md=__doc__,
     tags=["salesforce", "census"],
     default_args=TASK_DEFAULTS,
+    **RUN_CALLBACKS,
 )
 def product_feature_reconciliation() -> None:
     @task

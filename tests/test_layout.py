@@ -34,7 +34,7 @@ TREE = {
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
     "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
-    "task_defaults": "defaults retry_policy alerts",
+    "task_defaults": "defaults retry_policy alerts alerted causes",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}
 AIRFLOW_MODULES = {"operators", "sensors", "triggers", "task_group", "trigger_form"}

@@ -45,8 +45,8 @@ class ReplicaTrigger(SafeTrigger):
         """
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the task's success, or an event that may have an ``error``."""
-        event: dict[str, str] = {}
+        """Yield the task's success, or an event that may have an ``error`` with its ``cause``, see `ReplicaStalledError`."""
+        event: dict[str, str | None] = {}
         while True:
             await asyncio.sleep(self.poll_seconds)
             try:
@@ -54,12 +54,10 @@ class ReplicaTrigger(SafeTrigger):
             except ReplicaStalledError as stalled:
                 event = {"error": str(stalled)}
                 break
-            except AccessError as error:
-                event = {"error": f"The replica of Salesforce could not be read: {error}", "cause": AccessError.alert_cause}
-                break
             except StatementError as error:
-                if datetime.now(UTC) > datetime.fromisoformat(self.give_up_at):
-                    event = {"error": f"The replica of Salesforce could not be read: {error}"}
+                # Credentials that were just read again and refused do not get better by waiting.
+                if isinstance(error, AccessError) or datetime.now(UTC) > datetime.fromisoformat(self.give_up_at):
+                    event = {"error": f"The replica of Salesforce could not be read: {error}", "cause": error.alert_cause}
                     break
                 self.log.warning("%s; looking again in %.0f s", error, self.poll_seconds)
                 continue
