@@ -85,7 +85,7 @@ class TestTheToken:
     @pytest.mark.usefixtures("rotated")
     def test_that_is_refused_from_the_second_batch_on_is_one_alert(self, live: LiveAirflow) -> None:
         run = live.trigger_ids(incident_ids(700, 6), batch_size=1, wait_seconds=1)
-        eventually(lambda: any(task.state == "success" for task in run.tasks("batch.send")))
+        eventually(lambda: any(task.state == "success" for task in run.tasks("batch.send")), 240)
         live.settings(census_token=REFUSED)
 
         assert run.wait() == "failed"
@@ -112,8 +112,9 @@ def test_a_healing_run_that_is_deleted_is_noticed_and_one_alert(weekly: LiveAirf
     before = {run.run_id for run in healing_runs(live)}
     live.stack.sandbox.request("POST", "faults", json={"call": "run", "fault": "stuck", "phase": "queued"})
     week = Run(live, RECONCILIATION_DAG_ID)
+    week.question("approve_healing")
     week.answer("approve_healing", "Approve")
-    eventually(lambda: week.task("heal").state == "deferred", 120)
+    eventually(lambda: week.task("heal").state == "deferred", 240)
     [healing] = [run for run in healing_runs(live) if run.run_id not in before]
 
     path = f"dags/{BACKFILL_DAG_ID}/dagRuns/{quote(healing.run_id)}"
