@@ -17,8 +17,8 @@ with its own guards and approvals.
 - `wait_for_copy`: the replication of Salesforce into the warehouse has stopped. Repair it, then clear the task with downstream.
 - `check_source_query`: the regular sync would write wrong values, or nobody knows what it would write. The log has the numbers.
   Correct its query or view, or run `census_dataset_deploy`.
-- `heal`: its message names the backfill run that failed. Repair that run, or clear `heal`: it starts another one for the records
-  that still differ.
+- `heal`: its message names the backfill run that failed, or that somebody has deleted. Repair that run, or clear `heal`: it
+  starts another one for the records that still differ.
 - `conclude`: Salesforce differs. Its message says what, how many, and what to do. It compares again, so clear it when that is
   done.
 
@@ -42,7 +42,7 @@ from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.replica.sensors import WholeReplicaSensor
-from feature_sync.task_defaults.defaults import TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
 
@@ -55,6 +55,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     doc_md=__doc__,
     tags=["salesforce", "census"],
     default_args=TASK_DEFAULTS,
+    **RUN_CALLBACKS,
 )
 def product_feature_reconciliation() -> None:
     @task

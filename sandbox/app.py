@@ -26,7 +26,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 def create_app(world: World) -> ASGIApp:
     """The application. It starts the world and closes it."""
-    warehouse = WarehouseEndpoint(world.journal, world.faults, world.engine)
+    warehouse = WarehouseEndpoint(world.journal, world.faults, world.engine, world.settings)
     census = CensusApi(
         journal=world.journal,
         faults=world.faults,
@@ -40,6 +40,9 @@ def create_app(world: World) -> ASGIApp:
 
     async def serve_warehouse(request: Request) -> Response:
         return await warehouse(request)
+
+    async def serve_token(request: Request) -> Response:
+        return await warehouse.give_token(request)
 
     async def serve_census(request: Request) -> Response:
         return await census(request)
@@ -57,8 +60,9 @@ def create_app(world: World) -> ASGIApp:
 
     routes = [
         Route(HTTP_PATH, serve_warehouse, methods=["POST"]),
+        Route("/oidc/v1/token", serve_token, methods=["POST"]),
         Route("/api/{version}/{path:path}", serve_census, methods=METHODS),
         Route("/services/{path:path}", serve_salesforce, methods=METHODS),
-        *control.routes(world),
+        *control.routes(world, warehouse.drop_sessions),
     ]
     return KnowsItsConnection(Starlette(routes=routes, lifespan=lifespan))

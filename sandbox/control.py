@@ -24,8 +24,12 @@ class RequestError(ValueError):
     """A request that is answered with 400 and this reason."""
 
 
-def routes(world: World) -> list[Route]:
-    """The endpoints for tests and people. They need no token."""
+def routes(world: World, drop_sessions: Callable[[], int]) -> list[Route]:
+    """
+    The endpoints for tests and people. They need no token.
+
+    :param drop_sessions: makes the warehouse forget its sessions.
+    """
 
     def route(path: str, method: str, work: Callable[[Request, Any], Any]) -> Route:
         async def endpoint(request: Request) -> Response:
@@ -77,6 +81,7 @@ def routes(world: World) -> list[Route]:
         route("settings/described", "GET", lambda _, __: Settings.model_json_schema()["properties"]),
         route("runs", "POST", start_run),
         route("replication", "POST", lambda _, __: {"rows": world.replicate()}),
+        route("sessions", "DELETE", lambda _, __: {"sessions": drop_sessions()}),
         route("tables", "POST", lambda _, body: _change_table(world, body)),
         route("reset", "POST", reset),
     ]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.state import State
+from sandbox.tokens import CENSUS_PERSONAL_TOKEN, WAREHOUSE_CLIENT_SECRET, WAREHOUSE_TOKEN
 
 
 class SettingError(ValueError):
@@ -41,6 +42,15 @@ class Settings(BaseModel):
     )
     census_body_force_full_sync: bool = Field(False, description="Whether `force_full_sync` counts in a JSON body too")
     census_v1_retired: bool = Field(False, description="Whether API v1 answers 410, as after 2027-01-15")
+    census_token: str = Field(
+        CENSUS_PERSONAL_TOKEN, min_length=1, description="The personal access token that Census accepts; change it to rotate it"
+    )
+    warehouse_token: str = Field(
+        WAREHOUSE_TOKEN, min_length=1, description="The token that the warehouse accepts; change it to rotate or revoke it"
+    )
+    warehouse_client_secret: str = Field(
+        WAREHOUSE_CLIENT_SECRET, min_length=1, description="The secret for which `/oidc/v1/token` gives out `warehouse_token`"
+    )
     checkbox_null: Literal["reject", "false"] = Field("reject", description="What Salesforce does with NULL for a checkbox")
     flow_enabled: bool = Field(True, description="Whether the rollup Flow runs; off: no limits, no locks, no rollup")
     flow_fires: Literal["always", "trigger_rollups"] = Field(

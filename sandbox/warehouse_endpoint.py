@@ -7,10 +7,11 @@ from contextvars import ContextVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.answers import NoAnswer
+from sandbox.answers import JsonAnswer, NoAnswer
 from sandbox.faults import Faults
 from sandbox.journal import WAREHOUSE_STATEMENT, Journal
-from sandbox.tokens import WAREHOUSE_TOKEN
+from sandbox.settings import SettingsStore
+from sandbox.tokens import basic
 from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import StatementFault, WarehouseService
 
@@ -19,18 +20,31 @@ _no_answer: ContextVar[list[str] | None] = ContextVar("no_answer", default=None)
 
 
 class WarehouseEndpoint:
-    """``POST /sql/1.0/warehouses/local``."""
+    """``POST /sql/1.0/warehouses/local``, and ``POST /oidc/v1/token`` for service principals."""
 
-    def __init__(self, journal: Journal, faults: Faults, engine: Engine) -> None:
+    def __init__(self, journal: Journal, faults: Faults, engine: Engine, settings: SettingsStore) -> None:
         self._journal = journal
         self._faults = faults
+        self._settings = settings
         self._closing = threading.Event()
-        self._service = WarehouseService(engine, WAREHOUSE_TOKEN, self._on_statement)
+        self._service = WarehouseService(engine, lambda: settings.current.warehouse_token, self._on_statement)
 
     async def __call__(self, request: Request) -> Response:
         body = await request.body()
         answer, closed = await asyncio.to_thread(self._handle, body, request.headers.get("authorization"))
         return NoAnswer() if closed else answer
+
+    async def give_token(self, request: Request) -> Response:
+        """A service principal's access token (Databricks: OAuth machine-to-machine)."""
+        current = self._settings.current
+        found = basic(request.headers.get("authorization"))
+        if found is None or found[1] != current.warehouse_client_secret:
+            return JsonAnswer({"error": "invalid_client", "error_description": "Client authentication failed"}, 401)
+        return JsonAnswer({"access_token": current.warehouse_token, "token_type": "Bearer", "expires_in": 3600})
+
+    def drop_sessions(self) -> int:
+        """Forget all sessions, as when they have been idle for too long."""
+        return self._service.drop_sessions()
 
     def close(self) -> None:
         self._closing.set()

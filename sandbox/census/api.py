@@ -18,7 +18,7 @@ from sandbox.census.syncs import ChangeError, Syncs
 from sandbox.faults import Faults
 from sandbox.journal import CENSUS_REQUEST, Journal
 from sandbox.settings import SettingsStore
-from sandbox.tokens import CENSUS_PERSONAL_TOKEN, CENSUS_WORKSPACE_KEY, bearer, census_token
+from sandbox.tokens import CENSUS_WORKSPACE_KEY, bearer, census_token
 
 DEFAULT_PAGE = 25
 LARGEST_PAGE = 100
@@ -118,7 +118,7 @@ class CensusApi:
     async def _handle(self, request: Request, version: str, path: str) -> tuple[Response, str | None]:
         if version == "v1" and self._settings.current.census_v1_retired:
             return JsonAnswer({"status": 410}, 410), None
-        if not _is_authorized(version, request.headers.get("authorization")):
+        if not _is_authorized(version, request.headers.get("authorization"), self._settings.current.census_token):
             return unauthorized(), None
         for method, pattern, name, handler in self._routes:
             matched = pattern.fullmatch(path)
@@ -283,10 +283,10 @@ class CensusApi:
         return sync
 
 
-def _is_authorized(version: str, authorization: str | None) -> bool:
+def _is_authorized(version: str, authorization: str | None, personal_token: str) -> bool:
     """Census API: authorization. v2 takes a personal access token. v1 takes the workspace's key, as bearer or basic."""
     if version == "v2":
-        return bearer(authorization) == CENSUS_PERSONAL_TOKEN
+        return bearer(authorization) == personal_token
     return version == "v1" and census_token(authorization) == CENSUS_WORKSPACE_KEY
 
 

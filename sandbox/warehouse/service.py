@@ -98,6 +98,13 @@ class WarehouseService:
             return _refusal(400, "x-thriftserver-error-message", "BAD_REQUEST: not a Thrift message.")
         return HttpAnswer(200, {"Content-Type": "application/x-thrift"}, answer.getvalue())
 
+    def drop_sessions(self) -> int:
+        """Stop every running statement and drop every session.
+
+        :returns: how many there were.
+        """
+        return self._protocol.drop_sessions()
+
     def close(self) -> None:
         """Stop every running statement and drop every session. The engine stays open."""
         self._protocol.close()
@@ -213,12 +220,16 @@ class _Protocol(TCLIService.Iface):
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(STATEMENTS_AT_ONCE, "statement")
 
-    def close(self) -> None:
+    def drop_sessions(self) -> int:
         with self._lock:
             sessions = list(self._sessions.values())
             self._sessions.clear()
         for session in sessions:
             session.close()
+        return len(sessions)
+
+    def close(self) -> None:
+        self.drop_sessions()
         self._threads.shutdown()
 
     def OpenSession(self, req: thrift.TOpenSessionReq) -> thrift.TOpenSessionResp:

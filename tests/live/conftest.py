@@ -1,5 +1,6 @@
 """One real Airflow with a sandbox for all live tests: starting it takes longer than a small run."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from laptop.stack import Stack
 from tests.live.runs import LiveAirflow
 from tests.receiver import Receiver
 
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+BUNDLES = [
+    {"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}},
+    {"name": "toys", "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(Path(__file__).parent / "toy_dags")}},
+]
 ENVIRONMENT = {
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES),
     "FEATURE_SYNC_CENSUS_POLL_SECONDS": "0.5",
     "FEATURE_SYNC_CENSUS_INLINE_POLL_SECONDS": "1.5",
     "FEATURE_SYNC_COPY_POLL_SECONDS": "1",

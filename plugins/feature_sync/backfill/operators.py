@@ -62,5 +62,5 @@ class ValidationOperator(PatientOperator):
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:
         """Continue after the wait."""
         if error := event.get("error"):
-            raise ReplicaStalledError(error)
+            raise ReplicaStalledError(error, event.get("cause"))
         return self.execute(context)

@@ -70,7 +70,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
             except NotReadyError as error:
                 problems += [Problem(text, is_temporary=True) for text in error.problems]
             except StatementError as error:
-                problems.append(Problem(str(error), is_temporary=isinstance(error, ConnectError)))
+                problems.append(Problem(str(error), is_temporary=error.is_temporary))
         if not problems and not config_problems:
             for warning in regular_sync_warnings(warehouse):
                 log.warning("%s", warning)
@@ -163,7 +163,7 @@ def _source_problems(warehouse: Warehouse) -> list[Problem]:
         try:
             found = describe_source(warehouse, table).columns
         except ConnectError as error:
-            return [Problem(f"The warehouse cannot be reached ({DATABRICKS_CONN_ID}): {error}", is_temporary=True)]
+            return [Problem(f"The warehouse cannot be reached ({DATABRICKS_CONN_ID}): {error}", error.is_temporary)]
         except StatementError as error:
             problems.append(Problem(f"{table} cannot be read: {error}{describe_candidates(warehouse, table)}"))
             continue
@@ -179,7 +179,7 @@ def _age_problems(warehouse: Warehouse, known: list[Problem]) -> list[Problem]:
     try:
         ages = read_freshness(warehouse)
     except StatementError as error:
-        return [] if known else [Problem(str(error), is_temporary=isinstance(error, ConnectError))]
+        return [] if known else [Problem(str(error), is_temporary=error.is_temporary)]
     for each in ages:
         log.info("%s: its newest row is of %s", each.table, each)
     return [Problem(text) for text in freshness_problems(ages)]
@@ -191,5 +191,5 @@ def _table_problems(warehouse: Warehouse) -> list[Problem]:
     except OwnTableError as error:
         return [Problem(problem) for problem in error.problems]
     except ConnectError as error:
-        return [Problem(str(error), is_temporary=True)]
+        return [Problem(str(error), error.is_temporary)]
     return []

@@ -24,7 +24,15 @@ log = logging.getLogger(__name__)
 
 
 class SalesforceDiffersError(RuntimeError):
-    """Salesforce does not hold what the run should have written. The message has the numbers and what to do next."""
+    """
+    Salesforce does not hold what the run should have written. The message has the numbers and what to do next.
+
+    :param is_explained: nothing is wrong but that batches were not sent, and each of them has a task that says why.
+    """
+
+    def __init__(self, message: str, *, is_explained: bool = False) -> None:
+        super().__init__(message)
+        self.is_explained = is_explained
 
 
 class NothingToValidateError(RuntimeError):
@@ -116,7 +124,8 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
         log.warning("%s", warning)
     if not nothing and (problems := run_problems(planned, attempts, books, facts, expected=aim.expected)):
         raise SalesforceDiffersError(
-            "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"])
+            "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"]),
+            is_explained=is_explained(planned, attempts, books, facts),
         )
     return Validation(
         report["result"],
@@ -230,6 +239,25 @@ def run_problems(
             f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from {expected}."
         )
     return problems + failed
+
+
+def is_explained(batches: Iterable[Batch], attempts: Mapping[int, Attempt], books: Books, facts: Mapping[str, Any]) -> bool:
+    """
+    Whether nothing is wrong with a run but that batches were not sent, or that nobody knows what became of them. The tasks of
+    these batches have failed and said why.
+
+    Rejected records, books that do not balance, and records that differ although they were sent are more than that.
+    """
+    lasts = [attempts.get(batch.number) for batch in batches]
+    unsent = (AttemptStatus.NOT_SENT, AttemptStatus.HALTED, AttemptStatus.SENDING)
+    return (
+        all(last is None or last.status.is_success or last.status in unsent for last in lasts)
+        and books.balance
+        and books.rejected == 0
+        and facts["properties_checked"] == books.in_scope
+        and facts["properties_checked"] > 0
+        and facts["properties_mismatched"] <= books.not_sent
+    )
 
 
 def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: FieldTable, aim: Aim) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 CensusError
 ├── CensusUnavailableError        no connection, 429 or 5xx after all retries: may be temporary
+│   └── CensusTokenUnknownError   Airflow cannot say what the token is now, so Census was not asked, or not again
 ├── CensusTriggerUnansweredError  the trigger was sent but its answer was lost: a run may exist and must be looked up
 ├── CensusBusyError               a run, ours or another's, has been active for longer than the limit
-├── CensusAuthError               401 or 403: the connection's token is wrong
+├── CensusAuthError               401 or 403, although the token was read again: it is wrong
 │   └── CensusForbiddenError      403: the token is known, but may not do this
 ├── CensusRefusedError            any other 4xx, or an answer with status "error": the request itself is wrong
 │   └── CensusNotFoundError       404: there is no such thing, or it is no longer kept
@@ -18,6 +19,10 @@ class CensusError(Exception):
 
 class CensusUnavailableError(CensusError):
     """Census did not answer, or asked us to come back later, in each of the hook's attempts."""
+
+
+class CensusTokenUnknownError(CensusUnavailableError):
+    """Airflow cannot read the connection now. Nothing was sent, or what was sent was refused with a token that may be old."""
 
 
 class CensusTriggerUnansweredError(CensusError):
@@ -39,7 +44,7 @@ class CensusBusyError(CensusError):
 
 
 class CensusAuthError(CensusError):
-    """The token of the connection is missing, expired, or lacks a permission."""
+    """The connection is missing, or Census refuses its token, although it was just read again."""
 
 
 class CensusForbiddenError(CensusAuthError):

@@ -1,6 +1,6 @@
 """The Census API over HTTP, v2 by default."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -11,7 +11,6 @@ import requests
 import tenacity
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic import BaseModel, ValidationError
 
 from feature_sync.census.errors import (
@@ -21,10 +20,17 @@ from feature_sync.census.errors import (
     CensusNotFoundError,
     CensusProtocolError,
     CensusRefusedError,
+    CensusTokenUnknownError,
     CensusTriggerUnansweredError,
     CensusUnavailableError,
 )
 from feature_sync.census.models import Dataset, RowRecord, Sync, SyncOutline, SyncRun, SyncRunPage
+from feature_sync.config.connections import (
+    MissingConnectionError,
+    UnreadableConnectionError,
+    read_connection,
+    read_fresh_connection,
+)
 from feature_sync.config.names import CENSUS_CONN_ID
 
 CONNECT_TIMEOUT = 10.0
@@ -55,6 +61,9 @@ class CensusHook(HttpHook):
     Calls that are safe to repeat are repeated on lost connections, 429 (waiting as Retry-After says) and 5xx, with backoff and
     jitter. The trigger is sent exactly once: Census documents no idempotency key, so a second trigger would start a second run.
 
+    A 401 or 403 counts only if the connection, read again and never from a cache, still holds the refused token. If it holds
+    another one, the call is sent once more, the trigger too, because what was refused has started nothing.
+
     :raises CensusError: see `feature_sync.census.errors` for what each kind means.
     """
 
@@ -63,9 +72,15 @@ class CensusHook(HttpHook):
 
     def __init__(self, census_conn_id: str = CENSUS_CONN_ID) -> None:
         super().__init__(http_conn_id=census_conn_id)
+        self._tests_a_form = False
+
+    def get_connection(self, conn_id: str) -> Connection:  # type: ignore[override]
+        """The connection of this hook; `HttpHook` asks for it when it builds a session."""
+        return self._connection if conn_id == self.http_conn_id else super().get_connection(conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Airflow's "Test" button: ask for one sync."""
+        self._tests_a_form = True  # what is stored says nothing about what is typed in
         try:
             self._get("syncs", {"per_page": 1})
         except CensusError as error:
@@ -78,12 +93,15 @@ class CensusHook(HttpHook):
 
         :returns: the id of the run.
         :raises CensusTriggerUnansweredError: a run may have been started; look it up before triggering again.
+        :raises CensusTokenUnknownError: nothing was started.
         """
         # The query parameter is documented. The JSON form that some clients send is not.
         path = f"syncs/{sync_id}/trigger"
         try:
             body = self._send("POST", path, params={"force_full_sync": "true"})
             return int(body["data"]["sync_run_id"])
+        except CensusTokenUnknownError:
+            raise
         except (CensusUnavailableError, CensusProtocolError, KeyError, TypeError, ValueError) as error:
             raise CensusTriggerUnansweredError(
                 f"The trigger of sync {sync_id} was sent, but its answer is missing: {error}",
@@ -158,10 +176,27 @@ class CensusHook(HttpHook):
 
     @cached_property
     def _connection(self) -> Connection:
+        return self._read(read_connection)
+
+    def _read(self, read: Callable[[str], Connection]) -> Connection:
         try:
-            return self.get_connection(self.http_conn_id)
-        except AirflowNotFoundException as error:
-            raise CensusAuthError(f"Connection {self.http_conn_id} is missing.") from error
+            return read(self.http_conn_id)
+        except MissingConnectionError as missing:
+            raise CensusAuthError(str(missing)) from missing
+        except UnreadableConnectionError as unreadable:
+            raise CensusTokenUnknownError(f"{unreadable}.") from unreadable
+
+    def _has_other_token_now(self) -> bool:
+        """Read the connection again, and use it from now on if it has changed."""
+        if self._tests_a_form:
+            return False
+        fresh = self._read(read_fresh_connection)
+        if _settings_of(fresh) == _settings_of(self._connection):
+            return False
+        self._connection = fresh
+        for built in ("_session", "api_version"):
+            self.__dict__.pop(built, None)
+        return True
 
     @cached_property
     def _session(self) -> requests.Session:
@@ -199,7 +234,8 @@ class CensusHook(HttpHook):
         extras = self._connection.extra_dejson
         first_pause = float(extras.get("backoff_seconds", BACKOFF_SECONDS))
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(CensusUnavailableError),
+            retry=tenacity.retry_if_exception_type(CensusUnavailableError)
+            & tenacity.retry_if_not_exception_type(CensusTokenUnknownError),  # has waited already
             stop=tenacity.stop_after_attempt(int(extras.get("attempts", ATTEMPTS))),
             wait=_WaitBeforeRetry(
                 tenacity.wait_exponential_jitter(multiplier=first_pause, max=20, jitter=min(1.0, first_pause * 2))
@@ -212,6 +248,19 @@ class CensusHook(HttpHook):
         return retrying(self._request, method, path, **request)
 
     def _request(self, method: str, path: str, **request: Any) -> requests.Response:
+        """Send one request, and once more if it was refused with a token that has been replaced."""
+        _ = self._session  # so that what is wrong with the connection itself is no refusal
+        try:
+            return self._request_once(method, path, **request)
+        except CensusAuthError as refused:
+            if not self._has_other_token_now():
+                raise
+            self.log.warning(
+                "%s It has changed meanwhile; asking again with what connection %s holds now", refused, self.http_conn_id
+            )
+        return self._request_once(method, path, **request)
+
+    def _request_once(self, method: str, path: str, **request: Any) -> requests.Response:
         """Send one request, once. Any answer other than a 2xx is an error."""
         what = f"{method} {path}"
         session = self._session
@@ -238,6 +287,18 @@ class _BearerAuth(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _settings_of(connection: Connection) -> tuple[Any, ...]:
+    """What makes a request to Census differ from another one."""
+    return (
+        connection.host,
+        connection.schema,
+        connection.port,
+        connection.login,
+        connection.password,
+        connection.extra_dejson,
+    )
 
 
 class _RetryLaterError(CensusUnavailableError):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -156,21 +156,25 @@ def salesforce_name(column: str) -> str:
     return f"{column.removesuffix('_c')}__c"
 
 
-@cache
 def load_fields(datetime_columns: frozenset[str] = frozenset(), path: Path = FIELDS_FILE) -> FieldTable:
     """
-    Read the field table.
+    Read the field table. The file is read each time, because the triggerer lives longer than a version of it.
 
     :param datetime_columns: date columns that are Date/Time fields in this Salesforce org.
     :raises FieldTableError: the file cannot be read, a column or product is repeated, a key is missing, or ``datetime_columns``
         names another column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
+        return _parse_text(path.read_text(encoding="utf-8"), datetime_columns, path.name)
+    except FieldTableError:
+        raise
     except (OSError, ValueError) as error:  # no file, not UTF-8, not TOML
         raise FieldTableError(f"The field table {path} (FIELDS_FILE) cannot be read: {error}") from error
-    return parse_fields(data, datetime_columns, file=path.name, text=text)
+
+
+@lru_cache(maxsize=8)
+def _parse_text(text: str, datetime_columns: frozenset[str], file: str) -> FieldTable:
+    return parse_fields(tomllib.loads(text), datetime_columns, file=file, text=text)
 
 
 def parse_fields(

@@ -1,13 +1,16 @@
 """What a task may ask Airflow about DAG runs and tasks. The only module that imports Airflow's private task runner."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, NoReturn
 
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
 
 from feature_sync.config.asked import run_problems
 from feature_sync.config.problems import RunConfigError
@@ -34,6 +37,13 @@ def run_state(dag_id: str, run_id: str) -> str | None:
     return getattr(state := RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id), "value", state)
 
 
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
+    """Start a DAG run, unless there is one with this id already."""
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+    if isinstance(answer, ErrorResponse) and answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
+        raise AirflowRuntimeError(answer)
+
+
 def task_states(dag_id: str, run_id: str, **task_ids: str) -> dict[str, str | None]:
     """
     The states of tasks in a run, by the names that the caller gives them.
@@ -54,6 +64,33 @@ def has_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
 def count_tasks(dag_id: str, run_id: str, task_id: str, states: Sequence[str]) -> int:
     """How many instances of a mapped task are in one of these states. Tasks and triggers may ask. Any number costs the same."""
     return RuntimeTaskInstance.get_ti_count(dag_id=dag_id, run_ids=[run_id], task_ids=[task_id], states=[*states])
+
+
+def failed_tasks(dag_id: str, run_id: str, task_ids: Collection[str]) -> list[tuple[str, int]]:
+    """
+    The failed tasks of a run, each with its map index, or -1 if it is not mapped.
+
+    :param task_ids: of the DAG. Airflow names a mapped task by its id, an underscore and its index.
+    """
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id, {})
+    found = []
+    for name in (name for name, state in states.items() if state == "failed"):
+        mapped, _, index = name.rpartition("_")
+        if name in task_ids:
+            found.append((name, -1))
+        elif mapped in task_ids and index.isdigit():
+            found.append((mapped, int(index)))
+    return found
+
+
+def has_xcom(dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> bool:
+    """Whether a task has left an XCom of this key."""
+    return XCom.get_one(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index) is not None
+
+
+def xcoms_of(dag_id: str, run_id: str, task_id: str, key: str) -> list[Any]:
+    """What all instances of a mapped task have left under a key."""
+    return XCom.get_all(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id) or []
 
 
 def asked_params() -> dict[str, Any]:

@@ -33,7 +33,7 @@ class ReplicaSensor(PatientOperator, BaseSensorOperator):
 
     def fail(self, context: "Context", event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
         """:raises ReplicaStalledError: always, with the trigger's error."""
-        raise ReplicaStalledError(event["error"])
+        raise ReplicaStalledError(event["error"], event.get("cause"))
 
 
 class RunReplicaSensor(ReplicaSensor):

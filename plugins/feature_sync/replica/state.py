@@ -8,7 +8,15 @@ from feature_sync.storage.warehouse import Warehouse
 
 
 class ReplicaStalledError(RuntimeError):
-    """The replica did not catch up in time."""
+    """
+    The replica did not catch up in time.
+
+    :param cause: what it has in common with errors of other tasks, if it could not be read.
+    """
+
+    def __init__(self, message: str, cause: str | None = None) -> None:
+        super().__init__(message)
+        self.alert_cause = cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from feature_sync.replica.state import (
     check_whole_replica,
     is_whole_replica_current,
 )
-from feature_sync.storage.warehouse import StatementError
+from feature_sync.storage.warehouse import AccessError, StatementError
 
 
 class ReplicaTrigger(SafeTrigger):
@@ -45,8 +45,8 @@ class ReplicaTrigger(SafeTrigger):
         """
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the task's success, or an event that may have an ``error``."""
-        event: dict[str, str] = {}
+        """Yield the task's success, or an event that may have an ``error`` with its ``cause``, see `ReplicaStalledError`."""
+        event: dict[str, str | None] = {}
         while True:
             await asyncio.sleep(self.poll_seconds)
             try:
@@ -55,8 +55,9 @@ class ReplicaTrigger(SafeTrigger):
                 event = {"error": str(stalled)}
                 break
             except StatementError as error:
-                if datetime.now(UTC) > datetime.fromisoformat(self.give_up_at):
-                    event = {"error": f"The replica of Salesforce could not be read: {error}"}
+                # Credentials that were just read again and refused do not get better by waiting.
+                if isinstance(error, AccessError) or datetime.now(UTC) > datetime.fromisoformat(self.give_up_at):
+                    event = {"error": f"The replica of Salesforce could not be read: {error}", "cause": error.alert_cause}
                     break
                 self.log.warning("%s; looking again in %.0f s", error, self.poll_seconds)
                 continue

@@ -1,7 +1,9 @@
 """When a batch is held back because others failed, so that one cause does not fail a hundred batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.sending.batches import NOT_A_FAILURE, Attempt, AttemptStatus
@@ -15,10 +17,12 @@ class FailurePolicy:
 
     :param on_batch_failure: ``stop`` holds back the remaining batches after the first failure. Records that are rejected once
         more after a person cleared their batch are no new failure, so a cleared run can go on.
+    :param unrecorded: failures that the sync log could not take, because the warehouse did not answer.
     """
 
     on_batch_failure: OnBatchFailure
     max_consecutive_failures: int
+    unrecorded: tuple[Attempt, ...] = ()
 
     @property
     def most_failures(self) -> int:
@@ -37,7 +41,7 @@ class FailurePolicy:
         :param generation: as in `Attempt`; above 0 if the batch's task was cleared.
         :returns: the reason, or an empty text if the batch may be sent.
         """
-        known = list(attempts)
+        known = self._with_unrecorded(attempts)
         own = next((attempt for attempt in known if attempt.batch_number == batch_number), None)
         others = [attempt for attempt in known if attempt.batch_number != batch_number and attempt.status not in NOT_A_FAILURE]
         if generation:
@@ -61,8 +65,36 @@ class FailurePolicy:
             return f"batch {named} failed ({setting})"
         return f"batches {named} failed in a row (max_consecutive_failures is {self.max_consecutive_failures})"
 
+    def _with_unrecorded(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        """The last attempt at each batch, as far as the sync log or Airflow knows of it."""
+        last = {attempt.batch_number: attempt for attempt in attempts}
+        for failed in self.unrecorded:
+            logged = last.get(failed.batch_number)
+            if logged is None or logged.seen_at is None or (failed.seen_at is not None and failed.seen_at > logged.seen_at):
+                last[failed.batch_number] = failed
+        return list(last.values())
+
     def _tolerates(self, attempt: Attempt) -> bool:
         """Whether a failure shows that Census and Salesforce work."""
         if self.on_batch_failure is OnBatchFailure.STOP:
             return attempt.blames_records and attempt.generation > 0 and attempt.resends_rejections_of is not None
         return attempt.blames_records
+
+
+def unrecorded_as_xcom(batch_number: int, generation: int, reason: str, at: datetime) -> dict[str, Any]:
+    """A failure that the sync log could not take, as Airflow keeps it until the task is cleared."""
+    return {"batch": batch_number, "generation": generation, "reason": reason, "at": at.isoformat()}
+
+
+def unrecorded_from_xcom(run_id: str, value: Mapping[str, Any]) -> Attempt:
+    """See `unrecorded_as_xcom`."""
+    return Attempt(
+        run_id=run_id,
+        batch_number=value["batch"],
+        number=0,
+        status=AttemptStatus.NOT_SENT,
+        records=0,
+        generation=value["generation"],
+        reason=value["reason"],
+        seen_at=datetime.fromisoformat(value["at"]),
+    )

@@ -10,11 +10,11 @@ from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
-from feature_sync.orchestration.dag_runs import generation_of, skip
+from feature_sync.orchestration.dag_runs import generation_of, skip, xcoms_of
 from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
-from feature_sync.sending.failure_policy import FailurePolicy
+from feature_sync.sending.failure_policy import FailurePolicy, unrecorded_as_xcom, unrecorded_from_xcom
 from feature_sync.sending.outcome import (
     BatchFailedError,
     BatchHaltedError,
@@ -22,6 +22,7 @@ from feature_sync.sending.outcome import (
     BatchSkippedError,
     Outcome,
     count_row_results,
+    halted_message,
 )
 from feature_sync.sending.pacing import Pause
 from feature_sync.sending.rejections import export_rejections
@@ -31,6 +32,9 @@ from feature_sync.storage.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+UNRECORDED = "failed_unrecorded"
+"""The XCom of a batch whose failure the sync log could not take. The failure policy of later batches reads it."""
 
 
 LOOK_AGAIN_WHILE_SENDING = timedelta(minutes=1)
@@ -100,14 +104,16 @@ class CensusBatchOperator(PatientOperator):
                 run_id=ti.run_id,
                 batch=batch,
                 wait_seconds=float(self.wait_seconds),
-                policy=FailurePolicy(OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures)),
+                policy=FailurePolicy(
+                    OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures), self._unrecorded_failures(ti)
+                ),
                 generation=generation_of(ti, self.retries),
                 is_probe=self.is_probe,
                 patience=self.patience,
             )
             if reason := sender.reason_to_skip():
                 skip(reason)
-            attempt = self._begin(sender, settings, inline_until)
+            attempt = self._begin(ti, sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)
             inline_until = time.monotonic() + settings.census_inline_poll_seconds
@@ -133,7 +139,7 @@ class CensusBatchOperator(PatientOperator):
         """Continue after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
         return self.execute(context)
 
-    def _begin(self, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
+    def _begin(self, ti: Any, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
         try:
             while isinstance(step := sender.begin(), Pause):
                 self._wait_for_quiet(step, settings, inline_until)
@@ -142,10 +148,30 @@ class CensusBatchOperator(PatientOperator):
         except Exception as error:
             try:
                 sender.note_not_sent(error)
-            except StatementError:
-                self.log.exception("The reason could not be recorded in the sync log")
+            except StatementError as unanswered:
+                self.log.warning("The reason could not be recorded in the sync log: %s", unanswered)
+                self._note_in_airflow(ti, sender, error)
             raise
         return step
+
+    def _note_in_airflow(self, ti: Any, sender: BatchSender, error: Exception) -> None:
+        """
+        Keep a failure that the sync log could not take, so that the failure policy of the batches after it knows of it.
+
+        :raises BatchHaltedError: by the policy this batch is held back, so it is not tried again.
+        """
+        number = sender.batch.number
+        if reason := sender.policy.reason_to_halt((), number, sender.generation):
+            raise BatchHaltedError(halted_message(sender.batch, f"{reason}, and the warehouse still does not answer")) from error
+        ti.xcom_push(key=UNRECORDED, value=unrecorded_as_xcom(number, sender.generation, str(error), datetime.now(UTC)))
+
+    def _unrecorded_failures(self, ti: Any) -> tuple[Attempt, ...]:
+        try:
+            found = xcoms_of(ti.dag_id, ti.run_id, ti.task_id, UNRECORDED)
+        except Exception as error:  # whatever Airflow's client raises; without an answer the sync log alone decides
+            self.log.warning("Airflow does not say which failures the sync log lacks (%s)", type(error).__name__)
+            return ()
+        return tuple(unrecorded_from_xcom(ti.run_id, value) for value in found)
 
     def _wait_for_quiet(self, pause: Pause, settings: Settings, inline_until: float) -> None:
         self.log.info("Waiting: %s", pause.reason)
@@ -216,11 +242,13 @@ def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
     if outcome.is_temporary and outcome.status is AttemptStatus.FAILED:
         raise BatchLockedError(
             f"{said}Airflow tries this task again by itself: only the records that were not accepted are sent again. If this was "
-            "the last try, clear this task with its downstream tasks."
+            "the last try, clear this task with its downstream tasks.",
+            outcome.causes,
         )
     raise BatchFailedError(
         f"{said}When the cause is gone, clear this task with its downstream tasks: only the records that were not accepted are "
-        "sent again."
+        "sent again.",
+        outcome.causes,
     )
 
 

@@ -5,15 +5,30 @@ from dataclasses import dataclass
 
 from feature_sync.census.models import RowRecord, RunStatus, SyncRun
 from feature_sync.config.wording import count_of
-from feature_sync.sending.batches import AttemptStatus
-from feature_sync.sending.rejections import are_over_limit, are_temporary, names_organization_limit, summarize_reasons
+from feature_sync.sending.batches import AttemptStatus, Batch
+from feature_sync.sending.rejections import (
+    are_over_limit,
+    are_temporary,
+    names_organization_limit,
+    reasons_in_common,
+    summarize_reasons,
+    without_ids,
+)
 
 
-class BatchFailedError(RuntimeError):
+class _BatchError(RuntimeError):
+    """:param causes: what a failed batch may have in common with others, see `Outcome.causes`."""
+
+    def __init__(self, message: str, causes: Collection[str] = ()) -> None:
+        super().__init__(message)
+        self.alert_causes = frozenset(causes)
+
+
+class BatchFailedError(_BatchError):
     """A batch went through Census, and not all of it was accepted."""
 
 
-class BatchLockedError(RuntimeError):
+class BatchLockedError(_BatchError):
     """Salesforce rejected rows of a batch, some or all of them for a temporary reason."""
 
 
@@ -62,9 +77,22 @@ class Outcome:
         )
 
     @property
+    def causes(self) -> frozenset[str]:
+        """Why it is not a success, without what differs from batch to batch: one text for each reason of rejected rows."""
+        return reasons_in_common(self.rejected or ()) or frozenset({without_ids(self.reason)})
+
+    @property
     def is_temporary(self) -> bool:
         """Whether sending the rejected rows again later is likely to bring some of them through."""
         return are_temporary(self.rejected or ())
+
+
+def halted_message(batch: Batch, reason: str) -> str:
+    """Say that a batch was held back, and what to do about it."""
+    return (
+        f"{batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and choose 'Clear only "
+        "failed tasks': exactly the batches that failed or were held back are sent."
+    )
 
 
 def left_out_reason(records: int) -> str:

@@ -114,6 +114,17 @@ def summarize_reasons(rejected: Iterable[RowRecord]) -> str:
     return "; ".join(parts)
 
 
+def reasons_in_common(rejected: Iterable[RowRecord]) -> frozenset[str]:
+    """The reasons of rows without what differs from row to row or from batch to batch."""
+    kinds = {_kind(row) for row in rejected}
+    return frozenset(CHANGED_SINCE_FREEZE if kind.startswith(CHANGED_SINCE_FREEZE) else kind for kind in kinds)
+
+
+def without_ids(text: str) -> str:
+    """A text without the ids and numbers in it."""
+    return _ID.sub("...", text)
+
+
 def _names_transaction_limit(reason: str) -> bool:
     return not TRANSACTION_LIMIT_CODES.isdisjoint(_CODE.findall(reason)) or _has_words(reason, TRANSACTION_LIMIT_WORDS)
 
@@ -124,7 +135,7 @@ def _has_words(reason: str, words: Iterable[str]) -> bool:
 
 def _kind(row: RowRecord) -> str:
     """The reason of a row without what differs from row to row."""
-    return _ID.sub("...", row.reason)
+    return without_ids(row.reason)
 
 
 def _quoted(rows: Sequence[RowRecord]) -> str:

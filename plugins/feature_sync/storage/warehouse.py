@@ -2,23 +2,32 @@
 
 A statement is asked for by its file: ``sending/stage_batch`` is ``include/sql/sending/stage_batch.sql``. Table names and field
 lists are rendered into it, values are bound. Every statement is harmless when it is executed twice, because
-databricks-sql-connector repeats a statement whose answer was lost. Before the first statement of a session that changes a table,
-the table must show the mark that makes it ours.
+databricks-sql-connector repeats a statement whose answer was lost, and this module one whose session or token has expired.
+Before the first statement of a session that changes a table, the table must show the mark that makes it ours.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from http import HTTPStatus
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pyarrow as pa
 from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
+from airflow.sdk import Connection
 from databricks.sql.exc import ServerOperationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from feature_sync.config.connections import (
+    MissingConnectionError,
+    UnreadableConnectionError,
+    read_connection,
+    read_fresh_connection,
+)
 from feature_sync.config.names import DATABRICKS_CONN_ID
 from feature_sync.config.paths import INCLUDE
 from feature_sync.config.problems import OwnTableError
@@ -26,6 +35,7 @@ from feature_sync.config.settings import Settings
 from feature_sync.storage.descriptions import Description, read_description
 from feature_sync.storage.marks import mark_problem, own_tables, written_table
 
+log = logging.getLogger(__name__)
 logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # at INFO it logs two lines for each HTTP request
 
 SQL_FOLDER = INCLUDE / "sql"
@@ -39,11 +49,29 @@ Row = dict[str, Any]
 
 
 class StatementError(RuntimeError):
-    """A statement failed. The message names it; the cause has the warehouse's own words."""
+    """
+    A statement failed. The message names it; the cause has the warehouse's own words.
+
+    ``is_temporary``: whether another look at the same thing may go better. ``alert_cause``: what it has in common with other
+    errors, so that people are alerted of it once; None if that is in its text.
+    """
+
+    is_temporary: ClassVar[bool] = False
+    alert_cause: ClassVar[str | None] = None
 
 
 class ConnectError(StatementError):
-    """The warehouse cannot be reached, or refuses the connection."""
+    """The warehouse cannot be reached, or Airflow cannot read its connection now."""
+
+    is_temporary = True
+    alert_cause = "the warehouse does not answer"
+
+
+class AccessError(ConnectError):
+    """The connection is missing, or the warehouse refuses its credentials, which were read again right before."""
+
+    is_temporary = False
+    alert_cause = "the warehouse refuses us"
 
 
 class Column(NamedTuple):
@@ -82,9 +110,20 @@ def columns_of(settings: Settings, table: str) -> tuple[Column, ...]:
     return tuple(Column(*line.split()) for line in text.strip().split(",\n"))
 
 
+class _Hook(DatabricksSqlHook):
+    """The provider's hook, with a connection that is known to be missing or not."""
+
+    @cached_property
+    def databricks_conn(self) -> Connection:  # type: ignore[override]
+        return read_connection(self.databricks_conn_id)
+
+
 class Warehouse(AbstractContextManager["Warehouse"]):
     """
-    One session with the warehouse, in UTC.
+    One session with the warehouse, in UTC. If the session has expired, or its token, it is opened again.
+
+    That the warehouse refuses the credentials counts only if they were read again, never from a cache. The provider's hook keeps
+    the connection, and the tokens that it was given for it; a new hook has neither.
 
     The session's time zone is set, whatever the workspace's default is, because timestamps are cast to dates.
 
@@ -94,7 +133,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
     def __init__(self, settings: Settings, fetch_rows: int = FETCH_ROWS) -> None:
         self.settings = settings
         self._fetch_rows = fetch_rows
-        self._hook = DatabricksSqlHook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
+        self._hook = _make_hook()
         self._connection: Any = None
         self._ours: set[str] = set()
         self.sources: dict[str, Description] = {}
@@ -119,11 +158,11 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         :param parameters: a value for each marker ``:name`` of the statement.
         :param names: see `render_statement`.
         :raises ConnectError: the warehouse was not reached.
+        :raises AccessError: it refuses the credentials, or there is no connection.
         :raises StatementError: the warehouse refused the statement.
         :raises OwnTableError: the statement would change a table that is not provably ours. It was not sent.
         """
-        with self._cursor(name, parameters, names):
-            pass
+        self._run(name, parameters, names, lambda cursor: cursor.close())
 
     def fetch_all(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> list[Row]:
         """
@@ -131,8 +170,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
 
         A time of a column without a time zone, TIMESTAMP_NTZ, is read as UTC, because the session is in UTC.
         """
-        with self._cursor(name, parameters, names) as cursor:
-            return [{name: _in_utc(value) for name, value in row.asDict().items()} for row in cursor.fetchall()]
+        return self._run(name, parameters, names, _all_rows)
 
     def fetch_one(self, name: str, parameters: Parameters | None = None) -> Row:
         """Run a query that always has exactly one row. Parameters and errors as in `execute`."""
@@ -141,31 +179,89 @@ class Warehouse(AbstractContextManager["Warehouse"]):
 
     def stream(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> Iterator[pa.Table]:
         """Run a query with a result of any size. Yields at least one table, which may be empty. Errors as in `execute`."""
-        with self._cursor(name, parameters, names) as cursor:
+        cursor, table = self._run(name, parameters, names, lambda opened: (opened, opened.fetchmany_arrow(self._fetch_rows)))
+        with cursor:
             while True:
-                table = cursor.fetchmany_arrow(self._fetch_rows)
                 yield table
                 if table.num_rows < self._fetch_rows:
                     return
+                try:  # what has been yielded cannot be taken back, so nothing is repeated here
+                    table = cursor.fetchmany_arrow(self._fetch_rows)
+                except Exception as error:
+                    raise ConnectError(f"The result of {name}.sql broke off: {error}") from error
 
-    def _cursor(self, name: str, parameters: Parameters | None, names: Names | None = None) -> Any:
+    def _run(self, name: str, parameters: Parameters | None, names: Names | None, read: Callable[[Any], Any]) -> Any:
+        """
+        Send a statement, and read what must be read of its result before it counts as answered.
+
+        :param read: given the cursor. It closes the cursor if nothing else is read from it.
+        """
         text = render_statement(name, self.settings, names)
         if (written := written_table(text)) is not None:
             self._prove_ours(written)
+        may_reopen = may_renew = True
+        while True:
+            try:
+                return self._send(name, text, parameters, read)
+            except ConnectError as error:
+                if may_reopen and _is_session_gone(error):
+                    may_reopen = False
+                    log.warning("%s; opening another session", error)
+                    self._reopen(self._hook.databricks_conn)
+                elif _is_refusal(error):
+                    if not may_renew or not self._renew():
+                        raise AccessError(
+                            f"The warehouse refuses the credentials of connection {DATABRICKS_CONN_ID}, which were just read "
+                            f"again, so {name}.sql was not sent: {error.__cause__} Check the token."
+                        ) from error
+                    may_renew = False
+                    log.warning("%s; asking again with what connection %s holds now", error, DATABRICKS_CONN_ID)
+                else:
+                    raise
+
+    def _send(self, name: str, text: str, parameters: Parameters | None, read: Callable[[Any], Any]) -> Any:
         try:
             # The hook is asked each time, because it reconnects when an OAuth token was renewed.
             self._connection = self._hook.get_conn()
+        except MissingConnectionError as missing:
+            raise AccessError(f"{missing} So {name}.sql was not sent.") from missing
         except Exception as error:
             raise ConnectError(f"Cannot connect to the warehouse, so {name}.sql was not sent: {error}") from error
         cursor = self._connection.cursor(arraysize=self._fetch_rows)
         try:
             cursor.execute(text, dict(parameters or {}))
+            return read(cursor)
         except Exception as error:
             cursor.close()
             # The warehouse's own refusals are ServerOperationError; every other error happened on the way there.
             kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
             raise kind(f"The statement {name}.sql failed: {error}") from error
-        return cursor
+
+    def _renew(self) -> bool:
+        """
+        Read the connection again after a refusal.
+
+        :returns: whether there is something else to try: another connection, or another access token for the same secret.
+        """
+        before = self._hook.databricks_conn
+        try:
+            fresh = read_fresh_connection(DATABRICKS_CONN_ID)
+        except MissingConnectionError as missing:
+            raise AccessError(str(missing)) from missing
+        except UnreadableConnectionError as unreadable:
+            raise ConnectError(f"The warehouse refuses the credentials, and they may be old. {unreadable}.") from unreadable
+        if _identity(fresh) == _identity(before) and _is_plain_token(before):
+            return False
+        self._reopen(fresh)
+        return True
+
+    def _reopen(self, connection: Connection) -> None:
+        if self._connection is not None:
+            with suppress(Exception):  # the warehouse has forgotten it, or does not let us in to close it
+                self._connection.close()
+        self._connection = None
+        self._hook = _make_hook()
+        self._hook.databricks_conn = connection
 
     def _prove_ours(self, name: str) -> None:
         """A notebook may have built the table again since the run's first step, so each session looks once."""
@@ -176,6 +272,48 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         if problem := mark_problem(table, found):
             raise OwnTableError([problem])
         self.trust(name)
+
+
+def _make_hook() -> _Hook:
+    return _Hook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
+
+
+def _all_rows(cursor: Any) -> list[Row]:
+    with cursor:
+        return [{name: _in_utc(value) for name, value in row.asDict().items()} for row in cursor.fetchall()]
+
+
+def _identity(connection: Connection) -> tuple[Any, ...]:
+    """What makes one login at the warehouse differ from another."""
+    return connection.host, connection.schema, connection.login, connection.password, connection.extra_dejson
+
+
+def _is_plain_token(connection: Connection) -> bool:
+    """Whether the connection holds the token itself. Otherwise it holds a secret, for which the provider asks for tokens."""
+    return "token" in connection.extra_dejson or bool(not connection.login and connection.password)
+
+
+def _is_session_gone(error: BaseException) -> bool:
+    return any(re.search("Invalid SessionHandle|INVALID_HANDLE|SESSION_(CLOSED|EXPIRED)", str(each)) for each in _chain(error))
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the warehouse, or whoever gives out its tokens, has answered that the credentials are not accepted."""
+    refused = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    for each in _chain(error):
+        context = getattr(each, "context", None)  # of databricks-sql-connector
+        answer = getattr(each, "response", None)  # of requests, with which the provider asks for an OAuth token
+        if isinstance(context, Mapping) and context.get("http-code") in refused:
+            return True
+        if getattr(answer, "status_code", None) in refused:
+            return True
+    return False
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _in_utc(value: Any) -> Any:

@@ -1,21 +1,36 @@
-"""Alerts people about a failure, through any channel that Apprise supports. It is the failure callback of all our tasks."""
+"""Alerts people about a failure, through any channel that Apprise supports.
+
+It has the failure callbacks of all our tasks and of our DAGs. A task reports what it fails with. A DAG reports what no task can:
+that the run took too long, that no task of it can start any more, that Airflow or the machine ended a task without a word.
+"""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from feature_sync.backfill.validation import NothingToValidateError
+from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
+from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
 from feature_sync.config.settings import load_alert_settings
+from feature_sync.config.wording import count_of
+from feature_sync.orchestration.dag_runs import failed_tasks, has_xcom
 from feature_sync.sending.outcome import BatchHaltedError
+from feature_sync.task_defaults.alerted import AlertedCauses
+from feature_sync.task_defaults.causes import AIRFLOW_FAILED_IT, causes_of
 
 log = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 1500
 MAX_LINES = 12
 ALERT_SENT = "alert_sent"
-"""The XCom that a failed task leaves when an alert was sent."""
+"""The XCom that a failed task leaves when people know of its cause: it has sent an alert, or another task has."""
+GRACE_SECONDS = 15.0
+"""How long the DAG's callback waits for those of its tasks. They run after Airflow knows that their tasks have failed."""
+MAX_NAMES = 10
+"""Tasks that one alert names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +88,89 @@ def first_lines(text: str) -> str:
 
 def notify_failure(context: Mapping[str, Any]) -> None:
     """
-    Send an alert about a task that has failed for good. One cause is reported once, not again by the tasks that fail because
-    of it.
+    Send an alert about a task that has failed for good. One cause is reported once in a run, whichever task meets it first.
 
     An error in here does not reach the task, which has ended already.
     """
     try:
         conn_id = load_alert_settings().alert_conn_id
-        if conn_id and not _was_reported(context):
-            _alert(conn_id, context)
+        if conn_id:
+            _report_task(conn_id, context)
     except Exception:
         log.exception("No alert was sent")
 
 
-def _was_reported(context: Mapping[str, Any]) -> bool:
-    match context.get("exception"):
-        case BatchHaltedError():
-            return True  # by the batches before it; the verdict sums up
-        case NothingToValidateError():
-            # A task whose process was killed has sent no alert: https://github.com/apache/airflow/issues/60858
-            ti = context["ti"]
-            states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
-            failed = [name for name, state in states.items() if state == "failed" and name != ti.task_id]
-            return any(ti.xcom_pull(task_ids=name, key=ALERT_SENT) for name in failed)
-        case _:
-            return False
+def notify_run_failure(context: Mapping[str, Any]) -> None:
+    """
+    Send an alert about a run that has failed, if none of its tasks could. It is the failure callback of all our DAGs.
+
+    It runs in the DAG processor.
+    """
+    alerted = _alerted(context)
+    try:
+        conn_id = load_alert_settings().alert_conn_id
+        if conn_id and (reason := _why_the_run_failed(context)):
+            _report_run(conn_id, context, alerted, reason)
+    except Exception:
+        log.exception("No alert was sent")
+    finally:
+        forget_alerts(context)
 
 
-def _alert(conn_id: str, context: Mapping[str, Any]) -> None:
-    from airflow.sdk.log import redact  # noqa: PLC0415 - composing a message needs no Airflow
+def forget_alerts(context: Mapping[str, Any]) -> None:
+    """Remove what was kept of a run's alerts. It is the success callback of all our DAGs."""
+    try:
+        if load_alert_settings().alert_conn_id:
+            _alerted(context).forget()
+    except Exception as error:
+        log.warning("What was kept of the run's alerts could not be removed (%s)", type(error).__name__)
 
+
+def _alerted(context: Mapping[str, Any]) -> AlertedCauses:
+    ti, run = context.get("ti"), context.get("dag_run")
+    dag_id, run_id = (ti.dag_id, ti.run_id) if ti else (context["dag"].dag_id, context["run_id"])
+    return AlertedCauses(dag_id, run_id, getattr(run, "clear_number", None) or 0)
+
+
+def _report_task(conn_id: str, context: Mapping[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, BatchHaltedError):
+        return  # the batches before it have said why, and the verdict sums up
+    alerted = _alerted(context)
+    if _says_nothing_new(error) and (alerted.is_any_sent() or _has_sent_another(context["ti"])):
+        log.info("No alert: what the failed tasks before this one have reported explains it")
+        _leave_mark(context)
+        return
+    if not alerted.claim(causes_of(error)):
+        log.info("No alert: another task of this run has reported the cause")
+        _leave_mark(context)
+        return
+    is_sent = _alert(conn_id, context)
+    if is_sent:
+        _leave_mark(context)
+    alerted.settle(sent=is_sent)
+
+
+def _says_nothing_new(error: BaseException | None) -> bool:
+    """Whether a failure only repeats that others have failed."""
+    if isinstance(error, SalesforceDiffersError):
+        return error.is_explained
+    return isinstance(error, NothingToValidateError)
+
+
+def _has_sent_another(ti: Any) -> bool:
+    """A task whose process was killed has sent no alert: https://github.com/apache/airflow/issues/60858."""
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    failed = [name for name, state in states.items() if state == "failed" and name != ti.task_id]
+    return any(ti.xcom_pull(task_ids=name, key=ALERT_SENT) for name in failed)
+
+
+def _leave_mark(context: Mapping[str, Any]) -> None:
+    if context.get("exception"):  # otherwise this is not the task's own process and cannot write an XCom
+        context["ti"].xcom_push(key=ALERT_SENT, value=True)
+
+
+def _alert(conn_id: str, context: Mapping[str, Any]) -> bool:
     ti = context["ti"]
     error = context.get("exception")
     title, text = compose(
@@ -117,13 +185,84 @@ def _alert(conn_id: str, context: Mapping[str, Any]) -> None:
             log_url=ti.log_url,
         )
     )
+    return _deliver(conn_id, title, text)
+
+
+def _why_the_run_failed(context: Mapping[str, Any]) -> str:
+    """What no task of a failed run has reported. Empty if there is nothing."""
+    ti = context.get("ti")
+    task = f" It was at task `{ti.task_id}`." if ti else ""
+    match context.get("reason"):
+        case "timed_out":
+            limit = getattr(context["dag"], "dagrun_timeout", None)
+            return (
+                f"The run took longer than its DAG allows{f' ({limit})' if limit else ''}, so Airflow ended it.{task} The tasks "
+                "that had not ended are skipped in Airflow. Look at what they waited for, then clear them."
+            )
+        case "task_failure":
+            try:
+                silent = _silent_tasks(context)
+            except Exception as error:  # whatever Airflow's client raises
+                return f"Airflow does not say which of its tasks failed ({type(error).__name__}). Look at the run."
+            if not silent:
+                return ""
+            names = ", ".join(silent[:MAX_NAMES]) + (" ..." if len(silent) > MAX_NAMES else "")
+            return (
+                f"{count_of(len(silent), 'task')} failed without a report: {names}. Most likely Airflow or the machine ended the "
+                "process. The end of its log may say more. Then clear it with its downstream tasks."
+            )
+        case reason:
+            return (
+                f"Airflow says: {reason}.{task} No task of the run can start any more. Look at the run, then clear what is red."
+            )
+
+
+def _silent_tasks(context: Mapping[str, Any]) -> list[str]:
+    """The failed tasks that have not reported anything, and no task that failed after them has."""
+    dag, run_id = context["dag"], context["run_id"]
+    give_up_at = time.monotonic() + GRACE_SECONDS
+    while True:
+        failed = failed_tasks(dag.dag_id, run_id, dag.task_ids)
+        heard = {task_id for task_id, map_index in failed if has_xcom(dag.dag_id, run_id, task_id, ALERT_SENT, map_index)}
+        silent = [
+            task_id if map_index < 0 else f"{task_id}[{map_index}]"
+            for task_id, map_index in failed
+            if not heard & {task_id, *dag.get_task(task_id).get_flat_relative_ids(upstream=False)}
+        ]
+        if not silent or time.monotonic() > give_up_at:
+            return silent
+        time.sleep(1)
+
+
+def _report_run(conn_id: str, context: Mapping[str, Any], alerted: AlertedCauses, reason: str) -> None:
+    dag, run_id = context["dag"], context["run_id"]
+    is_of_tasks = context.get("reason") == "task_failure"
+    if not alerted.claim({AIRFLOW_FAILED_IT if is_of_tasks else f"the run: {context.get('reason')}"}):
+        return  # Airflow has run the callback of such a task already
+    text = f"DAG: {dag.dag_id}\nRun: {run_id}\n\n{reason}\n\nRun: {_run_url(dag.dag_id, run_id)}"
+    alerted.settle(sent=_deliver(conn_id, f"{dag.dag_id}: the run failed", text))
+
+
+def _run_url(dag_id: str, run_id: str) -> str:
+    from airflow.sdk import conf  # noqa: PLC0415 - composing a message needs no Airflow
+
+    return f"{conf.get('api', 'base_url', fallback='http://localhost:8080/').rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}"
+
+
+def _deliver(conn_id: str, title: str, text: str) -> bool:
+    """
+    Send a message.
+
+    :returns: whether it was sent. If not, the log has it and says why.
+    """
+    from airflow.sdk.log import redact  # noqa: PLC0415 - composing a message needs no Airflow
+
     text = str(redact(text))  # what Airflow masks in logs must not leave it either
     if problem := _send(conn_id, title, text):
         log.error("The alert could not be sent through connection %s (%s):\n%s\n%s", conn_id, problem, title, text)
-        return
+        return False
     log.info("Alert sent through connection %s", conn_id)
-    if error:  # otherwise this is not the task's own process and cannot write an XCom
-        ti.xcom_push(key=ALERT_SENT, value=True)
+    return True
 
 
 def _send(conn_id: str, title: str, text: str) -> str:
@@ -137,12 +276,13 @@ def _send(conn_id: str, title: str, text: str) -> str:
 
     with _silence():
         try:
-            hook = AppriseHook(conn_id)
-            config = hook.get_config_from_conn(hook.get_connection(conn_id))
+            config = AppriseHook(conn_id).get_config_from_conn(read_connection(conn_id))
             channel = apprise.Apprise()
             usable = [channel.add(one["path"]) for one in (config if isinstance(config, list) else [config])]
             # The hook's own notify does not say whether anything was sent.
             sent = channel.notify(text, title, notify_type=apprise.NotifyType.FAILURE, body_format=apprise.NotifyFormat.TEXT)
+        except (MissingConnectionError, UnreadableConnectionError) as error:
+            return str(error)
         except Exception as error:  # any error of a channel's library; its text may show the address
             return type(error).__name__
     if not all(usable):

@@ -22,7 +22,7 @@ from feature_sync.replica.state import ReplicaStalledError
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
 from feature_sync.sending.sender import NotTriggeredError, StagingError
 from feature_sync.storage.csv_files import CsvError
-from feature_sync.storage.warehouse import StatementError
+from feature_sync.storage.warehouse import AccessError, StatementError
 
 RETRIES = 3
 SOON = timedelta(seconds=30)
@@ -59,7 +59,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(SourceQueryError, "a person has to correct the query"),
         _fail(UnjudgedError, "a person has to look at what the regular sync reads"),
         _fail(DeployError, "a person has to look at what Census has"),
-        _fail(CensusAuthError, "a retry cannot fix the token"),
+        _fail(CensusAuthError, "a retry cannot fix the token, which was just read again"),
         _fail(CensusRefusedError, "a retry cannot fix the request"),
         _fail(HITLRejectException, "a person said no"),
         _fail(QuestionChangedError, "the numbers have changed since the question was asked"),
@@ -70,6 +70,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _retry(BatchSkippedError, "the other run will have ended"),
         _retry(NotTriggeredError, "Census may answer next time"),
         _retry(StagingError, "another task staged its batch in between"),
+        _fail(AccessError, "a retry cannot fix the credentials, which were just read again"),
         _retry(StatementError, "the warehouse may answer next time"),
     ],
     default=RetryAction.DEFAULT,

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from feature_sync.backfill.validation import Aim, Books, balance_books, run_problems
+from feature_sync.backfill.validation import Aim, Books, balance_books, is_explained, run_problems
 from feature_sync.config.run_config import RunConfig
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, withhold_outlets
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
@@ -129,3 +129,36 @@ def test_an_undo_updates_no_asset() -> None:
     withhold_outlets({"task": task})
 
     assert task.outlets == []
+
+
+UNSENT = {"records_updated": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "differ", "explained"),
+    [
+        pytest.param({"status": AttemptStatus.NOT_SENT, **UNSENT}, 50, True, id="not-sent"),
+        pytest.param({"status": AttemptStatus.HALTED, **UNSENT}, 50, True, id="held-back"),
+        pytest.param({"status": AttemptStatus.SENDING, **UNSENT}, 50, True, id="nobody-knows"),
+        pytest.param({"status": AttemptStatus.NOT_SENT, **UNSENT}, 51, False, id="one-more-differs"),
+        pytest.param({"status": AttemptStatus.FAILED, "records_rejected": 50}, 50, False, id="rejected"),
+        pytest.param({"status": AttemptStatus.FAILED, **UNSENT}, 50, False, id="failed-in-census"),
+        pytest.param({"status": AttemptStatus.ORGANIZATION_LIMIT, "records_rejected": 50}, 50, False, id="a-limit"),
+        pytest.param({"status": AttemptStatus.SUCCEEDED}, 1, False, id="all-sent-and-one-differs"),
+    ],
+)
+def test_what_is_wrong_is_explained_only_if_it_is_that_batches_were_not_sent(
+    changes: dict[str, Any], differ: int, explained: bool
+) -> None:
+    log = attempts(**changes)
+    facts = CLEAN | {"properties_mismatched": differ}
+
+    assert is_explained(BATCHES, log, balance_books(BATCHES, log), facts) is explained
+
+
+def test_a_batch_that_was_never_tried_explains_its_records_and_no_others() -> None:
+    log = {number: one for number, one in attempts().items() if number != 2}
+    books = balance_books(BATCHES, log)
+
+    assert is_explained(BATCHES, log, books, CLEAN | {"properties_mismatched": 50})
+    assert not is_explained(BATCHES, log, books, CLEAN | {"properties_checked": 145, "properties_mismatched": 50})

@@ -178,3 +178,13 @@ def test_a_file_that_cannot_be_read_is_named_with_its_setting(tmp_path: Path, te
 
     with pytest.raises(FieldTableError, match=r"ours\.toml \(FIELDS_FILE\) cannot be read"):
         load_fields(path=path)
+
+
+def test_a_file_that_changes_is_read_again_because_the_triggerer_lives_longer(tmp_path: Path) -> None:
+    file = tmp_path / "fields.toml"
+    text = FIELDS_FILE.read_text(encoding="utf-8")
+    file.write_text(text, encoding="utf-8")
+    before = load_fields(path=file).upsert_key.column
+    file.write_text(text.replace(f'upsert_key = "{before}"', 'upsert_key = "another_key_c"'), encoding="utf-8")
+
+    assert load_fields(path=file).upsert_key.column == "another_key_c" != before

@@ -5,12 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DagRunTriggerException
-from airflow.providers.standard.triggers.external_task import DagStateTrigger
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.deferral import MIN_DEFERRAL_SECONDS
+from feature_sync.orchestration.triggers import RunEndTrigger
 from feature_sync.reconciliation.operators import POLL_SECONDS, HealingFailedError, HealingOperator
 from feature_sync.reconciliation.verdict import Finding
 
@@ -26,6 +25,12 @@ class Backfills:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.differing = 3
+        self.started: list[tuple[str, dict[str, Any]]] = []
+
+    def start(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+        assert dag_id == BACKFILL_DAG_ID
+        self.started.append((run_id, conf))
+        self.states[run_id] = "queued"
 
     def state(self, dag_id: str, run_id: str) -> str | None:
         assert dag_id == BACKFILL_DAG_ID
@@ -36,33 +41,41 @@ class Backfills:
 def backfills(monkeypatch: pytest.MonkeyPatch) -> Backfills:
     backfills = Backfills()
     monkeypatch.setattr("feature_sync.reconciliation.operators.run_state", backfills.state)
+    monkeypatch.setattr("feature_sync.reconciliation.operators.start_run", backfills.start)
     monkeypatch.setattr("feature_sync.reconciliation.operators.check_still_allowed", lambda _: backfills.differing)
     return backfills
 
 
 def context(max_tries: int = 3) -> Any:
+    left: dict[str, Any] = {}
     ti = SimpleNamespace(
         run_id="scheduled__2026-11-23T06:00:00+00:00",
         max_tries=max_tries,
         get_dag=lambda _: SimpleNamespace(is_paused=False),
-        xcom_push=lambda **_: None,
+        task_id="heal",
+        xcom_push=lambda key, value: left.update({key: value}),
+        xcom_pull=lambda task_ids, key: left[key] if task_ids == "heal" else None,
     )
     return {"ti": ti, "task_instance": ti}
+
+
+def waited_for(task: HealingOperator, given: Any) -> RunEndTrigger:
+    with pytest.raises(TaskDeferred) as waiting:
+        task.execute(given)
+    assert isinstance(waiting.value.trigger, RunEndTrigger)
+    return waiting.value.trigger
 
 
 def operator(found: Finding = FOUND) -> HealingOperator:
     return HealingOperator(task_id="heal", found=found.as_xcom(), retries=3)
 
 
-@pytest.mark.usefixtures("backfills")
-def test_it_starts_a_backfill_of_what_differs_and_will_wait_without_a_slot() -> None:
-    with pytest.raises(DagRunTriggerException) as started:
-        operator().execute(context())
+def test_it_starts_a_backfill_of_what_differs_and_waits_without_a_slot(backfills: Backfills) -> None:
+    trigger = waited_for(operator(), context())
 
-    run = started.value
-    assert (run.trigger_dag_id, run.dag_run_id, run.conf) == (BACKFILL_DAG_ID, RUN_ID, FOUND.run_config)
-    assert (run.wait_for_completion, run.deferrable, run.logical_date) == (True, True, None)
-    assert run.poke_interval >= MIN_DEFERRAL_SECONDS
+    assert backfills.started == [(RUN_ID, FOUND.run_config)]
+    assert (trigger.run_id, trigger.dag_id, trigger.poll_seconds) == (RUN_ID, BACKFILL_DAG_ID, POLL_SECONDS)
+    assert trigger.poll_seconds >= MIN_DEFERRAL_SECONDS
 
 
 @pytest.mark.usefixtures("backfills")
@@ -75,12 +88,8 @@ def test_records_that_may_not_be_healed_are_not_sent() -> None:
 def test_a_retry_resumes_the_run_that_an_earlier_try_has_started(backfills: Backfills, state: str) -> None:
     backfills.states[RUN_ID] = state
 
-    with pytest.raises(TaskDeferred) as waiting:
-        operator().execute(context())
-
-    trigger = waiting.value.trigger
-    assert isinstance(trigger, DagStateTrigger)
-    assert (trigger.run_ids, trigger.poll_interval) == ([RUN_ID], POLL_SECONDS)
+    assert waited_for(operator(), context()).run_id == RUN_ID
+    assert backfills.started == []
 
 
 def test_a_retry_after_its_end_starts_no_second_one(backfills: Backfills) -> None:
@@ -92,21 +101,16 @@ def test_a_retry_after_its_end_starts_no_second_one(backfills: Backfills) -> Non
 def test_clearing_the_task_starts_another_run(backfills: Backfills) -> None:
     backfills.states[RUN_ID] = "failed"
 
-    with pytest.raises(DagRunTriggerException) as started:
-        operator().execute(context(max_tries=4))
+    waited_for(operator(), context(max_tries=4))
 
-    assert started.value.dag_run_id == RUN_ID.replace("__0__", "__1__")
+    assert [run_id for run_id, _ in backfills.started] == [RUN_ID.replace("__0__", "__1__")]
 
 
 def test_clearing_the_task_while_its_backfill_runs_resumes_that_run(backfills: Backfills) -> None:
     backfills.states[RUN_ID] = "running"
 
-    with pytest.raises(TaskDeferred) as waiting:
-        operator().execute(context(max_tries=4))
-
-    trigger = waiting.value.trigger
-    assert isinstance(trigger, DagStateTrigger)
-    assert trigger.run_ids == [RUN_ID]
+    assert waited_for(operator(), context(max_tries=4)).run_id == RUN_ID
+    assert backfills.started == []
 
 
 def test_nothing_is_started_when_nothing_differs_any_more(backfills: Backfills) -> None:
@@ -116,16 +120,40 @@ def test_nothing_is_started_when_nothing_differs_any_more(backfills: Backfills) 
         operator().execute(context())
 
 
-@pytest.mark.parametrize("state", ["failed", "running", None])
-def test_a_backfill_that_did_not_succeed_is_a_failure_that_names_the_run(backfills: Backfills, state: str | None) -> None:
-    if state:
+@pytest.mark.parametrize("event", [{"run_id": RUN_ID}, {}], ids=["the-run-has-ended", "the-triggerer-does-not-answer"])
+def test_a_task_that_is_resumed_looks_at_its_own_run_and_starts_none(backfills: Backfills, event: dict[str, str]) -> None:
+    given = context()
+    waited_for(operator(), given)
+
+    with pytest.raises(TaskDeferred):
+        operator().resume(given, event)
+    backfills.states[RUN_ID] = "success"
+    operator().resume(given, event)
+    del backfills.states[RUN_ID]
+    with pytest.raises(HealingFailedError, match="is gone: somebody deleted it"):
+        operator().resume(given, event)
+    assert len(backfills.started) == 1
+
+
+@pytest.mark.parametrize(
+    "event", [{"run_id": RUN_ID}, ("a trigger of Airflow", {"run_ids": [RUN_ID]})], ids=["ours", "before-upgrade"]
+)
+class TestTheEnd:
+    @pytest.mark.parametrize("state", ["failed", "running"])
+    def test_a_backfill_that_did_not_succeed_is_a_failure_that_names_the_run(
+        self, backfills: Backfills, event: Any, state: str
+    ) -> None:
         backfills.states[RUN_ID] = state
 
-    with pytest.raises(HealingFailedError, match=rf"Run {RUN_ID[:10]}.* is {state}"):
-        operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))
+        with pytest.raises(HealingFailedError, match=rf"Run {RUN_ID[:10]}.* is {state}"):
+            operator().execute_complete(context(), event)
 
+    @pytest.mark.usefixtures("backfills")
+    def test_a_backfill_that_is_gone_is_a_failure_that_says_so(self, event: Any) -> None:
+        with pytest.raises(HealingFailedError, match=rf"Run {RUN_ID[:10]}.* is gone: somebody deleted it"):
+            operator().execute_complete(context(), event)
 
-def test_a_success_is_one(backfills: Backfills) -> None:
-    backfills.states[RUN_ID] = "success"
+    def test_a_success_is_one(self, backfills: Backfills, event: Any) -> None:
+        backfills.states[RUN_ID] = "success"
 
-    operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))
+        operator().execute_complete(context(), event)

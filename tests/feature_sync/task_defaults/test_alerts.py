@@ -14,8 +14,10 @@ from airflow.dag_processing.processor import TaskCallbackRequest, _execute_task_
 from airflow.sdk.log import mask_secret
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
+from feature_sync.config import connections
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError
 from feature_sync.task_defaults.alerts import ALERT_SENT, MAX_CHARACTERS, MAX_LINES, Failure, compose, first_lines, notify_failure
+from tests.late_secrets import use_site_backend
 from tests.receiver import CONN_ID, TOKEN, Receiver, connection
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
@@ -275,7 +277,32 @@ class TestAChannelThatFails:
         fail(BatchFailedError("no"))
 
         assert receiver.messages == []
-        assert "could not be sent through connection no_such_connection (AirflowNotFoundException)" in logged.text
+        assert "could not be sent through connection no_such_connection (Connection no_such_connection is missing." in logged.text
+
+    def test_a_secrets_backend_that_fails_for_a_moment(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(connections, "PAUSES", (0.1, 0.1))
+        monkeypatch.delenv(f"AIRFLOW_CONN_{CONN_ID.upper()}")
+        use_site_backend(monkeypatch, **{CONN_ID: connection(receiver.address)}).failures = 2
+
+        fail(BatchFailedError("no"))
+
+        assert len(receiver.messages) == 1
+        assert "Alert sent" in logged.text
+
+    def test_a_secrets_backend_that_does_not_answer(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(connections, "PAUSES", (0.1,))
+        monkeypatch.delenv(f"AIRFLOW_CONN_{CONN_ID.upper()}")
+        use_site_backend(monkeypatch).failures = 1000
+
+        fail(BatchFailedError("50 x 'NO'"))
+
+        assert receiver.messages == []
+        assert f"(Connection {CONN_ID} cannot be read now: no answer from SiteBackend (ConnectionError))" in logged.text
+        assert "BatchFailedError: 50 x 'NO'" in logged.text, "the failure itself is not hidden"
 
     def test_logging_continues_as_before(self, receiver: Receiver) -> None:
         receiver.stop()

@@ -10,9 +10,11 @@ from feature_sync.task_defaults.retry_policy import RETRY_POLICY
 
 PACKAGE = Path(__file__).resolve().parents[3] / "plugins" / "feature_sync"
 NEVER_REACH_A_TASK = {
+    "MissingConnectionError",  # becomes a CensusAuthError or an AccessError
     "PoolUnknownError",  # a precondition
     "ProblemsError",  # a base; its subclasses have rules
     "UnknownKeyError",  # of the regular sync: becomes an UnjudgedError
+    "UnreadableConnectionError",  # becomes a CensusTokenUnknownError or a ConnectError
     "UnusableQueryError",  # the same, or a problem of the deployment
 }
 """Errors that are caught inside the package."""

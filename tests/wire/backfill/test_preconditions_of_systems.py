@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from feature_sync.config import connections
 from feature_sync.config.problems import GuardError, NotReadyError
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.marks import own_tables
+from tests.late_secrets import use_site_backend
 from tests.sandbox.client import BACKFILL, DATASET, Sandbox
 from tests.wire.airflow_api import AirflowApi
 from tests.wire.backfill.checking import (
@@ -335,7 +337,7 @@ class TestWarehouse:
         address = os.environ["AIRFLOW_CONN_DATABRICKS_DEFAULT"]
         monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", address.replace("dapi-local", "dapi-wrong-and-secret"))
 
-        with pytest.raises((GuardError, NotReadyError)) as refused:
+        with pytest.raises(GuardError) as refused:
             check(INCIDENT)
 
         assert "The warehouse cannot be reached (databricks_default): " in str(refused.value)
@@ -345,8 +347,18 @@ class TestWarehouse:
     def test_a_connection_that_is_missing_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AIRFLOW_CONN_DATABRICKS_DEFAULT")
 
-        with pytest.raises((GuardError, NotReadyError), match="The conn_id `databricks_default` isn't defined"):
+        with pytest.raises(GuardError, match=r"Connection databricks_default is missing\. It was looked for in Env"):
             check(INCIDENT)
+
+    def test_a_secrets_backend_that_does_not_answer_is_worth_another_try(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connections, "PAUSES", (0.1,))
+        for name in ("DATABRICKS", "CENSUS"):
+            monkeypatch.delenv(f"AIRFLOW_CONN_{name}_DEFAULT")
+        use_site_backend(monkeypatch).failures = 1000
+
+        problems = problems_of(INCIDENT, NotReadyError)
+
+        assert sum("cannot be read now: no answer from SiteBackend (ConnectionError)" in problem for problem in problems) == 2
 
 
 class TestOurTables:

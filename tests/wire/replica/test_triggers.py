@@ -4,6 +4,7 @@ from airflow.triggers.base import TaskSuccessEvent
 
 from feature_sync.config.settings import load_settings
 from feature_sync.replica.triggers import RunReplicaTrigger, run_replica_trigger
+from feature_sync.storage.warehouse import AccessError
 from tests.wire.campaign import Campaign
 from tests.wire.firing import fire
 
@@ -23,3 +24,14 @@ def test_a_warehouse_that_stays_away_is_given_up(sent: Campaign) -> None:
 
     assert "could not be read" in event.payload["error"]
     assert "gone" in event.payload["error"]
+
+
+def test_credentials_that_are_refused_are_not_waited_for(sent: Campaign) -> None:
+    sent.sandbox.settings(warehouse_token="dapi-of-another-day")
+    try:
+        event = fire(RunReplicaTrigger(sent.run_id, 0.1, "2100-01-01T00:00:00+00:00", ends_task=True))
+    finally:
+        sent.sandbox.settings(warehouse_token="dapi-local")
+
+    assert "refuses the credentials of connection databricks_default" in event.payload["error"]
+    assert event.payload["cause"] == AccessError.alert_cause
