@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 Message = MutableMapping[str, Any]
@@ -14,10 +15,21 @@ async def _routes(scope: Message, receive: Callable[[], Awaitable[Message]], sen
     await app(scope, receive, send)
 
 
+class Verdicts:
+    """Airflow's listener of runs that become green."""
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002 - Airflow's signature
+        from feature_sync.orchestration.verdicts import withhold_green  # noqa: PLC0415 - see above
+
+        withhold_green(dag_run)
+
+
 class FeatureSyncPlugin(AirflowPlugin):
-    """The routes of `feature_sync.orchestration.api_routes`, in the API server."""
+    """The routes of `feature_sync.orchestration.api_routes` in the API server, and what no green run may lack."""
 
     name = "feature_sync"
     fastapi_apps = [  # noqa: RUF012 - Airflow reads it so
         {"name": "Salesforce feature sync", "app": _routes, "url_prefix": "/feature-sync"}
     ]
+    listeners = [Verdicts()]  # noqa: RUF012 - Airflow reads it so
