@@ -29,7 +29,7 @@ from feature_sync.deployment import deploy
 from feature_sync.deployment.deploy import Deployment
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.dag_runs import refuse_config
-from feature_sync.task_defaults.defaults import TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 
 @dag(
@@ -38,7 +38,7 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
     max_active_runs=1,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args=TASK_DEFAULTS,
+    **DAG_DEFAULTS,
 )
 def census_dataset_deploy() -> None:
     @task

@@ -54,7 +54,7 @@ from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.orchestration.dag_runs import asked_params, run_day
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
-from feature_sync.task_defaults.defaults import TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 
 @dag(
@@ -63,7 +63,7 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
-    default_args=TASK_DEFAULTS,
+    **DAG_DEFAULTS,
 )
 def product_feature_backfill() -> None:
     @task

@@ -42,7 +42,7 @@ from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.replica.sensors import WholeReplicaSensor
-from feature_sync.task_defaults.defaults import TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
 
@@ -54,7 +54,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     dagrun_timeout=timedelta(days=6),  # a healing that never ends fails this week's run and does not hold back the next
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args=TASK_DEFAULTS,
+    **DAG_DEFAULTS,
 )
 def product_feature_reconciliation() -> None:
     @task

@@ -1,11 +1,16 @@
 """Registers this package with Airflow. Every Airflow process loads this file, so heavy imports wait until a route is called."""
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
+from airflow.utils.state import DagRunState
 
+from feature_sync.config.names import DAG_IDS
+
+log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 
@@ -16,13 +21,20 @@ async def _routes(scope: Message, receive: Callable[[], Awaitable[Message]], sen
 
 
 class Verdicts:
-    """Airflow's listener of runs that become green."""
+    """Airflow's listener of runs that become green, in the scheduler and in the API server."""
 
-    @hookimpl
+    @hookimpl(tryfirst=True)  # if a listener of somebody else fails, Airflow calls none after it
     def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002 - Airflow's signature
-        from feature_sync.orchestration.verdicts import withhold_green  # noqa: PLC0415 - see above
+        """Whatever goes wrong in here, the run does not stay green, and the scheduler goes on."""
+        if dag_run.dag_id not in DAG_IDS:
+            return
+        try:
+            from feature_sync.orchestration.verdicts import withhold_green  # noqa: PLC0415 - see above
 
-        withhold_green(dag_run)
+            withhold_green(dag_run)
+        except Exception:
+            log.exception("Run %s of %s is not green: nobody can say whether it has a verdict", dag_run.run_id, dag_run.dag_id)
+            dag_run.set_state(DagRunState.FAILED)
 
 
 class FeatureSyncPlugin(AirflowPlugin):

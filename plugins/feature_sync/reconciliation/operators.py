@@ -53,7 +53,7 @@ class HealingOperator(TriggerDagRunOperator):
         """:raises AirflowSkipException: there is nothing to heal, or it is not allowed."""
         found = Finding.from_xcom(self.found)
         if not found.heals:
-            skip(found.reason)
+            skip(context, found.reason)
         ti = context["ti"]
         self.conf = dict(found.run_config)
         generation = generation_of(ti, self.retries)
@@ -64,7 +64,7 @@ class HealingOperator(TriggerDagRunOperator):
         state = states[self.trigger_run_id]
         if state is None:
             if not check_still_allowed(found):
-                skip("Nothing differs any more.")
+                skip(context, "Nothing differs any more.")
             super().execute(context)
         self.log.info("%s is %s", self.trigger_run_id, state)
         if state in UNFINISHED:

@@ -103,7 +103,7 @@ class CensusBatchOperator(BaseOperator):
                 patience=self.patience,
             )
             if reason := sender.reason_to_skip():
-                skip(reason)
+                skip(context, reason)
             attempt = self._begin(sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)

@@ -86,6 +86,24 @@ def notify_failure(context: Mapping[str, Any]) -> None:
         log.exception("No alert was sent")
 
 
+def notify_withheld(context: Mapping[str, Any]) -> None:
+    """
+    Send an alert about a run of which each task is green or skipped, and which was failed because it has no verdict.
+
+    It is a callback of the DAG. An error in here does not reach the run, which has ended already.
+    """
+    try:
+        run = context.get("dag_run")  # Airflow leaves it out if no task of the run has succeeded, which no good run has
+        if run is not None and run.state != "failed":
+            return
+        if conn_id := load_alert_settings().alert_conn_id:
+            dag_id = context["dag"].dag_id
+            reason = getattr(run, "note", None) or "The run has no verdict. Its note in Airflow says why."
+            _tell(conn_id, f"{dag_id}: no verdict", f"DAG: {dag_id}\nRun: {context['run_id']}\n\n{first_lines(reason)}")
+    except Exception:
+        log.exception("No alert was sent")
+
+
 def _was_reported(context: Mapping[str, Any]) -> bool:
     match context.get("exception"):
         case BatchHaltedError():
@@ -101,8 +119,6 @@ def _was_reported(context: Mapping[str, Any]) -> bool:
 
 
 def _alert(conn_id: str, context: Mapping[str, Any]) -> None:
-    from airflow.sdk.log import redact  # noqa: PLC0415 - composing a message needs no Airflow
-
     ti = context["ti"]
     error = context.get("exception")
     title, text = compose(
@@ -117,13 +133,20 @@ def _alert(conn_id: str, context: Mapping[str, Any]) -> None:
             log_url=ti.log_url,
         )
     )
+    if _tell(conn_id, title, text) and error:  # otherwise this is not the task's own process and cannot write an XCom
+        ti.xcom_push(key=ALERT_SENT, value=True)
+
+
+def _tell(conn_id: str, title: str, text: str) -> bool:
+    """Send an alert, or log it if that fails."""
+    from airflow.sdk.log import redact  # noqa: PLC0415 - composing a message needs no Airflow
+
     text = str(redact(text))  # what Airflow masks in logs must not leave it either
     if problem := _send(conn_id, title, text):
         log.error("The alert could not be sent through connection %s (%s):\n%s\n%s", conn_id, problem, title, text)
-        return
+        return False
     log.info("Alert sent through connection %s", conn_id)
-    if error:  # otherwise this is not the task's own process and cannot write an XCom
-        ti.xcom_push(key=ALERT_SENT, value=True)
+    return True
 
 
 def _send(conn_id: str, title: str, text: str) -> str:

@@ -45,6 +45,7 @@ def context(max_tries: int = 3) -> Any:
         run_id="scheduled__2026-11-23T06:00:00+00:00",
         max_tries=max_tries,
         get_dag=lambda _: SimpleNamespace(is_paused=False),
+        id="0197b5a0-0000-7000-8000-000000000001",
         xcom_push=lambda **_: None,
     )
     return {"ti": ti, "task_instance": ti}

@@ -15,7 +15,16 @@ from airflow.sdk.log import mask_secret
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError
-from feature_sync.task_defaults.alerts import ALERT_SENT, MAX_CHARACTERS, MAX_LINES, Failure, compose, first_lines, notify_failure
+from feature_sync.task_defaults.alerts import (
+    ALERT_SENT,
+    MAX_CHARACTERS,
+    MAX_LINES,
+    Failure,
+    compose,
+    first_lines,
+    notify_failure,
+    notify_withheld,
+)
 from tests.receiver import CONN_ID, TOKEN, Receiver, connection
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
@@ -95,6 +104,47 @@ class TestText:
 
         assert "process was killed" in text
         assert text.endswith(f"Log: {LINK}")
+
+
+class TestWithheld:
+    """A run of which no task is red, and which has no verdict all the same."""
+
+    NOTE = "Asked by Ada.\n\nNo verdict: validate has not come to a result by itself."
+
+    def context(self, state: str) -> dict[str, Any]:
+        return {
+            "dag": SimpleNamespace(dag_id=DAG_ID),
+            "run_id": "manual__1",
+            "dag_run": SimpleNamespace(state=state, note=self.NOTE),
+        }
+
+    def test_it_is_alerted_with_the_reason(self, receiver: Receiver) -> None:
+        notify_withheld(self.context("failed"))
+
+        [message] = receiver.messages
+        assert message["title"] == f"{DAG_ID}: no verdict"
+        assert message["message"] == (
+            f"DAG: {DAG_ID}\nRun: manual__1\n\nAsked by Ada.\nNo verdict: validate has not come to a result by itself."
+        )
+
+    def test_so_is_one_of_which_airflow_says_nothing_because_no_task_succeeded(self, receiver: Receiver) -> None:
+        context = self.context("failed")
+        del context["dag_run"]
+
+        notify_withheld(context)
+
+        assert "The run has no verdict" in receiver.messages[0]["message"]
+
+    def test_a_run_that_is_green_is_not(self, receiver: Receiver) -> None:
+        notify_withheld(self.context("success"))
+
+        assert receiver.messages == []
+
+    def test_an_error_stays_in_here(self, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+        notify_withheld({"dag_run": SimpleNamespace(state="failed")})
+
+        assert receiver.messages == []
+        assert "No alert was sent" in caplog.text
 
 
 class TestLength:
