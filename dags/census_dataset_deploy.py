@@ -15,7 +15,8 @@ repository's query has, the query that Census has stays a part of the new one an
 **Nothing to do?** Then nobody is asked, and the tasks after the comparison are skipped.
 
 **It failed.** If `compare_query` or `approve` failed, nothing was changed. Otherwise clear the red task: it first looks at
-what is there. If somebody changed the query in Census in the meantime, it says so; then start a new run.
+what is there. If somebody changed the query in Census in the meantime, it says so; then start a new run. If the run is red, but
+no task is, somebody marked a task, or cleared only a part of the run. The note of the run names the tasks to clear.
 
 **Undo.** Census keeps the former versions of a query and can restore them (dataset, version history). The weekly run will then
 report a different query.

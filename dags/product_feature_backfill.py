@@ -36,8 +36,12 @@ tasks* to send exactly them.
 `send` task starts a Census run, it looks for a run that it has started already. It never starts one while another is active,
 or too soon after it.
 
-**Stopping.** Mark the running `send` task as failed, then the run. A Census run that is going on continues to its end in
-Census. If the task is cleared later, it resumes that run and does not send the batch twice.
+**Stopping.** For a while: pause the DAG, and unpause it to go on. For good: mark the running `send` task as failed, then the
+run. A Census run that is going on continues to its end in Census. To go on after that, clear `batch.wait_for_turn` *with
+downstream*, at least the instances that are not green. A batch that was stopped resumes its Census run and is not sent twice.
+
+**Red, but no task is red?** Then the run has no verdict: somebody marked a task as a success, or cleared only a part of the run.
+The note of the run names the tasks to clear.
 """
 
 from typing import Any

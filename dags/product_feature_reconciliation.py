@@ -21,6 +21,8 @@ with its own guards and approvals.
   that still differ.
 - `conclude`: Salesforce differs. Its message says what, how many, and what to do. It compares again, so clear it when that is
   done.
+- The run is red, but no task is: it has no verdict. Somebody marked a task, or cleared only a part of the run. The note of the
+  run names the tasks to clear.
 
 Each task is safe to run again at any time.
 """

@@ -33,7 +33,9 @@ def withhold_green(dag_run: DagRun) -> None:
     if session is None:
         raise RuntimeError("The run belongs to no transaction, so its tasks cannot be read")
     try:
-        with session.begin_nested():  # a statement that fails in here must not end the transaction
+        session.flush()
+        # A statement that fails in here must not end the transaction. The scheduler forbids `session.begin_nested`.
+        with session.connection().begin_nested():
             facts, planned = _facts(dag_run, session), _planned(dag_run, session)
         is_dry_run = (dag_run.conf or {}).get("dry_run") is True
         reason = why_not_green(dag_run.dag_id, facts, is_dry_run=is_dry_run, planned=planned)

@@ -124,7 +124,9 @@ def test_a_dry_run_is_green_if_it_came_to_its_plan() -> None:
     assert f"validate {ITSELF}" in str(backfill(plan_batches=[ended()], validate=[skipped]))
 
 
-@pytest.mark.parametrize("answer", [[], [ended(5, "skipped")], [stopped(5, "skipped")], [cleared("skipped")], [ended(0)]], ids=str)
+@pytest.mark.parametrize(
+    "answer", [[], [ended(5, "skipped")], [stopped(5, "skipped")], [cleared("skipped")], [ended(0)]], ids=str
+)
 def test_a_run_whose_flow_was_switched_off_needs_to_hear_that_it_is_on_again(answer: list[TaskFacts]) -> None:
     run = {"batch__send": SENT, "validate": [ended(4)], "confirm_flow_off": [ended(0)]}
 

@@ -13,13 +13,14 @@ from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.taskmap import TaskMap
 from airflow.models.xcom import XComModel
+from airflow.utils.sqlalchemy import prohibit_commit
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunType
-from feature_sync_plugin import Verdicts
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from feature_sync.config.names import BACKFILL_DAG_ID
+from feature_sync_plugin import Verdicts
 
 START = datetime(2025, 11, 21, 12, tzinfo=UTC)
 RUN_ID = "manual__1"
@@ -67,7 +68,12 @@ class Run:
         keys = [f"{kind}_{try_id or current}" for kind in noted]
         for number, key in enumerate([*keys, *(["return_value"] if result else [])]):
             self._insert(
-                XComModel, dag_run_id=self.dag_run.id, task_id=task_id, map_index=index, key=key, timestamp=at((began or 0) + number)
+                XComModel,
+                dag_run_id=self.dag_run.id,
+                task_id=task_id,
+                map_index=index,
+                key=key,
+                timestamp=at((began or 0) + number),
             )
 
     def planned(self, task_id: str, length: int) -> None:
@@ -76,9 +82,9 @@ class Run:
     def becomes_green(self) -> tuple[str, str]:
         """The state and the note that the listener leaves. The transaction must still be good for more."""
         self.dag_run.set_state(DagRunState.SUCCESS)
-        Verdicts().on_dag_run_success(dag_run=self.dag_run, msg="")
-        self.session.flush()
-        self.session.commit()
+        with prohibit_commit(self.session) as guard:  # as in the scheduler's loop
+            Verdicts().on_dag_run_success(dag_run=self.dag_run, msg="")
+            guard.commit()
         return str(self.dag_run.state), self.dag_run.note or ""
 
     def _insert(self, model: Any, **values: Any) -> None:
