@@ -11,11 +11,10 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,15 @@ from feature_sync.config.names import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIA
 from laptop.airflow_client import AirflowError
 from laptop.stack import PROJECT, Stack
 from sandbox.census.syncs import PROPERTY_DATASET, PROPERTY_SYNC
+from tests.live.courses import DAGS, Action, Click, Course, Kind, long_plan
 from tests.live.greens import Claim, Deployed, assert_apart, assert_true, census
 from tests.live.invariants import read_runs, sends_of
 from tests.live.runs import LiveAirflow, LiveRun, eventually, incident_ids
 
 RECORDS, BATCH_SIZE, WAIT_SECONDS = 6, 2, 1
 HARMED = 2
-MOMENT_SECONDS = 45.0
-"""How long a click waits for its moment. After that it is clicked all the same."""
+MOMENT_SECONDS, PAUSED_SECONDS = 180.0, 5.0
+"""How long a click waits for its moment, and while the DAG is paused. After that it is clicked all the same."""
 RUN_SECONDS = 240.0
 FRACTION = 0.3
 WAITS_FOR_NOBODY = frozenset({None, "scheduled", "queued", "removed", "skipped", "upstream_failed"})
@@ -55,174 +55,19 @@ SANDBOX: dict[str, Any] = {
 }
 
 
-class Kind(StrEnum):
-    """What kind of run is clicked at."""
-
-    BATCHED = "batched"
-    FULL = "full"
-    PROBE = "probe"
-    DRY_RUN = "dry run"
-    UNDO = "undo"
-    WEEKLY = "weekly run with healing"
-    DEPLOY = "deployment"
-
-
-DAGS = dict.fromkeys(Kind, BACKFILL_DAG_ID) | {Kind.WEEKLY: RECONCILIATION_DAG_ID, Kind.DEPLOY: DEPLOY_DAG_ID}
-BACKFILL_TASKS = (
-    *("check_preconditions", "freeze_payload", "check_payload", "approve_mass_disable", "export_csv", "plan_probes"),
-    *("plan_batches", "wait_for_copy", "validate", "validate", "validate"),
-    *("batch.wait_for_turn[0]", "batch.wait_for_turn[1]", "batch.send[0]", "batch.send[1]", "batch.send[2]", "batch.send[1]"),
-)
-TASKS: Mapping[Kind, Sequence[str]] = {
-    **dict.fromkeys((Kind.BATCHED, Kind.UNDO), BACKFILL_TASKS),
-    Kind.DRY_RUN: ("check_preconditions", "freeze_payload", "check_payload", "plan_probes", "plan_batches", "validate"),
-    Kind.FULL: (
-        "check_payload",
-        "confirm_flow_off",
-        "confirm_flow_on",
-        "confirm_flow_on",
-        "batch.send[0]",
-        "plan_batches",
-        "validate",
-    ),
-    Kind.PROBE: (
-        "plan_probes",
-        "probe.wait_for_turn[0]",
-        "probe.send[0]",
-        "probe.send[1]",
-        "probes_done",
-        "plan_batches",
-        "validate",
-    ),
-    Kind.WEEKLY: (
-        *("wait_for_copy", "compare", "approve_healing", "heal", "heal", "conclude", "conclude"),
-        *("check_source_query", "remove_old_payloads"),
-    ),
-    Kind.DEPLOY: ("compare_query", "approve", "approve", "deploy_query", "deploy_query", "deploy_mappings", "deploy_mappings"),
-}
-
-
-class Action(StrEnum):
-    """What a person can click."""
-
-    MARK = "mark"  # a task, with or without its relatives
-    MARK_GROUP = "mark the group of"
-    MARK_RUN = "mark the run"
-    CLEAR = "clear"  # a task, with or without its relatives
-    CLEAR_RUN = "clear the run"
-    PAUSE = "pause the DAG"
-    UNPAUSE = "unpause the DAG"
-    DELETE = "delete"  # a task
-    DELETE_RUN = "delete the run"
-
-
-@dataclass(frozen=True, slots=True)
-class Click:
-    """
-    One click that is to come.
-
-    ``moment``: the task whose state is waited for, or "run". ``ended``: it is waited for its end, or else for its beginning.
-    ``after``: seconds between the moment and the click. ``target``: a task, with its index if it is mapped. ``state``: what it is
-    marked as. ``options``: of the dialog.
-    """
-
-    moment: str
-    ended: bool
-    action: Action
-    target: str = ""
-    state: str = ""
-    options: tuple[str, ...] = ()
-    after: float = 0.0
-
-    def __str__(self) -> str:
-        words = [self.action.value, self.target, f"as {self.state}" if self.state else ""]
-        options = f" ({', '.join(self.options)})" if self.options else ""
-        return f"when {self.moment} {'ended' if self.ended else 'began'}: {' '.join(word for word in words if word)}{options}"
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """
-    A run and the clicks at it.
-
-    ``rejects``: Salesforce rejects some records of the first batch. ``has_date``: the run has a logical date, so that Airflow
-    knows the past and the future of it.
-    """
-
-    kind: Kind
-    clicks: tuple[Click, ...]
-    rejects: bool = False
-    has_date: bool = False
-
-
-def random_sequence(rng: random.Random, kind: Kind) -> Course:
-    """One to five clicks. Half of the time the last one goes on, as the runbook says."""
-    tasks = TASKS[kind]
-    clicks = [_random_click(rng, tasks) for _ in range(rng.randint(1, 4))]
-    if rng.random() < 0.5:
-        clicks.append(rng.choice(_go_on(kind)))
-    return Course(kind, tuple(clicks), rejects=rng.random() < 0.25, has_date=rng.random() < 0.2)
-
-
-def _random_click(rng: random.Random, tasks: Sequence[str]) -> Click:
-    moment, ended = rng.choice([*tasks, "run", "run"]), rng.random() < 0.5
-    after = round(rng.uniform(0, 2), 1)
-    target = rng.choice(tasks)
-    action = rng.choice([*Action, Action.MARK, Action.MARK, Action.CLEAR, Action.CLEAR, Action.MARK_RUN])
-    options: list[str] = []
-    state = ""
-    match action:
-        case Action.MARK:
-            state = rng.choice(("success", "success", "failed", "skipped"))
-            options = [name for name in ("upstream", "downstream", "past", "future") if rng.random() < 0.15]
-        case Action.MARK_GROUP:
-            groups = sorted({task.partition(".")[0] for task in tasks if "." in task})
-            if not groups:
-                return Click(moment, ended, Action.MARK, target, "success", after=after)
-            target, state = rng.choice(groups), rng.choice(("success", "failed"))
-        case Action.MARK_RUN:
-            target, state = "", rng.choice(("success", "success", "failed", "queued"))
-        case Action.CLEAR:
-            options = [
-                name
-                for name in ("downstream", "only failed", "past", "future")
-                if rng.random() < (0.5, 0.2)[name != "downstream"]
-            ]
-        case Action.CLEAR_RUN:
-            target, options = "", rng.choice(([], ["only failed"], ["only failed"]))
-        case Action.PAUSE | Action.UNPAUSE | Action.DELETE_RUN:
-            target = ""
-    return Click(moment, ended, action, target, state, tuple(options), after)
-
-
-def _go_on(kind: Kind) -> tuple[Click, ...]:
-    first = {
-        Kind.PROBE: "probe.wait_for_turn",
-        Kind.WEEKLY: "wait_for_copy",
-        Kind.DEPLOY: "compare_query",
-        Kind.FULL: "confirm_flow_off",
-    }
-    verdict = {Kind.WEEKLY: "conclude", Kind.DEPLOY: "deploy_mappings", Kind.DRY_RUN: "plan_batches"}.get(kind, "validate")
-    return (
-        Click("run", True, Action.CLEAR, first.get(kind, "batch.wait_for_turn"), options=("downstream",)),
-        Click("run", True, Action.CLEAR, verdict, options=("downstream",)),
-        Click("run", True, Action.CLEAR_RUN),
-    )
-
-
-def long_plan(rng: random.Random, sequences: int = 42) -> list[Course]:
-    """Each kind several times, the batched one most often."""
-    kinds = [*Kind] * (sequences // (len(Kind) + 2)) + [Kind.BATCHED] * sequences
-    return [random_sequence(rng, kind) for kind in rng.sample(kinds[:sequences], sequences)]
-
-
 @dataclass(slots=True)
 class Ended:
-    """How a course ended. ``sends``: how often each batch was sent. ``lie``: what its green run says that is not true."""
+    """
+    How a course ended.
 
-    sequence: Course
+    ``before``: how the run had ended at each click that waited for that, with its note. ``sends``: how often each batch was sent.
+    ``lie``: what its green run says that is not true.
+    """
+
+    course: Course
     state: str
     note: str
+    before: list[tuple[str, str]] = field(default_factory=list)
     sends: list[int] = field(default_factory=list)
     lie: str | None = None
 
@@ -238,28 +83,32 @@ class Campaign:
     first_record: int = 0
     ended: list[Ended] = field(default_factory=list)
     _claims: dict[str, tuple[Claim, datetime | None]] = field(default_factory=dict)
-    _undoable: str | None = None
 
     @property
     def lies(self) -> list[Ended]:
         return [one for one in self.ended if one.lie]
 
-    def carry_out(self, sequence: Course) -> Ended:
+    def carry_out(self, course: Course) -> Ended:
         """
         Start the run, click, let the run end, and hold it against the journal.
 
         :raises AssertionError: two Census runs overlapped, or a pause was not kept.
         """
-        self.tell(f"\n{len(self.ended) + 1}. {sequence.kind}{', rejects' if sequence.rejects else ''}")
+        self.tell(f"\n{len(self.ended) + 1}. {course.kind}{', rejects' if course.rejects else ''}")
         self.live.stack.sandbox.faults.clear()
-        claim = self._start(sequence)
+        claim = self._start(course)
         run = claim.run
         self.tell(f"   {run.run_id}")
-        for click in sequence.clicks:
-            self._await(run, click)
+        before: list[tuple[str, str]] = []
+        is_paused = False
+        for click in course.clicks:
+            self._await(run, click, PAUSED_SECONDS if is_paused else MOMENT_SECONDS)
+            if (click.moment, click.ended) == ("run", True) and (state := self._state(run)) in ("success", "failed"):
+                before.append((state, run.note))
+            is_paused = click.action is Action.PAUSE or (is_paused and click.action is not Action.UNPAUSE)
             self.tell(f"   {click}: {self._click(run, click)}")
         state = self._let_end(run)
-        ended = Ended(sequence, state, run.note if state != "deleted" else "")
+        ended = Ended(course, state, run.note if state != "deleted" else "", before)
         if state == "success":
             ended.lie = _lie_of(claim)
         self._claims[run.run_id] = (claim, self._end_of(run))
@@ -276,9 +125,9 @@ class Campaign:
         ended.sends = [len(sends_of(census_runs, keys)) for keys in run.batches().values()]
         return ended
 
-    def _start(self, sequence: Course) -> Claim:
-        kind, faults = sequence.kind, self.live.stack.sandbox.faults
-        date = datetime.now(UTC) if sequence.has_date else None
+    def _start(self, course: Course) -> Claim:
+        kind, faults = course.kind, self.live.stack.sandbox.faults
+        date = datetime.now(UTC) if course.has_date else None
         if kind is Kind.WEEKLY:
             harmed = self.live.harm(f"Fraud_Detection_Enabled__c = true LIMIT {HARMED}")
             run = self.live.start(RECONCILIATION_DAG_ID, logical_date=date)
@@ -295,12 +144,12 @@ class Campaign:
             conf["strategy"] = kind.value
         if kind is Kind.DRY_RUN:
             conf["dry_run"] = True
-        if sequence.rejects:
+        if course.rejects:
             faults.add("run", "reject_rows", count=1, message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no", times=1)
         return Claim(self.live.start(BACKFILL_DAG_ID, conf, logical_date=date), conf)
 
     def _next_ids(self) -> list[str]:
-        """Records that no other sequence sends. Somebody has switched a product off in some of them."""
+        """Records that no other run sends. Somebody has switched a product off in some of them."""
         ids = incident_ids(self.first_record, RECORDS)
         self.first_record += RECORDS
         quoted = ", ".join(f"'{each}'" for each in ids)
@@ -315,8 +164,8 @@ class Campaign:
         assert run.wait() == "success", run.error("validate")
         return run.run_id
 
-    def _await(self, run: LiveRun, click: Click) -> None:
-        deadline = time.monotonic() + MOMENT_SECONDS
+    def _await(self, run: LiveRun, click: Click, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._has_come(run, click):
             self._answer()
             time.sleep(FRACTION)
@@ -372,7 +221,7 @@ class Campaign:
 
     def _let_end(self, run: LiveRun) -> str:
         """Unpause, answer every question with yes, and wait. A run that never ends is marked as failed, as a person would."""
-        for dag_id in set(DAGS.values()):
+        for dag_id in {BACKFILL_DAG_ID, run.dag_id}:
             self.live.stack.airflow.unpause(dag_id)
         deadline = time.monotonic() + RUN_SECONDS
         while self._unfinished():
@@ -401,14 +250,13 @@ class Campaign:
         return "deleted"
 
     def _end_of(self, run: LiveRun) -> datetime | None:
-        with suppress(AirflowError):
-            return self.live.stack.airflow.dag_run(run.dag_id, run.run_id).end
-        return None
+        found = [one for one in self.live.stack.airflow.dag_runs(run.dag_id) if one.run_id == run.run_id]
+        return found[0].end if found else None
 
     def _census_is_active(self, began_after: int) -> bool:
         journal = self.live.stack.sandbox.journal(began_after)
-        ended = {entry["sync_run_id"] for entry in journal if entry["kind"] == "census.run.ended"}
-        return any(entry["kind"] == "census.run.started" and entry["sync_run_id"] not in ended for entry in journal)
+        kinds = [entry["kind"] for entry in journal]
+        return kinds.count("census.run.started") > kinds.count("census.run.ended")
 
 
 def _lie_of(claim: Claim) -> str | None:
@@ -456,8 +304,8 @@ def main() -> int:
     """The long form. Prints its seed first, then each click and what Airflow said."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--seed", type=int, help="repeat the clicks of that campaign; new ones each time otherwise")
-    parser.add_argument("--only", type=int, nargs="*", help="only the sequences with these numbers")
-    parser.add_argument("--first", type=int, default=42, help="only the first so many sequences")
+    parser.add_argument("--only", type=int, nargs="*", help="only the runs with these numbers")
+    parser.add_argument("--first", type=int, default=42, help="only the first so many runs")
     parser.add_argument("--without-listener", action="store_true", help="withhold no green, so that false ones must be found")
     options = parser.parse_args()
     seed = secrets.randbelow(100_000) if options.seed is None else options.seed
@@ -477,13 +325,13 @@ def main() -> int:
     with Stack(folder / "stack", environment=environment, sandbox_settings=SANDBOX) as stack:
         campaign = prepare(LiveAirflow(stack, folder / "output"), tell)
         try:
-            for sequence in chosen:
-                campaign.carry_out(sequence)
+            for course in chosen:
+                campaign.carry_out(course)
         except (AssertionError, RuntimeError, requests.RequestException) as error:
             failure = error
     greens = sum(one.state == "success" for one in campaign.ended)
-    told = f"{len(campaign.ended)} sequences in {time.monotonic() - begun:.0f} s, {greens} green"
-    lies = [f"{one.sequence.kind}: {one.lie}" for one in campaign.lies]
+    told = f"{len(campaign.ended)} runs in {time.monotonic() - begun:.0f} s, {greens} green"
+    lies = [f"{one.course.kind}: {one.lie}" for one in campaign.lies]
     verdict = f"FAILED: {failure or lies}\nlogs: {folder}" if failure or lies else "each green run says the truth"
     tell(f"\nSEED={seed}: {told}; {verdict}")
     return 1 if failure or lies else 0
