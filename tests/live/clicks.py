@@ -31,9 +31,9 @@ from tests.live.runs import LiveAirflow, LiveRun, eventually, incident_ids
 
 RECORDS, BATCH_SIZE, WAIT_SECONDS = 6, 2, 1
 HARMED = 2
-MOMENT_SECONDS, PAUSED_SECONDS = 180.0, 5.0
+MOMENT_SECONDS, PAUSED_SECONDS = 400.0, 5.0
 """How long a click waits for its moment, and while the DAG is paused. After that it is clicked all the same."""
-RUN_SECONDS = 240.0
+RUN_SECONDS = 600.0
 FRACTION = 0.3
 WAITS_FOR_NOBODY = frozenset({None, "scheduled", "queued", "removed", "skipped", "upstream_failed"})
 
@@ -61,7 +61,7 @@ class Ended:
     How a course ended.
 
     ``before``: how the run had ended at each click that waited for that, with its note. ``sends``: how often each batch was sent.
-    ``lie``: what its green run says that is not true.
+    ``lie``: what its green run says that is not true. ``withheld``: what it would have said, had it been green.
     """
 
     course: Course
@@ -70,6 +70,7 @@ class Ended:
     before: list[tuple[str, str]] = field(default_factory=list)
     sends: list[int] = field(default_factory=list)
     lie: str | None = None
+    withheld: str | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +112,8 @@ class Campaign:
         ended = Ended(course, state, run.note if state != "deleted" else "", before)
         if state == "success":
             ended.lie = _lie_of(claim)
+        elif ended.note:
+            ended.withheld = _lie_of(claim)
         self._claims[run.run_id] = (claim, self._end_of(run))
         for other, (former, at) in self._claims.items():  # "past" and "future" reach other runs
             if other != run.run_id and (now := self._end_of(former.run)) != at:
@@ -119,6 +122,8 @@ class Campaign:
                     ended.lie = f"of {other}: {lie}"
         self.ended.append(ended)
         self.tell(f"   => {state}{f' BUT {ended.lie}' if ended.lie else ''} {ended.note}")
+        if ended.withheld:
+            self.tell(f"      Green would have been a lie: {ended.withheld}")
         eventually(lambda: not self._census_is_active(run.began_after), 60)
         assert_apart(self.live, run.began_after, WAIT_SECONDS)
         census_runs = read_runs(run.journal())
@@ -331,6 +336,8 @@ def main() -> int:
             failure = error
     greens = sum(one.state == "success" for one in campaign.ended)
     told = f"{len(campaign.ended)} runs in {time.monotonic() - begun:.0f} s, {greens} green"
+    withheld = [one for one in campaign.ended if one.state == "failed" and one.note]
+    told += f", {len(withheld)} withheld, {sum(one.withheld is not None for one in withheld)} of them lies by the journal"
     lies = [f"{one.course.kind}: {one.lie}" for one in campaign.lies]
     verdict = f"FAILED: {failure or lies}\nlogs: {folder}" if failure or lies else "each green run says the truth"
     tell(f"\nSEED={seed}: {told}; {verdict}")

@@ -145,6 +145,8 @@ def _reason_if_missing(rule: Rule, tasks: Tasks, verdicts: Iterable[str]) -> str
                 task_id
                 for task_id, instances in tasks.items()
                 if any(each.state != "success" and not each.ended_by_itself for each in instances)
+                # A group of tasks that is mapped over nothing, or over a plan that was stopped itself.
+                and not ("." in task_id and all(each.map_index < 0 for each in instances))
             }
             return (
                 f"{verdict} has not come to a result by itself, so nobody knows whether this run did its job. Clear the first "

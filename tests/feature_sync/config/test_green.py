@@ -65,6 +65,21 @@ def test_a_run_without_a_verdict_is_not(verdict: list[TaskFacts]) -> None:
     assert "Clear the first task that was stopped or skipped, with its downstream tasks. It is one of validate." in reason
 
 
+def test_what_was_stopped_is_named_and_what_had_nothing_to_do_is_not() -> None:
+    reason = str(
+        backfill(
+            batch__wait_for_turn=[ended(1, index=0), cleared("skipped", index=1)],
+            batch__send=[ended(1, index=0), cleared("skipped", index=1)],
+            probe__wait_for_turn=NEVER_SENT,
+            probe__send=NEVER_SENT,
+            wait_for_copy=[cleared("skipped")],
+            validate=[cleared("skipped")],
+        )
+    )
+
+    assert "It is one of batch.send, batch.wait_for_turn, validate, wait_for_copy." in reason
+
+
 @pytest.mark.parametrize("task_id", ["validate", "freeze_payload", "check_payload", "approve_mass_disable", "confirm_flow_on"])
 @pytest.mark.parametrize("marked", [stopped(4, "success"), cleared("success", 5), cleared("success")], ids=str)
 def test_no_task_that_somebody_marked_as_a_success_counts(task_id: str, marked: TaskFacts) -> None:
