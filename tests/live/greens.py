@@ -92,7 +92,7 @@ def _assert_backfilled(claim: Claim) -> None:
     runs = _own(read_runs(journal), payload)
     missing = payload - accepted_keys(journal)
     assert not missing, f"Salesforce never accepted {len(missing)} of {len(payload)} records"
-    _assert_judged_last(runs, report)
+    assert_judged_last(runs, report)
     assert_in_salesforce(run)
     if claim.conf.get("strategy") == "full":
         answers = json.loads((run.folder / "approvals.json").read_text())
@@ -104,7 +104,7 @@ def _assert_reconciled(claim: Claim) -> None:
     run = claim.run
     report = run.validation()
     assert report["properties_mismatched"] == 0, report["result"]
-    _assert_judged_last(_own(read_runs(run.journal()), set(claim.harmed)), report)
+    assert_judged_last(_own(read_runs(run.journal()), set(claim.harmed)), report)
     quoted = ", ".join(f"'{key}'" for key in claim.harmed)
     records = run.airflow.query(
         f"SELECT Reverse_ETL_ID__c, Fraud_Detection_Enabled__c FROM Product_Property__c WHERE Reverse_ETL_ID__c IN ({quoted})"
@@ -117,7 +117,8 @@ def _assert_reconciled(claim: Claim) -> None:
     )
 
 
-def _assert_judged_last(runs: Iterable[CensusRun], report: Mapping[str, Any]) -> None:
+def assert_judged_last(runs: Iterable[CensusRun], report: Mapping[str, Any]) -> None:
+    """The verdict was given when every Census run had ended. ``report``: ``validation.json``."""
     checked_at = datetime.fromisoformat(report["checked_at"])
     late = [run.id for run in runs if run.ended_at > checked_at]
     assert not late, f"Census runs {late} ended after the verdict of {checked_at}"

@@ -1,12 +1,15 @@
 """Whatever a person clicks, a green run says the truth: a handful of fixed courses. ``make clicks`` clicks at random."""
 
 import random
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.live.clicks import Campaign
 from tests.live.courses import TASKS, Action, Click, Course, Kind, long_plan
-from tests.live.greens import Deployed
+from tests.live.greens import Deployed, assert_judged_last
+from tests.live.invariants import CensusRun
 from tests.live.runs import LiveAirflow
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
@@ -69,6 +72,16 @@ def test_a_paused_run_goes_on_and_nothing_is_sent_twice(campaign: Campaign) -> N
 
     assert (ended.state, ended.lie) == ("success", None)
     assert ended.sends == [1, 1, 1]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_batch_that_was_sent_behind_the_verdict_is_found(late: bool) -> None:
+    checked_at = datetime(2025, 11, 21, 12, tzinfo=UTC)
+    ended_at = checked_at + timedelta(seconds=1 if late else -1)
+    run = CensusRun(7, 1, 2, ended_at - timedelta(seconds=5), ended_at, "completed", "", frozenset({"1"}))
+
+    with pytest.raises(AssertionError, match=r"Census runs \[7\] ended after the verdict") if late else nullcontext():
+        assert_judged_last([run], {"checked_at": checked_at.isoformat()})
 
 
 def test_the_long_form_clicks_at_every_kind_of_run_at_least_40_times_and_with_everything_that_can_be_clicked() -> None:
