@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from airflow.callbacks.callback_requests import DagRunContext
 from airflow.models import import_all_models
 from airflow.models.base import Base
 from airflow.models.dagrun import DagRun, DagRunNote
@@ -184,6 +185,16 @@ def test_the_note_of_a_person_stays_and_ours_goes_when_the_run_has_its_verdict(r
     run.task("validate", 5)
     assert run.becomes_green() == ("success", "Asked by Ada.")
     assert run.dag_run.dag_run_note.user_id == "ada"
+
+
+def test_what_airflow_hands_to_the_alert_has_the_new_state_and_the_reason(run: Run) -> None:
+    good(run)
+    state, note = run.becomes_green()
+
+    handed = DagRunContext(dag_run=run.dag_run).dag_run  # type: ignore[arg-type]
+
+    assert handed is not None
+    assert (handed.state, handed.note) == (state, note)
 
 
 def test_if_the_tables_cannot_be_read_the_run_is_red_and_the_transaction_goes_on(run: Run) -> None:

@@ -10,7 +10,12 @@ from uuid import uuid4
 import pytest
 import structlog
 from airflow.dag_processing.dagbag import DagBag
-from airflow.dag_processing.processor import TaskCallbackRequest, _execute_task_callbacks
+from airflow.dag_processing.processor import (
+    DagCallbackRequest,
+    TaskCallbackRequest,
+    _execute_dag_callbacks,
+    _execute_task_callbacks,
+)
 from airflow.sdk.log import mask_secret
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
@@ -373,3 +378,33 @@ def test_a_task_that_the_scheduler_fails_is_alerted_by_the_dag_processor(
             f"https://airflow.example/base/dags/{DAG_ID}/runs/manual__2025-11-21T00%3A00%3A00%2B00%3A00/tasks/batch.send/mapped/6"
         )
         assert message["message"].endswith(f"Log: {link}?try_number=4")
+
+
+@pytest.mark.parametrize(("state", "messages"), [("failed", 1), ("success", 0)])
+def test_a_run_without_a_verdict_is_alerted_by_the_dag_processor(receiver: Receiver, state: str, messages: int) -> None:
+    """Airflow took it for a success, so it calls what a DAG wants to be called then."""
+    run = {"dag_id": DAG_ID, "run_id": "manual__1", "conf": {}, "consumed_asset_events": [], "partition_key": None}
+    dates = dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end", "start_date", "end_date"))
+    last = {"id": uuid4(), "dag_id": DAG_ID, "run_id": "manual__1", "task_id": "validate", "try_number": 1, "map_index": -1}
+    request = DagCallbackRequest.model_validate(
+        {
+            "filepath": "product_feature_backfill.py",
+            "bundle_name": "dags-folder",
+            "bundle_version": None,
+            "dag_id": DAG_ID,
+            "run_id": "manual__1",
+            "msg": "success",
+            "is_failure_callback": False,
+            "context_from_server": {
+                "dag_run": run
+                | dates
+                | {"run_after": "2025-11-21T00:00:00Z", "run_type": "manual", "state": state, "note": "No verdict: why"},
+                "last_ti": last | {"dag_version_id": uuid4()},
+            },
+        }
+    )
+
+    _execute_dag_callbacks(DagBag(str(DAGS)), request, structlog.get_logger())
+
+    assert [message["title"] for message in receiver.messages] == [f"{DAG_ID}: no verdict"] * messages
+    assert all("\nRun: manual__1\n\nNo verdict: why" in message["message"] for message in receiver.messages)
