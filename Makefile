@@ -28,7 +28,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick docs test-spark fuzz chaos compose-env test-compose lint format clean distclean
+.PHONY: help run up down status test test-quick docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
+	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... chooses another port than 8080)'
 	@echo 'make status   show the state of the parts that `make up` started'
 	@echo 'make down     stop Airflow and the sandbox; their data stays'
@@ -81,6 +82,9 @@ fuzz: $(INSTALLED)
 
 chaos: $(INSTALLED)
 	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.chaos $(if $(SEED),--seed $(SEED))
+
+clicks: $(INSTALLED)
+	@PYTHONPATH=plugins $(PYTHON) -u -m tests.live.clicks $(if $(SEED),--seed $(SEED))
 
 # Needs only Python, so it does not wait for an installation.
 compose-env:

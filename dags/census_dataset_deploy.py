@@ -15,7 +15,8 @@ repository's query has, the query that Census has stays a part of the new one an
 **Nothing to do?** Then nobody is asked, and the tasks after the comparison are skipped.
 
 **It failed.** If `compare_query` or `approve` failed, nothing was changed. Otherwise clear the red task: it first looks at
-what is there. If somebody changed the query in Census in the meantime, it says so; then start a new run.
+what is there. If somebody changed the query in Census in the meantime, it says so; then start a new run. If the run is red, but
+no task is, somebody marked a task, or cleared only a part of the run. The note of the run names the tasks to clear.
 
 **Undo.** Census keeps the former versions of a query and can restore them (dataset, version history). The weekly run will then
 report a different query.
@@ -29,7 +30,7 @@ from feature_sync.deployment import deploy
 from feature_sync.deployment.deploy import Deployment
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.dag_runs import refuse_config
-from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 
 @dag(
@@ -38,8 +39,7 @@ from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
     max_active_runs=1,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args=TASK_DEFAULTS,
-    **RUN_CALLBACKS,
+    **DAG_DEFAULTS,
 )
 def census_dataset_deploy() -> None:
     @task

@@ -28,7 +28,7 @@ from feature_sync.config.names import ACCEPT_DAG_ID
 from feature_sync.orchestration.dag_runs import asked_params
 from feature_sync.reconciliation import accepting
 from feature_sync.reconciliation.trigger_form import ACCEPT_PARAMS
-from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 
 @dag(
@@ -39,8 +39,7 @@ from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
     params=ACCEPT_PARAMS,
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args=TASK_DEFAULTS,
-    **RUN_CALLBACKS,
+    **DAG_DEFAULTS,
 )
 def feature_sync_accept() -> None:
     @task

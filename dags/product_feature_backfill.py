@@ -36,8 +36,13 @@ tasks* to send exactly them.
 `send` task starts a Census run, it looks for a run that it has started already. It never starts one while another is active,
 or too soon after it.
 
-**Stopping.** Mark the running `send` task as failed, then the run. A Census run that is going on continues to its end in
-Census. If the task is cleared later, it resumes that run and does not send the batch twice.
+**Stopping.** For a while: pause the DAG, and unpause it to go on. For good: mark the running `send` task as failed, then the
+run. A Census run that is going on continues to its end in Census. To go on after that, clear the stopped `batch.send` task *with
+downstream*: it resumes its Census run, and the batch is not sent twice. For each batch after it, clear its `batch.wait_for_turn`
+task *with downstream*. Or clear the whole task `batch.wait_for_turn`: then every batch is sent again, with the same values.
+
+**Red, but no task is red?** Then the run has no verdict: somebody marked a task as a success, or cleared only a part of the run.
+The note of the run names the tasks to clear.
 """
 
 from typing import Any
@@ -54,7 +59,7 @@ from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.orchestration.dag_runs import asked_params, run_day
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
-from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 
 @dag(
@@ -63,8 +68,7 @@ from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
-    default_args=TASK_DEFAULTS,
-    **RUN_CALLBACKS,
+    **DAG_DEFAULTS,
 )
 def product_feature_backfill() -> None:
     @task

@@ -21,6 +21,8 @@ with its own guards and approvals.
   starts another one for the records that still differ.
 - `conclude`: Salesforce differs. Its message says what, how many, and what to do. It compares again, so clear it when that is
   done.
+- The run is red, but no task is: it has no verdict. Somebody marked a task, or cleared only a part of the run. The note of the
+  run names the tasks to clear.
 
 Each task is safe to run again at any time.
 """
@@ -42,7 +44,7 @@ from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.replica.sensors import WholeReplicaSensor
-from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
 
@@ -54,8 +56,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     dagrun_timeout=timedelta(days=6),  # a healing that never ends fails this week's run and does not hold back the next
     doc_md=__doc__,
     tags=["salesforce", "census"],
-    default_args=TASK_DEFAULTS,
-    **RUN_CALLBACKS,
+    **DAG_DEFAULTS,
 )
 def product_feature_reconciliation() -> None:
     @task

@@ -150,14 +150,23 @@ class AirflowClient:
     def unpause(self, dag_id: str) -> None:
         self.request("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Mapping[str, object] | None = None, *, note: str | None = None) -> str:
+    def trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, object] | None = None,
+        *,
+        note: str | None = None,
+        logical_date: datetime | None = None,
+    ) -> str:
         """
         Start a run as soon as Airflow has read the DAG. Return the run's id.
 
+        :param logical_date: Airflow knows the past and the future of a run only if it has one.
         :raises AirflowError: the DAG does not appear, or Airflow refuses the configuration.
         """
         self.wait_for_dag(dag_id)
-        body = {"logical_date": None, "conf": dict(conf or {}), "note": note}
+        date = logical_date and logical_date.isoformat()
+        body = {"logical_date": date, "conf": dict(conf or {}), "note": note}
         return str(self.request("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def dag_run(self, dag_id: str, run_id: str) -> DagRun:
@@ -208,6 +217,7 @@ class AirflowClient:
         *,
         include_downstream: bool = True,
         only_failed: bool = False,
+        relatives: Iterable[str] = (),
     ) -> int:
         """
         Clear tasks, so that they run again. By default everything downstream is cleared too.
@@ -215,21 +225,54 @@ class AirflowClient:
         Return the number of cleared task instances.
 
         :param tasks: task ids, or pairs of task id and map index.
+        :param relatives: which others are cleared too: ``upstream``, ``past``, ``future``.
         """
-        body = {
+        body: dict[str, Any] = {
             "dag_run_id": run_id,
             "task_ids": [task if isinstance(task, str) else list(task) for task in tasks],
             "dry_run": False,
             "only_failed": only_failed,
             "include_downstream": include_downstream,
             "reset_dag_runs": True,
+            **{f"include_{name}": True for name in relatives},
         }
         return int(self.request("POST", f"dags/{dag_id}/clearTaskInstances", json=body)["total_entries"])
 
-    def set_task_state(self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1) -> None:
-        """Mark a task instance ``success``, ``failed`` or ``skipped``, as a person does in the UI."""
+    def clear_run(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
+        """Clear a run: all of its tasks, or only the failed ones."""
+        self.request("POST", f"{_run_path(dag_id, run_id)}/clear", json={"dry_run": False, "only_failed": only_failed})
+
+    def set_task_state(
+        self, dag_id: str, run_id: str, task_id: str, state: str, *, map_index: int = -1, relatives: Iterable[str] = ()
+    ) -> None:
+        """
+        Mark a task instance ``success``, ``failed`` or ``skipped``, as a person does in the UI.
+
+        :param relatives: which others are marked too: ``upstream``, ``downstream``, ``past``, ``future``.
+        """
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}/{map_index}"
-        self.request("PATCH", path, json={"new_state": state})
+        self.request("PATCH", path, json={"new_state": state, **{f"include_{name}": True for name in relatives}})
+
+    def set_group_state(self, dag_id: str, run_id: str, group_id: str, state: str) -> None:
+        """Mark all tasks of a group."""
+        self.request("PATCH", f"{_run_path(dag_id, run_id)}/taskGroupInstances/{group_id}", json={"new_state": state})
+
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run ``success``, ``failed`` or ``queued``."""
+        self.request("PATCH", _run_path(dag_id, run_id), json={"state": state})
+
+    def delete_task(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> None:
+        """Delete a task instance of a run."""
+        path = f"{_run_path(dag_id, run_id)}/taskInstances/{task_id}"
+        self.request("DELETE", path, params={"map_index": map_index})
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a run with its tasks."""
+        self.request("DELETE", _run_path(dag_id, run_id))
+
+    def run_note(self, dag_id: str, run_id: str) -> str:
+        """The note of a run, empty if it has none."""
+        return str(self.request("GET", _run_path(dag_id, run_id))["note"] or "")
 
     def question(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         """A task's question to a person in Markdown, or None if no question is open (yet)."""

@@ -1,10 +1,16 @@
 """Registers this package with Airflow. Every Airflow process loads this file, so heavy imports wait until a route is called."""
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
+from airflow.utils.state import DagRunState
 
+from feature_sync.config.names import DAG_IDS
+
+log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 
 
@@ -14,10 +20,28 @@ async def _routes(scope: Message, receive: Callable[[], Awaitable[Message]], sen
     await app(scope, receive, send)
 
 
+class Verdicts:
+    """Airflow's listener of runs that become green, in the scheduler and in the API server."""
+
+    @hookimpl(tryfirst=True)  # if a listener of somebody else fails, Airflow calls none after it
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002 - Airflow's signature
+        """Whatever goes wrong in here, the run does not stay green, and the scheduler goes on."""
+        if dag_run.dag_id not in DAG_IDS:
+            return
+        try:
+            from feature_sync.orchestration.verdicts import withhold_green  # noqa: PLC0415 - see above
+
+            withhold_green(dag_run)
+        except Exception:
+            log.exception("Run %s of %s is not green: nobody can say whether it has a verdict", dag_run.run_id, dag_run.dag_id)
+            dag_run.set_state(DagRunState.FAILED)
+
+
 class FeatureSyncPlugin(AirflowPlugin):
-    """The routes of `feature_sync.orchestration.api_routes`, in the API server."""
+    """The routes of `feature_sync.orchestration.api_routes` in the API server, and what no green run may lack."""
 
     name = "feature_sync"
     fastapi_apps = [  # noqa: RUF012 - Airflow reads it so
         {"name": "Salesforce feature sync", "app": _routes, "url_prefix": "/feature-sync"}
     ]
+    listeners = [Verdicts()]  # noqa: RUF012 - Airflow reads it so

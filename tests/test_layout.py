@@ -24,10 +24,10 @@ FLOORS = (
 )
 """From the roof down. A room imports itself and the rooms on lower floors."""
 TREE = {
-    "config": "asked connections paths fields settings run_config names problems wording",
+    "config": "asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
-    "orchestration": "dag_runs approvals assets deferral pool api_routes triggers",
+    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
     "replica": "state sensors triggers",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",

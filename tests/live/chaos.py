@@ -28,7 +28,6 @@ import requests
 from feature_sync.config.fields import FieldKind, load_fields
 from laptop.processes import Session
 from laptop.stack import Stack
-from sandbox.tokens import SALESFORCE_SESSION
 from tests.live.invariants import (
     STAGING,
     Entry,
@@ -425,14 +424,8 @@ def assert_in_salesforce(run: LiveRun) -> None:
     key = table.upsert_key
     quoted = ", ".join(f"'{row[key.column]}'" for row in rows)
     names = ", ".join(one.salesforce_name for one in table)
-    answer = requests.get(
-        f"{run.airflow.stack.sandbox.url}/services/data/v59.0/query",
-        params={"q": f"SELECT {names} FROM Product_Property__c WHERE {key.salesforce_name} IN ({quoted})"},
-        headers={"Authorization": f"Bearer {SALESFORCE_SESSION}"},
-        timeout=60,
-    )
-    answer.raise_for_status()
-    records = [{name.lower(): value for name, value in record.items()} for record in answer.json()["records"]]
+    answer = run.airflow.query(f"SELECT {names} FROM Product_Property__c WHERE {key.salesforce_name} IN ({quoted})")
+    records = [{name.lower(): value for name, value in record.items()} for record in answer]
     found = {record[key.salesforce_name.lower()]: record for record in records}
     assert set(found) == {row[key.column] for row in rows}
     different = [

@@ -4,13 +4,17 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from feature_sync.storage.run_files import folder_name
 from laptop.airflow_client import DagRun, TaskInstance
 from laptop.stack import Stack
 from sandbox.seed import org_records
+from sandbox.tokens import SALESFORCE_SESSION
 from tests.live.invariants import read_batches
 from tests.receiver import Receiver
 
@@ -44,31 +48,48 @@ class LiveRun:
     airflow: "LiveAirflow"
     run_id: str
     began_after: int
+    dag_id: str = DAG_ID
 
     @property
     def folder(self) -> Path:
-        return self.airflow.output / folder_name(self.run_id)
+        name = self.run_id if self.dag_id == DAG_ID else f"{self.dag_id}__{self.run_id}"
+        return self.airflow.output / folder_name(name)
+
+    @property
+    def state(self) -> str:
+        return self.airflow.stack.airflow.dag_run(self.dag_id, self.run_id).state
+
+    @property
+    def note(self) -> str:
+        return self.airflow.stack.airflow.run_note(self.dag_id, self.run_id)
+
+    def question(self, task_id: str) -> str:
+        """A question to a person, as soon as it is asked."""
+        return str(eventually(lambda: self.airflow.stack.airflow.question(self.dag_id, self.run_id, task_id), 120))
+
+    def answer(self, task_id: str, option: str) -> None:
+        self.airflow.stack.airflow.answer(self.dag_id, self.run_id, task_id, option)
 
     def wait(self, timeout: float = 240, on_progress: Callable[[DagRun, Sequence[TaskInstance]], None] | None = None) -> str:
         """The state the run ended in."""
-        return self.airflow.stack.airflow.wait_for_run(DAG_ID, self.run_id, timeout=timeout, on_progress=on_progress).state
+        return self.airflow.stack.airflow.wait_for_run(self.dag_id, self.run_id, timeout=timeout, on_progress=on_progress).state
 
     def tasks(self, task_id: str) -> list[TaskInstance]:
-        return self.airflow.stack.airflow.task_instances(DAG_ID, self.run_id, task_id=task_id)
+        return self.airflow.stack.airflow.task_instances(self.dag_id, self.run_id, task_id=task_id)
 
     def task(self, task_id: str, map_index: int = -1) -> TaskInstance:
-        return self.airflow.stack.airflow.task_instance(DAG_ID, self.run_id, task_id, map_index)
+        return self.airflow.stack.airflow.task_instance(self.dag_id, self.run_id, task_id, map_index)
 
     def error(self, task_id: str, map_index: int = -1, try_number: int | None = None) -> str:
         task = self.task(task_id, map_index)
-        return self.airflow.stack.airflow.error_text(DAG_ID, self.run_id, task, try_number=try_number) or ""
+        return self.airflow.stack.airflow.error_text(self.dag_id, self.run_id, task, try_number=try_number) or ""
 
     def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
-        entries = self.airflow.stack.airflow.task_log(DAG_ID, self.run_id, task_id, try_number, map_index=map_index)
+        entries = self.airflow.stack.airflow.task_log(self.dag_id, self.run_id, task_id, try_number, map_index=map_index)
         return "\n".join(str(entry.get("event", "")) for entry in entries)
 
     def clear(self, tasks: Sequence[str | tuple[str, int]], *, only_failed: bool = False) -> int:
-        return self.airflow.stack.airflow.clear(DAG_ID, self.run_id, tasks, include_downstream=True, only_failed=only_failed)
+        return self.airflow.stack.airflow.clear(self.dag_id, self.run_id, tasks, include_downstream=True, only_failed=only_failed)
 
     def journal(self) -> list[dict[str, Any]]:
         """Everything since the run was started."""
@@ -97,12 +118,39 @@ class LiveAirflow:
     output: Path
     receiver: Receiver | None = None
 
-    def trigger(self, **conf: Any) -> LiveRun:
+    def start(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, logical_date: datetime | None = None) -> LiveRun:
         journal = self.stack.sandbox.journal()
-        return LiveRun(self, self.stack.airflow.trigger(DAG_ID, conf), journal[-1]["seq"] if journal else 0)
+        run_id = self.stack.airflow.trigger(dag_id, conf, logical_date=logical_date)
+        return LiveRun(self, run_id, journal[-1]["seq"] if journal else 0, dag_id)
+
+    def trigger(self, **conf: Any) -> LiveRun:
+        return self.start(DAG_ID, conf)
 
     def trigger_ids(self, ids: Sequence[str], **conf: Any) -> LiveRun:
         return self.trigger(scope="property_ids", property_ids=list(ids), **conf)
+
+    def salesforce(self, method: str, path: str, **options: Any) -> requests.Response:
+        """A request to Salesforce, as a person or another program sends it."""
+        headers = {"Authorization": f"Bearer {SALESFORCE_SESSION}"}
+        url = f"{self.stack.sandbox.url}/services/data/v59.0/{path}"
+        return requests.request(method, url, headers=headers, timeout=60, **options)
+
+    def query(self, soql: str) -> list[dict[str, Any]]:
+        answer = self.salesforce("GET", "query/", params={"q": soql})
+        answer.raise_for_status()
+        return list(answer.json()["records"])
+
+    def harm(self, condition: str) -> list[str]:
+        """Switch a product off in Salesforce, by hand, for the records of a SOQL condition. :returns: their keys."""
+        records = self.query(f"SELECT Id, Reverse_ETL_ID__c FROM Product_Property__c WHERE {condition}")
+        for record in records:
+            path = f"sobjects/Product_Property__c/{record['Id']}"
+            self.salesforce("PATCH", path, json={"Fraud_Detection_Enabled__c": False}).raise_for_status()
+        self.replicate()
+        return sorted(record["Reverse_ETL_ID__c"] for record in records)
+
+    def replicate(self) -> None:
+        self.stack.sandbox.request("POST", "replication", json={})
 
     def settings(self, **changes: Any) -> Mapping[str, Any]:
         return self.stack.sandbox.settings(**changes)

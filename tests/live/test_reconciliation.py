@@ -1,19 +1,15 @@
 """A week in the life of the data on a live Airflow: drift is found, the source query deployed, the next drift healed."""
 
 import csv
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from feature_sync.config.names import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.storage.run_files import folder_name
-from laptop.airflow_client import DagRun, TaskInstance
+from laptop.airflow_client import DagRun
 from sandbox.census.syncs import PROPERTY_SYNC
-from sandbox.tokens import SALESFORCE_SESSION
 from tests.live.runs import LiveAirflow, eventually
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
@@ -33,49 +29,9 @@ def first_day(live: LiveAirflow) -> Iterator[LiveAirflow]:
     live.stack.sandbox.request("POST", "reset")
 
 
-class Run:
-    """A run of a DAG that a person starts and answers."""
-
-    def __init__(self, live: LiveAirflow, dag_id: str) -> None:
-        self.airflow = live.stack.airflow
-        self.dag_id = dag_id
-        self.run_id = self.airflow.trigger(dag_id)
-        self.folder: Path = live.output / folder_name(f"{dag_id}__{self.run_id}")
-
-    def question(self, task_id: str) -> str:
-        return str(eventually(lambda: self.airflow.question(self.dag_id, self.run_id, task_id), 120))
-
-    def answer(self, task_id: str, option: str) -> None:
-        self.airflow.answer(self.dag_id, self.run_id, task_id, option)
-
-    def wait(self) -> str:
-        return self.airflow.wait_for_run(self.dag_id, self.run_id, timeout=300).state
-
-    def task(self, task_id: str) -> TaskInstance:
-        return self.airflow.task_instance(self.dag_id, self.run_id, task_id)
-
-    def error(self, task_id: str) -> str:
-        return self.airflow.error_text(self.dag_id, self.run_id, self.task(task_id)) or ""
-
-    def validation(self) -> dict[str, Any]:
-        return json.loads((self.folder / "validation.json").read_text())
-
-
-def salesforce(live: LiveAirflow, method: str, path: str, **options: Any) -> requests.Response:
-    headers = {"Authorization": f"Bearer {SALESFORCE_SESSION}"}
-    url = f"{live.stack.sandbox.url}/services/data/v59.0/{path}"
-    return requests.request(method, url, headers=headers, timeout=30, **options)
-
-
 def harm_records(live: LiveAirflow) -> list[str]:
     """Somebody switches a product off in Salesforce, by hand."""
-    query = f"SELECT Id, Reverse_ETL_ID__c FROM Product_Property__c WHERE Fraud_Detection_Enabled__c = true LIMIT {HARMED}"
-    records = salesforce(live, "GET", "query/", params={"q": query}).json()["records"]
-    for record in records:
-        path = f"sobjects/Product_Property__c/{record['Id']}"
-        assert salesforce(live, "PATCH", path, json={"Fraud_Detection_Enabled__c": False}).ok
-    live.stack.sandbox.request("POST", "replication", json={})
-    return sorted(record["Reverse_ETL_ID__c"] for record in records)
+    return live.harm(f"Fraud_Detection_Enabled__c = true LIMIT {HARMED}")
 
 
 def healing_runs(live: LiveAirflow) -> list[DagRun]:
@@ -101,7 +57,7 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     live = first_day
 
     # The weekly run after the incident: it fails visibly, for both reasons, and heals nothing without a yes.
-    week_1 = Run(live, RECONCILIATION_DAG_ID)
+    week_1 = live.start(RECONCILIATION_DAG_ID)
     question = week_1.question("approve_healing")
     week_1.answer("approve_healing", "Reject")
     assert week_1.wait() == "failed"
@@ -117,18 +73,18 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert asset_events(live) == []
 
     # The corrected query goes to Census, and the regular sync corrects everything.
-    deploy = Run(live, DEPLOY_DAG_ID)
+    deploy = live.start(DEPLOY_DAG_ID)
     difference = deploy.question("approve")
     deploy.answer("approve", "Approve")
     assert deploy.wait() == "success", deploy.error("deploy_query")
     assert "-  FALSE AS fraud_detection_enabled_c," in difference
     live.stack.sandbox.start_foreign_run(PROPERTY_SYNC)
     eventually(lambda: live.stack.sandbox.journal(kind="census.run.ended"))
-    live.stack.sandbox.request("POST", "replication", json={})
+    live.replicate()
 
     # Three records go wrong by hand: found, approved, healed by a backfill of exactly these.
     harmed = harm_records(live)
-    week_2 = Run(live, RECONCILIATION_DAG_ID)
+    week_2 = live.start(RECONCILIATION_DAG_ID)
     question = week_2.question("approve_healing")
     assert f"{HARMED} of 10,000 properties" in question
     week_2.answer("approve_healing", "Approve")
@@ -146,7 +102,7 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     assert event["extra"]["properties_checked"] == 10_000
 
     # Nothing is wrong any more: nobody is asked, nothing is sent, and others are told.
-    week_3 = Run(live, RECONCILIATION_DAG_ID)
+    week_3 = live.start(RECONCILIATION_DAG_ID)
     assert week_3.wait() == "success", week_3.error("conclude")
     assert [week_3.task(task_id).state for task_id in ("approve_healing", "heal")] == ["skipped", "skipped"]
     assert len(healing_runs(live)) == 1

@@ -47,7 +47,7 @@ class ValidationOperator(PatientOperator):
             raise NothingToValidateError(
                 f"There is nothing to validate, because {self.planned_by} did not succeed. Look at the first red task."
             )
-        skip_dry_run(self.is_dry_run)
+        skip_dry_run(context, self.is_dry_run)
         settings = load_settings()
         run_id = ti.run_id
         if not check_run_replica(run_id, settings).is_fresh:

@@ -63,7 +63,7 @@ class RunApprovalOperator(ApprovalOperator):
         :raises QuestionChangedError: the task was cleared, and the numbers have changed since.
         """
         if not self.question:
-            skip(self.not_needed)
+            skip(context, self.not_needed)
         settings = load_settings()
         ti = context["ti"]
         file = _approvals_file(ti)

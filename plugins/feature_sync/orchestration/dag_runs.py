@@ -14,6 +14,7 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from feature_sync.config.asked import run_problems
 from feature_sync.config.problems import RunConfigError
+from feature_sync.orchestration.proofs import note_end
 
 log = logging.getLogger(__name__)
 
@@ -133,17 +134,18 @@ def generation_of(ti: Any, retries: int | None) -> int:
     return max(0, (ti.max_tries or 0) - (retries or 0))
 
 
-def skip(reason: str) -> NoReturn:
+def skip(context: Mapping[str, Any], reason: str) -> NoReturn:
     """
-    Skip the task and log the reason. Airflow itself logs only that the task was skipped.
+    Skip the task, log the reason and note that the task did it by itself. Airflow itself logs only that the task was skipped.
 
     :raises AirflowSkipException: always.
     """
     log.warning("Skipped: %s", reason)
+    note_end(context)
     raise AirflowSkipException(reason)
 
 
-def skip_dry_run(dry_run: Any) -> None:
+def skip_dry_run(context: Mapping[str, Any], dry_run: Any) -> None:
     """
     Skip a task that checks what was sent, if the run sends nothing.
 
@@ -151,4 +153,4 @@ def skip_dry_run(dry_run: Any) -> None:
     :raises AirflowSkipException: the run is a dry run.
     """
     if str(dry_run) == "True":
-        skip("Dry run: nothing was sent, so there is nothing to check.")
+        skip(context, "Dry run: nothing was sent, so there is nothing to check.")

@@ -58,7 +58,7 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
         """:raises AirflowSkipException: there is nothing to heal, or it is not allowed."""
         found = Finding.from_xcom(self.found)
         if not found.heals:
-            skip(found.reason)
+            skip(context, found.reason)
         ti = context["ti"]
         self.conf = dict(found.run_config)
         generation = generation_of(ti, self.retries)
@@ -69,7 +69,7 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
         state = states[self.trigger_run_id]
         if state is None:
             if not check_still_allowed(found):
-                skip("Nothing differs any more.")
+                skip(context, "Nothing differs any more.")
             try:
                 super().execute(context)
             except DagRunTriggerException as wanted:  # Airflow would start it, then wait with a trigger that misses its deletion

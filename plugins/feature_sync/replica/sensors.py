@@ -58,8 +58,8 @@ class RunReplicaSensor(ReplicaSensor):
         """
         ti = context["ti"]
         if not has_succeeded(ti.dag_id, ti.run_id, self.planned_by):
-            skip(f"{self.planned_by} did not succeed, so there is nothing to wait for")
-        skip_dry_run(self.is_dry_run)
+            skip(context, f"{self.planned_by} did not succeed, so there is nothing to wait for")
+        skip_dry_run(context, self.is_dry_run)
         settings = load_settings()
         state = check_run_replica(ti.run_id, settings)
         self.log.info("%s", state.progress)

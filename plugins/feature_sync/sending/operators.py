@@ -112,7 +112,7 @@ class CensusBatchOperator(PatientOperator):
                 patience=self.patience,
             )
             if reason := sender.reason_to_skip():
-                skip(reason)
+                skip(context, reason)
             attempt = self._begin(ti, sender, settings, inline_until)
             if not attempt.is_open:
                 return _summary(attempt)

@@ -100,6 +100,24 @@ def notify_failure(context: Mapping[str, Any]) -> None:
         log.exception("No alert was sent")
 
 
+def notify_withheld(context: Mapping[str, Any]) -> None:
+    """
+    Send an alert about a run of which each task is green or skipped, and which was failed because it has no verdict.
+
+    It is a callback of the DAG. An error in here does not reach the run, which has ended already.
+    """
+    try:
+        run = context.get("dag_run")  # Airflow leaves it out if no task of the run has succeeded, which no good run has
+        if run is not None and run.state != "failed":
+            return
+        if conn_id := load_alert_settings().alert_conn_id:
+            dag_id = context["dag"].dag_id
+            reason = getattr(run, "note", None) or "The run has no verdict. Its note in Airflow says why."
+            _deliver(conn_id, f"{dag_id}: no verdict", f"DAG: {dag_id}\nRun: {context['run_id']}\n\n{first_lines(reason)}")
+    except Exception:
+        log.exception("No alert was sent")
+
+
 def notify_run_failure(context: Mapping[str, Any]) -> None:
     """
     Send an alert about a run that has failed, if none of its tasks could. It is the failure callback of all our DAGs.

@@ -39,6 +39,8 @@ class Task:
         self.ti = SimpleNamespace(
             dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
         )
+        self.notes: list[str] = []
+        self.ti.xcom_push = lambda key, value: self.notes.append(key)  # noqa: ARG005 - Airflow's signature
 
     def operator(self, question: str = QUESTION) -> RunApprovalOperator:
         return RunApprovalOperator(
@@ -158,3 +160,4 @@ def test_with_nothing_to_ask_it_is_skipped(task: Task, asked: list[str]) -> None
         task.operator("").execute(task.context)
 
     assert asked == []
+    assert task.notes == [f"ended_{task.ti.id}"], "nobody can tell it from a question that a person has marked as skipped"

@@ -55,6 +55,7 @@ def context(max_tries: int = 3) -> Any:
         task_id="heal",
         xcom_push=lambda key, value: left.update({key: value}),
         xcom_pull=lambda task_ids, key: left[key] if task_ids == "heal" else None,
+        id="0197b5a0-0000-7000-8000-000000000001",
     )
     return {"ti": ti, "task_instance": ti}
 

@@ -10,13 +10,27 @@ from uuid import uuid4
 import pytest
 import structlog
 from airflow.dag_processing.dagbag import DagBag
-from airflow.dag_processing.processor import TaskCallbackRequest, _execute_task_callbacks
+from airflow.dag_processing.processor import (
+    DagCallbackRequest,
+    TaskCallbackRequest,
+    _execute_dag_callbacks,
+    _execute_task_callbacks,
+)
 from airflow.sdk.log import mask_secret
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
 from feature_sync.config import connections
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError
-from feature_sync.task_defaults.alerts import ALERT_SENT, MAX_CHARACTERS, MAX_LINES, Failure, compose, first_lines, notify_failure
+from feature_sync.task_defaults.alerts import (
+    ALERT_SENT,
+    MAX_CHARACTERS,
+    MAX_LINES,
+    Failure,
+    compose,
+    first_lines,
+    notify_failure,
+    notify_withheld,
+)
 from tests.late_secrets import use_site_backend
 from tests.receiver import CONN_ID, TOKEN, Receiver, connection
 
@@ -97,6 +111,47 @@ class TestText:
 
         assert "process was killed" in text
         assert text.endswith(f"Log: {LINK}")
+
+
+class TestWithheld:
+    """A run of which no task is red, and which has no verdict all the same."""
+
+    NOTE = "Asked by Ada.\n\nNo verdict: validate has not come to a result by itself."
+
+    def context(self, state: str) -> dict[str, Any]:
+        return {
+            "dag": SimpleNamespace(dag_id=DAG_ID),
+            "run_id": "manual__1",
+            "dag_run": SimpleNamespace(state=state, note=self.NOTE),
+        }
+
+    def test_it_is_alerted_with_the_reason(self, receiver: Receiver) -> None:
+        notify_withheld(self.context("failed"))
+
+        [message] = receiver.messages
+        assert message["title"] == f"{DAG_ID}: no verdict"
+        assert message["message"] == (
+            f"DAG: {DAG_ID}\nRun: manual__1\n\nAsked by Ada.\nNo verdict: validate has not come to a result by itself."
+        )
+
+    def test_so_is_one_of_which_airflow_says_nothing_because_no_task_succeeded(self, receiver: Receiver) -> None:
+        context = self.context("failed")
+        del context["dag_run"]
+
+        notify_withheld(context)
+
+        assert "The run has no verdict" in receiver.messages[0]["message"]
+
+    def test_a_run_that_is_green_is_not(self, receiver: Receiver) -> None:
+        notify_withheld(self.context("success"))
+
+        assert receiver.messages == []
+
+    def test_an_error_stays_in_here(self, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+        notify_withheld({"dag_run": SimpleNamespace(state="failed")})
+
+        assert receiver.messages == []
+        assert "No alert was sent" in caplog.text
 
 
 class TestLength:
@@ -350,3 +405,33 @@ def test_a_task_that_the_scheduler_fails_is_alerted_by_the_dag_processor(
             f"https://airflow.example/base/dags/{DAG_ID}/runs/manual__2025-11-21T00%3A00%3A00%2B00%3A00/tasks/batch.send/mapped/6"
         )
         assert message["message"].endswith(f"Log: {link}?try_number=4")
+
+
+@pytest.mark.parametrize(("state", "messages"), [("failed", 1), ("success", 0)])
+def test_a_run_without_a_verdict_is_alerted_by_the_dag_processor(receiver: Receiver, state: str, messages: int) -> None:
+    """Airflow took it for a success, so it calls what a DAG wants to be called then."""
+    run = {"dag_id": DAG_ID, "run_id": "manual__1", "conf": {}, "consumed_asset_events": [], "partition_key": None}
+    dates = dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end", "start_date", "end_date"))
+    last = {"id": uuid4(), "dag_id": DAG_ID, "run_id": "manual__1", "task_id": "validate", "try_number": 1, "map_index": -1}
+    request = DagCallbackRequest.model_validate(
+        {
+            "filepath": "product_feature_backfill.py",
+            "bundle_name": "dags-folder",
+            "bundle_version": None,
+            "dag_id": DAG_ID,
+            "run_id": "manual__1",
+            "msg": "success",
+            "is_failure_callback": False,
+            "context_from_server": {
+                "dag_run": run
+                | dates
+                | {"run_after": "2025-11-21T00:00:00Z", "run_type": "manual", "state": state, "note": "No verdict: why"},
+                "last_ti": last | {"dag_version_id": uuid4()},
+            },
+        }
+    )
+
+    _execute_dag_callbacks(DagBag(str(DAGS)), request, structlog.get_logger())
+
+    assert [message["title"] for message in receiver.messages] == [f"{DAG_ID}: no verdict"] * messages
+    assert all("\nRun: manual__1\n\nNo verdict: why" in message["message"] for message in receiver.messages)

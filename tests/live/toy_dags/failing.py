@@ -9,12 +9,12 @@ from airflow.sdk import TriggerRule, dag, task
 
 from feature_sync.backfill.validation import NothingToValidateError
 from feature_sync.storage.warehouse import ConnectError
-from feature_sync.task_defaults.defaults import RUN_CALLBACKS, TASK_DEFAULTS
+from feature_sync.task_defaults.defaults import DAG_DEFAULTS, TASK_DEFAULTS
 
 AT_ONCE = TASK_DEFAULTS | {"retries": 0}
 
 
-@dag(schedule=None, dagrun_timeout=timedelta(seconds=8), default_args=AT_ONCE, **RUN_CALLBACKS)
+@dag(schedule=None, dagrun_timeout=timedelta(seconds=8), **DAG_DEFAULTS | {"default_args": AT_ONCE})
 def toy_that_takes_too_long() -> None:
     @task
     def sleep() -> None:
@@ -26,7 +26,7 @@ def toy_that_takes_too_long() -> None:
     sleep() >> after()
 
 
-@dag(schedule=None, default_args=AT_ONCE, **RUN_CALLBACKS)
+@dag(schedule=None, **DAG_DEFAULTS | {"default_args": AT_ONCE})
 def toy_whose_process_is_killed() -> None:
     @task
     def die() -> None:
@@ -35,7 +35,7 @@ def toy_whose_process_is_killed() -> None:
     die()
 
 
-@dag(schedule=None, default_args=AT_ONCE, **RUN_CALLBACKS)
+@dag(schedule=None, **DAG_DEFAULTS | {"default_args": AT_ONCE})
 def toy_with_two_causes() -> None:
     @task
     def meet_one(number: int) -> None:

@@ -28,7 +28,7 @@ def campaign(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Camp
 
 
 def context(campaign: Campaign) -> Any:
-    ti = SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)
+    ti = SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id, id="a try", xcom_push=lambda **_: None)
     return {"ti": ti, "task": SimpleNamespace(outlets=[]), "params": {}}
 
 

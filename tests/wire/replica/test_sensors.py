@@ -31,7 +31,8 @@ class TestRun:
         return RunReplicaSensor(task_id="wait_for_copy", planned_by="plan_batches", is_dry_run=str(is_dry_run))
 
     def context(self, campaign: Campaign) -> Any:
-        return {"ti": SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id)}
+        ti = SimpleNamespace(dag_id="product_feature_backfill", run_id=campaign.run_id, id="a try", xcom_push=lambda **_: None)
+        return {"ti": ti}
 
     def test_it_ends_from_its_trigger_when_the_replica_has_caught_up(self, sent: Campaign) -> None:
         trigger = deferred(self.sensor(), self.context(sent))
