@@ -156,7 +156,6 @@ def salesforce_name(column: str) -> str:
     return f"{column.removesuffix('_c')}__c"
 
 
-@cache
 def load_fields(datetime_columns: frozenset[str] = frozenset(), path: Path = FIELDS_FILE) -> FieldTable:
     """
     Read the field table.
@@ -166,11 +165,17 @@ def load_fields(datetime_columns: frozenset[str] = frozenset(), path: Path = FIE
         names another column.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
+        # A process may live longer than the checkout that it began with, so it is the text that is remembered, not the path.
+        return _parse_text(path.read_text(encoding="utf-8"), datetime_columns, path.name)
+    except FieldTableError:
+        raise
     except (OSError, ValueError) as error:  # no file, not UTF-8, not TOML
         raise FieldTableError(f"The field table {path} (FIELDS_FILE) cannot be read: {error}") from error
-    return parse_fields(data, datetime_columns, file=path.name, text=text)
+
+
+@cache
+def _parse_text(text: str, datetime_columns: frozenset[str], file: str) -> FieldTable:
+    return parse_fields(tomllib.loads(text), datetime_columns, file=file, text=text)
 
 
 def parse_fields(

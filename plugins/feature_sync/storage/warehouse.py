@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -53,10 +54,16 @@ class Column(NamedTuple):
     type: str
 
 
-@cache
 def _templates() -> Environment:
+    # A process may live longer than the checkout that it began with. The link to it is followed once for each statement, so that
+    # no statement is put together from two checkouts.
+    return _templates_in(SQL_FOLDER.resolve())
+
+
+@cache
+def _templates_in(folder: Path) -> Environment:
     return Environment(
-        loader=FileSystemLoader(SQL_FOLDER),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
