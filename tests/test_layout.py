@@ -33,7 +33,7 @@ TREE = {
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
-    "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators triggers",
+    "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
     "task_defaults": "defaults retry_policy alerts",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -108,17 +107,16 @@ class RunApprovalOperator(ApprovalOperator):
         """
         ti = context["ti"]
         by = event.get("responded_by_user") or {}
-        at = _time(event.get("responded_at")) or datetime.now(UTC)
         answered = {
             "answer": "nobody answered in time" if "error" in event else ", ".join(event["chosen_options"]),
             "by": by.get("name") or by.get("id"),
-            "at": at.isoformat(),
+            "at": (event.get("responded_at") or datetime.now(UTC)).isoformat(),
         }
         # A task that waits since before an upgrade has no entry.
         entries = self._entries(context) or [_entry(generation_of(ti, self.retries), self.question)]
         self._keep(context, [*entries[:-1], {**entries[-1], **answered}])
         self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
-        super().execute_complete(context, {**event, "responded_at": at})
+        super().execute_complete(context, event)
         return self._approved(ti.run_id, answered["by"])
 
     def _approved(self, run_id: str, by: str | None) -> dict[str, Any]:
@@ -154,32 +152,12 @@ def _digest(question: str) -> str:
     return hashlib.sha256(question.encode()).hexdigest()
 
 
-def _time(value: Any) -> datetime | None:
-    """A time of an event; before an upgrade it was no text."""
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
-
-
 class AnswerTrigger(SafeTrigger, HITLTrigger):
-    """
-    Waits for the answer to a question.
-
-    Its arguments and its event are plain JSON. A site may allow Airflow to load no class at all (``[core]
-    allowed_deserialization_classes``), not even a time.
-    """
-
-    def __init__(self, *, ti_id: UUID | str, timeout_datetime: datetime | str | None, **kwargs: Any) -> None:
-        super().__init__(ti_id=UUID(str(ti_id)), timeout_datetime=_time(timeout_datetime), **kwargs)
+    """Waits for the answer to a question."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        arguments = HITLTrigger.serialize(self)[1]
-        return class_path(type(self)), {
-            **arguments,
-            "ti_id": str(self.ti_id),
-            "timeout_datetime": self.timeout_datetime and self.timeout_datetime.isoformat(),
-        }
+        return class_path(type(self)), HITLTrigger.serialize(self)[1]
 
-    async def events(self) -> AsyncIterator[TriggerEvent]:
+    def events(self) -> AsyncIterator[TriggerEvent]:
         """Yield the answer, or that nobody gave one in time."""
-        async for event in HITLTrigger.run(self):
-            at = event.payload.get("responded_at")
-            yield TriggerEvent({**event.payload, **({"responded_at": at.isoformat()} if at else {})})
+        return HITLTrigger.run(self)

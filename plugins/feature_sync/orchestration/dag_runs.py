@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from airflow.sdk import conf, get_current_context
-from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType
-from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, ErrorResponse, TriggerDagRun
+from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from feature_sync.config.asked import run_problems
@@ -86,19 +86,6 @@ def ask_person(ti_id: UUID, subject: str, body: str, options: Sequence[str], use
         }
     )
     return getattr(SUPERVISOR_COMMS.send(msg=question), "body", None)
-
-
-def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
-    """
-    Start a DAG run and do not wait for it. If it exists, nothing happens.
-
-    :raises AirflowRuntimeError: Airflow refuses it.
-    """
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS  # noqa: PLC0415 - it exists only in a task's process
-
-    answer = SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, logical_date=None, conf=dict(conf)))
-    if isinstance(answer, ErrorResponse) and answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
-        raise AirflowRuntimeError(answer)
 
 
 def usable_run_id(wished: str) -> str:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DagRunTriggerException
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.providers.standard.triggers.external_task import DagStateTrigger
 
 from feature_sync.config.names import BACKFILL_DAG_ID
-from feature_sync.orchestration.dag_runs import UNFINISHED, generation_of, run_state, skip, start_run, usable_run_id
+from feature_sync.orchestration.dag_runs import UNFINISHED, generation_of, run_state, skip, usable_run_id
 from feature_sync.reconciliation.comparison import check_still_allowed
-from feature_sync.reconciliation.triggers import RunEndTrigger
 from feature_sync.reconciliation.verdict import Finding
 
 if TYPE_CHECKING:
@@ -66,21 +65,23 @@ class HealingOperator(TriggerDagRunOperator):
         if state is None:
             if not check_still_allowed(found):
                 skip("Nothing differs any more.")
-            try:
-                super().execute(context)  # checks that the DAG is not paused, then would leave the start to Airflow
-            except DagRunTriggerException:
-                start_run(BACKFILL_DAG_ID, self.trigger_run_id, self.conf)
-            ti.xcom_push(key="trigger_run_id", value=self.trigger_run_id)  # for the link to the run on the task's page
-            state = UNFINISHED[0]
+            super().execute(context)
         self.log.info("%s is %s", self.trigger_run_id, state)
         if state in UNFINISHED:
-            self.defer(trigger=RunEndTrigger(BACKFILL_DAG_ID, self.trigger_run_id, POLL_SECONDS), method_name="execute_complete")
+            self.defer(
+                trigger=DagStateTrigger(
+                    dag_id=BACKFILL_DAG_ID,
+                    states=[*self.allowed_states, *self.failed_states],
+                    run_ids=[self.trigger_run_id],
+                    poll_interval=POLL_SECONDS,
+                ),
+                method_name="execute_complete",
+            )
         self._refuse_failure(self.trigger_run_id)
 
-    def execute_complete(self, context: "Context", event: Any) -> None:  # noqa: ARG002 - Airflow's signature
+    def execute_complete(self, context: "Context", event: tuple[str, dict[str, Any]]) -> None:  # noqa: ARG002 - Airflow's signature
         """Continue when the backfill has ended. Its state is asked for, not taken from the event."""
-        # A task that waits since before an upgrade has the event of Airflow's own trigger.
-        run_id = event["run_id"] if isinstance(event, dict) else event[1]["run_ids"][0]
+        [run_id] = event[1]["run_ids"]
         self._refuse_failure(run_id)
 
     def _refuse_failure(self, run_id: str) -> None:

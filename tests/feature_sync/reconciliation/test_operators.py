@@ -1,6 +1,5 @@
 """When the weekly run starts a backfill, and what it makes of its end; tests/live has the real one."""
 
-import asyncio
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -8,14 +7,13 @@ from typing import Any
 
 import pytest
 from airflow.models.dagrun import RUN_ID_REGEX
-from airflow.providers.standard.operators.trigger_dagrun import DagIsPaused
-from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType, TaskDeferred
-from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.providers.common.compat.sdk import DagRunTriggerException
+from airflow.providers.standard.triggers.external_task import DagStateTrigger
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.deferral import MIN_DEFERRAL_SECONDS
 from feature_sync.reconciliation.operators import POLL_SECONDS, HealingFailedError, HealingOperator
-from feature_sync.reconciliation.triggers import RunEndTrigger
 from feature_sync.reconciliation.verdict import Finding
 
 FOUND = Finding(
@@ -30,7 +28,6 @@ class Backfills:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
         self.differing = 3
-        self.started: list[tuple[str, str, Any]] = []
 
     def state(self, dag_id: str, run_id: str) -> str | None:
         assert dag_id == BACKFILL_DAG_ID
@@ -41,16 +38,15 @@ class Backfills:
 def backfills(monkeypatch: pytest.MonkeyPatch) -> Backfills:
     backfills = Backfills()
     monkeypatch.setattr("feature_sync.reconciliation.operators.run_state", backfills.state)
-    monkeypatch.setattr("feature_sync.reconciliation.operators.start_run", lambda *started: backfills.started.append(started))
     monkeypatch.setattr("feature_sync.reconciliation.operators.check_still_allowed", lambda _: backfills.differing)
     return backfills
 
 
-def context(max_tries: int = 3, run_id: str = "scheduled__2026-11-23T06:00:00+00:00", *, is_paused: bool = False) -> Any:
+def context(max_tries: int = 3, run_id: str = "scheduled__2026-11-23T06:00:00+00:00") -> Any:
     ti = SimpleNamespace(
         run_id=run_id,
         max_tries=max_tries,
-        get_dag=lambda _: SimpleNamespace(is_paused=is_paused),
+        get_dag=lambda _: SimpleNamespace(is_paused=False),
         xcom_push=lambda **_: None,
     )
     return {"ti": ti, "task_instance": ti}
@@ -60,50 +56,44 @@ def operator(found: Finding = FOUND) -> HealingOperator:
     return HealingOperator(task_id="heal", found=found.as_xcom(), retries=3)
 
 
-def waiting_for(max_tries: int = 3, run_id: str = "scheduled__2026-11-23T06:00:00+00:00") -> str:
-    """The run whose end the task waits for without a worker slot."""
-    with pytest.raises(TaskDeferred) as waiting:
+@pytest.mark.usefixtures("backfills")
+def test_it_starts_a_backfill_of_what_differs_and_will_wait_without_a_slot() -> None:
+    with pytest.raises(DagRunTriggerException) as started:
+        operator().execute(context())
+
+    run = started.value
+    assert (run.trigger_dag_id, run.dag_run_id, run.conf) == (BACKFILL_DAG_ID, RUN_ID, FOUND.run_config)
+    assert (run.wait_for_completion, run.deferrable, run.logical_date) == (True, True, None)
+    assert run.poke_interval >= MIN_DEFERRAL_SECONDS
+
+
+def started_by(run_id: str, max_tries: int = 3) -> str:
+    with pytest.raises(DagRunTriggerException) as started:
         operator().execute(context(max_tries, run_id))
-    trigger = waiting.value.trigger
-    assert isinstance(trigger, RunEndTrigger)
-    assert (trigger.dag_id, trigger.poll_seconds) == (BACKFILL_DAG_ID, POLL_SECONDS)
-    assert POLL_SECONDS >= MIN_DEFERRAL_SECONDS
-    return trigger.run_id
+    return started.value.dag_run_id
 
 
-def test_it_starts_a_backfill_of_what_differs_and_waits_without_a_slot(backfills: Backfills) -> None:
-    assert waiting_for() == RUN_ID
-    assert backfills.started == [(BACKFILL_DAG_ID, RUN_ID, FOUND.run_config)]
-
-
-def test_a_run_that_would_never_start_is_not_started(backfills: Backfills) -> None:
-    with pytest.raises(DagIsPaused):
-        operator().execute(context(is_paused=True))
-
-    assert backfills.started == []
-
-
+@pytest.mark.usefixtures("backfills")
 @pytest.mark.parametrize("run_id", ["weekly check/47 é", "x" * 250, "a..b", "100 %", "a#b?c"])
-def test_a_run_id_that_the_backfill_could_not_have_gives_one_that_it_can_always_the_same(
-    backfills: Backfills, run_id: str
-) -> None:
-    first, again, cleared = waiting_for(run_id=run_id), waiting_for(run_id=run_id), waiting_for(4, run_id)
+def test_a_run_id_that_the_backfill_could_not_have_gives_one_that_it_can_always_the_same(run_id: str) -> None:
+    first, again, cleared = started_by(run_id), started_by(run_id), started_by(run_id, max_tries=4)
 
     assert first == again != cleared
     assert re.match(RUN_ID_REGEX, first), "Airflow allows these whatever a site's pattern is"
     assert first < "manual__1700", "no person's run may have this id"
-    assert [started[1] for started in backfills.started] == [first, first, cleared]
 
 
 def test_a_site_that_allows_no_such_id_gets_one_that_it_does(backfills: Backfills, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", r"^repair-[0-9]+$")
 
-    run_id = waiting_for()
+    run_id = started_by("scheduled__2026-11-23T06:00:00+00:00")
     backfills.states[run_id] = "running"
 
     assert re.match(RUN_ID_REGEX, run_id)
-    assert waiting_for() == waiting_for(4) == run_id, "a retry has to find it"
-    assert len(backfills.started) == 1
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(context())
+    assert isinstance(waiting.value.trigger, DagStateTrigger)
+    assert waiting.value.trigger.run_ids == [run_id], "a retry has to find it"
 
 
 @pytest.mark.usefixtures("backfills")
@@ -116,8 +106,12 @@ def test_records_that_may_not_be_healed_are_not_sent() -> None:
 def test_a_retry_resumes_the_run_that_an_earlier_try_has_started(backfills: Backfills, state: str) -> None:
     backfills.states[RUN_ID] = state
 
-    assert waiting_for() == RUN_ID
-    assert backfills.started == []
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(context())
+
+    trigger = waiting.value.trigger
+    assert isinstance(trigger, DagStateTrigger)
+    assert (trigger.run_ids, trigger.poll_interval) == ([RUN_ID], POLL_SECONDS)
 
 
 def test_a_retry_after_its_end_starts_no_second_one(backfills: Backfills) -> None:
@@ -125,21 +119,25 @@ def test_a_retry_after_its_end_starts_no_second_one(backfills: Backfills) -> Non
 
     operator().execute(context())
 
-    assert backfills.started == []
-
 
 def test_clearing_the_task_starts_another_run(backfills: Backfills) -> None:
     backfills.states[RUN_ID] = "failed"
 
-    assert waiting_for(max_tries=4) == RUN_ID.replace("__0__", "__1__")
-    assert len(backfills.started) == 1
+    with pytest.raises(DagRunTriggerException) as started:
+        operator().execute(context(max_tries=4))
+
+    assert started.value.dag_run_id == RUN_ID.replace("__0__", "__1__")
 
 
 def test_clearing_the_task_while_its_backfill_runs_resumes_that_run(backfills: Backfills) -> None:
     backfills.states[RUN_ID] = "running"
 
-    assert waiting_for(max_tries=4) == RUN_ID
-    assert backfills.started == []
+    with pytest.raises(TaskDeferred) as waiting:
+        operator().execute(context(max_tries=4))
+
+    trigger = waiting.value.trigger
+    assert isinstance(trigger, DagStateTrigger)
+    assert trigger.run_ids == [RUN_ID]
 
 
 def test_nothing_is_started_when_nothing_differs_any_more(backfills: Backfills) -> None:
@@ -149,37 +147,16 @@ def test_nothing_is_started_when_nothing_differs_any_more(backfills: Backfills) 
         operator().execute(context())
 
 
-BEFORE_AN_UPGRADE = ("a trigger", {"run_ids": [RUN_ID]})
-
-
 @pytest.mark.parametrize("state", ["failed", "running", None])
 def test_a_backfill_that_did_not_succeed_is_a_failure_that_names_the_run(backfills: Backfills, state: str | None) -> None:
     if state:
         backfills.states[RUN_ID] = state
 
     with pytest.raises(HealingFailedError, match=rf"Run {RUN_ID[:10]}.* is {state}"):
-        operator().execute_complete(context(), {"run_id": RUN_ID})
+        operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))
 
 
-@pytest.mark.parametrize("event", [{"run_id": RUN_ID}, BEFORE_AN_UPGRADE], ids=["now", "before-an-upgrade"])
-def test_a_success_is_one(backfills: Backfills, event: Any) -> None:
+def test_a_success_is_one(backfills: Backfills) -> None:
     backfills.states[RUN_ID] = "success"
 
-    operator().execute_complete(context(), event)
-
-
-def test_the_trigger_fires_when_the_run_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [True, AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR)), False]
-
-    def is_unfinished(dag_id: str, run_id: str) -> bool:
-        assert (dag_id, run_id) == (BACKFILL_DAG_ID, RUN_ID)
-        if isinstance(look := looks.pop(0), Exception):
-            raise look
-        return bool(look)
-
-    monkeypatch.setattr("feature_sync.reconciliation.triggers.is_unfinished", is_unfinished)
-
-    event = asyncio.run(anext(aiter(RunEndTrigger(BACKFILL_DAG_ID, RUN_ID, 0.01).events())))
-
-    assert event.payload == {"run_id": RUN_ID}
-    assert looks == []
+    operator().execute_complete(context(), ("a trigger", {"run_ids": [RUN_ID]}))
