@@ -46,7 +46,9 @@ def test_an_acceptance_is_plain_json(few: Few) -> None:
     few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{one}'")
     until = (datetime.now(UTC) + timedelta(days=7)).date().isoformat()
 
-    result = accept({"class": "wrongly_false", "ids": [one], "reason": "known", "accepted_until": until}, "weekly/é", "ada")
+    result = accept(
+        {"class": "wrongly_false", "ids": [one], "reason": "known since the merger", "accepted_until": until}, "weekly/é", "ada"
+    )
 
     assert stored(result)["differences"] == 1
 
