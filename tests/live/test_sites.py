@@ -97,7 +97,7 @@ def test_a_run_is_sent_after_an_approval_and_can_be_undone(site: LiveAirflow) ->
     airflow = site.stack.airflow
     run = start(site, RUN_ID, scope="property_ids", property_ids=incident_ids(0, 7), strategy="full")
     for question in ("confirm_flow_off", "confirm_flow_on"):
-        assert eventually(lambda name=question: airflow.question(DAG_ID, RUN_ID, name), 120)
+        assert eventually(lambda name=question: airflow.question(DAG_ID, RUN_ID, name), 300)
         airflow.answer(DAG_ID, RUN_ID, question, "Approve")
 
     assert run.wait() == "success", run.error("validate")

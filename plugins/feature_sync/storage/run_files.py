@@ -169,8 +169,8 @@ def remove(path: ObjectStoragePath) -> None:
         path.fs.rm_file(path.path)
     except FileNotFoundError:
         pass
-    except PermissionError as error:
-        log.warning("%s could not be removed: %s", path, error)
+    except Exception as error:  # each storage has errors of its own
+        log.warning("%s could not be removed: %s: %s", path, type(error).__name__, error)
 
 
 def _has_folders(path: ObjectStoragePath) -> bool:
@@ -206,9 +206,12 @@ def read_json(path: ObjectStoragePath) -> dict[str, Any]:
     """
     Read a JSON file. Files are for people: nothing that a run does may depend on what this returns.
 
-    :returns: what it holds; empty if it is not there, or if nobody can say so, because the bucket may not be listed.
+    :returns: what it holds; empty if it is not there or cannot be read. A bucket that may not be listed does not say which.
     """
     try:
         return dict(json.loads(path.fs.cat_file(path.path)))
-    except (FileNotFoundError, PermissionError, TypeError, ValueError):
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # each storage has errors of its own
+        log.info("%s is not read: %s: %s", path, type(error).__name__, error)
         return {}
