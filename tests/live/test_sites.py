@@ -1,7 +1,7 @@
 """An Airflow unlike ours: what a site may set, all of it at once."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,13 +9,14 @@ from urllib.parse import quote
 import pytest
 
 from feature_sync.storage.run_files import folder_name
+from laptop.airflow_client import DagRun, TaskInstance
 from laptop.processes import HOST, choose_port
 from laptop.stack import PROJECT, Stack
 from tests.live.conftest import ENVIRONMENT, SANDBOX
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 from tests.receiver import Receiver
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 RUN_ID = "repair “été” of O'Neil + 1:2~"
 PLUGIN = '''
 import os
@@ -95,27 +96,35 @@ def files_of(site: LiveAirflow, run: LiveRun) -> dict[str, Path]:
 def test_a_run_is_sent_after_an_approval_and_can_be_undone(site: LiveAirflow) -> None:
     site.settings(flow_enabled=False)
     airflow = site.stack.airflow
-    run = start(site, RUN_ID, scope="property_ids", property_ids=incident_ids(0, 7), strategy="full")
-    for question in ("confirm_flow_off", "confirm_flow_on"):
-        assert eventually(lambda name=question: airflow.question(DAG_ID, RUN_ID, name), 300)
-        airflow.answer(DAG_ID, RUN_ID, question, "Approve")
+    answered = set()
 
-    assert run.wait() == "success", run.error("validate")
+    def answer(_run: DagRun, tasks: Sequence[TaskInstance]) -> None:
+        for task in tasks:
+            if task.state == "deferred" and task.task_id not in answered and airflow.question(DAG_ID, RUN_ID, task.task_id):
+                airflow.answer(DAG_ID, RUN_ID, task.task_id, "Approve")
+                answered.add(task.task_id)
+
+    run = start(site, RUN_ID, scope="property_ids", property_ids=incident_ids(0, 7), strategy="full")
+
+    assert run.wait(800, on_progress=answer) == "success", run.error("validate")
+    assert answered == {"confirm_flow_off", "confirm_flow_on"}
     files = files_of(site, run)
     assert json.loads(files["validate: validation.json"].read_text())["result"] == "0 properties with mismatched feature data"
-    assert {"confirm_flow_off: approvals.json", "confirm_flow_on: approvals.json"} <= set(files)
+    assert {f"{task_id}: approvals.json" for task_id in answered} <= set(files)
     run_after = airflow.request("GET", f"dags/{DAG_ID}/dagRuns/{quote(RUN_ID, safe='')}")["run_after"]
     assert f"export_csv: feature_backfill_{run_after[:10].replace('-', '')}.csv" in files, "the day is UTC's"
     assert len(list(Path(site.stack.folder, "xcoms").rglob("*"))) > 10
+
     undo = start(site, "repair undo", undo_run_id=RUN_ID, dry_run=True, allow_mass_disable=True)
-    assert undo.wait() == "success", undo.error("check_preconditions")
+
+    assert undo.wait(800) == "success", undo.error("check_preconditions")
     assert json.loads(files_of(site, undo)["check_payload: preview.json"].read_text())["purpose"] == "undo"
 
 
 def test_an_alert_links_to_the_log_below_the_sites_path(site: LiveAirflow) -> None:
     run = start(site, "repair nothing", scope="property_ids", property_ids=["nobody"])
 
-    assert run.wait() == "failed"
+    assert run.wait(400) == "failed"
     [(title, message)] = eventually(run.alerts).items()
     assert title == f"{DAG_ID}: check_preconditions failed"
     path = f"/dags/{DAG_ID}/runs/repair%20nothing/tasks/check_preconditions"
