@@ -89,7 +89,7 @@ def product_feature_backfill() -> None:
 
     @task
     def plan_probes(run_id: Any = None) -> list[dict]:
-        return plan.plan_probes(asked_params(), run_id, run_day())
+        return plan.plan_probes(asked_params(), run_id)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(run_id: Any = None) -> list[dict]:

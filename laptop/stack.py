@@ -210,7 +210,8 @@ class Stack:
         connections = _sandbox_lines(["connections", "--port", str(sandbox_port)], base)
         settings = _sandbox_lines(["settings", "--world", self._world], base)
         self.sandbox = SandboxClient(f"http://{HOST}:{sandbox_port}")
-        self.airflow = AirflowClient(f"http://{HOST}:{port}", ADMIN, secrets.admin_password, check=self.check)
+        address = self._extra_environment.get("AIRFLOW__API__BASE_URL", f"http://{HOST}:{port}")
+        self.airflow = AirflowClient(address, ADMIN, secrets.admin_password, check=self.check)
         if migration is not None:
             migration.wait_for_end(deadline - time.monotonic())
             # The migration ends on its own, so it is not one of the parts whose end is a failure.

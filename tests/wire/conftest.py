@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -28,10 +27,8 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def airflow_api() -> Iterator[AirflowApi]:
     """Stands in for Airflow's API server."""
-    server = AirflowApi()
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.shutdown()
+    with AirflowApi().serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
 from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
-from feature_sync.storage.run_files import StoragePath, run_files, write_json
+from feature_sync.storage.run_files import StoragePath, remove, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -182,8 +182,8 @@ def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: Storag
     if records := count_records_left_out(warehouse, config).records:
         write_csv(path, warehouse.stream("backfill/select_records_left_out", scope_parameters(config)))
         log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)
-    elif path.exists():
-        path.unlink()  # of an earlier try
+    else:
+        remove(path)  # of an earlier try
 
 
 def _mass_disable_problems(

@@ -5,9 +5,8 @@ The sizes of batches are computed here and nowhere else; the warehouse puts reco
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
-from typing import IO, Any, assert_never
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, assert_never
 
 from feature_sync.backfill.probing import find_fallback, probe_report
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
@@ -16,8 +15,8 @@ from feature_sync.config.wording import count_of
 from feature_sync.sending.batches import Batch
 from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.csv_files import CsvError, write_csv
-from feature_sync.storage.run_files import StoragePath, replacing, run_files, write_json
+from feature_sync.storage.csv_files import write_csv, write_csv_parts
+from feature_sync.storage.run_files import run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -116,9 +115,10 @@ def read_batches(warehouse: Warehouse, run_id: str) -> list[Batch]:
     return [Batch(**row) for row in rows]
 
 
-def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[str, Any]]:
+def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     """
-    Cut the full CSV into the files of the planned batches.
+    Write the CSV of each planned batch: the records of the full CSV, but read from the payload, because another worker may have
+    written that file.
 
     :returns: the probes to send, as `Batch.as_xcom` returns them. Empty unless the strategy is ``probe``, and in a dry run.
     :raises PlanError: the payload is not cut as planned.
@@ -128,8 +128,9 @@ def plan_probes(conf: Mapping[str, Any], run_id: str, day: date) -> list[dict[st
     files = run_files(settings, run_id)
     with Warehouse(settings) as warehouse:
         batches = read_batches(warehouse, run_id)
-    check_plan(batches, batch_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
-    split_csv(files.full_csv(day), files.batch_folder, batches)
+        check_plan(batches, batch_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
+        rows = warehouse.stream("backfill/select_payload", {"run_id": run_id})
+        write_csv_parts(files.batch_folder, ((batch.file_name, batch.records) for batch in batches), rows)
     log.info("Strategy %s: %s; the files are in %s", config.strategy, count_of(len(batches), "batch"), files.batch_folder)
     if config.dry_run:
         log.info("Dry run: no batch is sent. The log of `check_payload` and %s show what would change", files.preview)
@@ -167,43 +168,6 @@ def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
         )
     log.info("%s to send", count_of(len(batches), "batch"))
     return [batch.as_xcom() for batch in batches]
-
-
-def split_csv(full: StoragePath, folder: StoragePath, batches: Iterable[Batch]) -> list[str]:
-    """
-    Cut the full CSV into one file per batch: the same header, then the batch's records byte for byte.
-
-    :returns: the names of the files, in the order of the batches.
-    :raises CsvError: the full CSV has more or fewer records than the batches together.
-    """
-    names = []
-    with full.open("rb") as file:
-        lines = _csv_records(file)
-        header = next(lines, b"")
-        for batch in batches:
-            with replacing(folder / batch.file_name) as part:
-                part.write(header)
-                for number in range(batch.first, batch.last + 1):
-                    record = next(lines, None)
-                    if record is None:
-                        raise CsvError(f"{full.name} ends before record {number:,}, which {batch.label} needs.")
-                    part.write(record)
-            names.append(batch.file_name)
-        if next(lines, None) is not None:
-            raise CsvError(f"{full.name} has more records than its {len(names)} batches.")
-    return names
-
-
-def _csv_records(file: IO[bytes]) -> Iterator[bytes]:
-    """Records as bytes with their line end. A line break inside quotes does not end a record."""
-    record = b""
-    for line in file:
-        record += line
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
-    if record:
-        yield record
 
 
 def _assign_rest(warehouse: Warehouse, run_id: str, batch_size: int) -> list[Batch]:

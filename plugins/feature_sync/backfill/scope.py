@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
-from feature_sync.config.run_config import RunConfig, Scope
+from feature_sync.config.run_config import RunConfig, Scope, show
 from feature_sync.config.wording import count_of
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
@@ -209,7 +209,7 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> RunScope:
         known = ", ".join(row["run_id"] for row in warehouse.fetch_all("backfill/select_frozen_runs")) or "none"
         raise RunConfigError(
             [
-                f"undo_run_id is {undo_run_id!r}, but there is no payload of such a run. Payloads are kept for "
+                f"undo_run_id is {show(undo_run_id)}, but there is no payload of such a run. Payloads are kept for "
                 f"{warehouse.settings.payload_days} days; the newest are of {known}."
             ]
         )
@@ -222,7 +222,7 @@ def _count_undo(warehouse: Warehouse, undo_run_id: str) -> RunScope:
         )
         raise RunConfigError(
             [
-                f"undo_run_id is {undo_run_id!r}, but none of its {counts['records']:,} records still holds what it sent: "
+                f"undo_run_id is {show(undo_run_id)}, but none of its {counts['records']:,} records still holds what it sent: "
                 f"{counts['as_before']:,} are as before it, {counts['not_sent']:,} it did not write, "
                 f"{counts['changed_since']:,} were changed since, {counts['gone']:,} are gone.{unknown} There is nothing to undo."
             ]

@@ -165,6 +165,7 @@ def load_fields(datetime_columns: frozenset[str] = frozenset(), path: Path = FIE
         names another column.
     """
     try:
+        # A process may live longer than the checkout that it began with, so it is the text that is remembered, not the path.
         return _parse_text(path.read_text(encoding="utf-8"), datetime_columns, path.name)
     except FieldTableError:
         raise

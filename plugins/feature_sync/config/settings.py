@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from feature_sync.config.fields import FieldTable, load_fields
 from feature_sync.config.names import SETTINGS_PREFIX
-from feature_sync.config.paths import INCLUDE, PROJECT
+from feature_sync.config.paths import INCLUDE, PROJECT, output_home
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.run_config import parse_run_config
 
@@ -224,8 +224,8 @@ class Settings(AlertSettings):
         "the regular sync may overwrite without a word from the weekly run, 0 to 1."
     )
     output_path: Annotated[str, Field(min_length=1)] = _setting(
-        "Folder for the files of all runs: any URL of Airflow's object storage. A path without a scheme is below the "
-        "project's folder."
+        "Folder for the files of all runs: any URL of Airflow's object storage. A path without a scheme that is not absolute is "
+        "below the project's folder, or, if that is reached through a link as git-sync makes it, below AIRFLOW_HOME."
     )
     census_poll_seconds: float = _setting("Pause between two looks at a Census run.", ge=0.2, le=10)
     census_inline_poll_seconds: float = _setting(
@@ -335,7 +335,7 @@ class Settings(AlertSettings):
         """The output path as a URL or an absolute path, so that every process means the same place."""
         if "://" in self.output_path:
             return self.output_path
-        return str(PROJECT / self.output_path)
+        return str(output_home() / self.output_path)
 
 
 def load_alert_settings() -> AlertSettings:

@@ -1,5 +1,6 @@
-"""Asks a person before a run continues, and keeps question and answer in the run's files."""
+"""Asks a person before a run continues. Airflow keeps what was asked and answered; the run's files show it to people."""
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -7,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.triggers.hitl import HITLTrigger
-from airflow.sdk import ObjectStoragePath
-from airflow.sdk.exceptions import TaskAwaitingInput
+from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # Airflow's stub lacks it
 from airflow.triggers.base import TriggerEvent
 
 from feature_sync.config.settings import load_settings
-from feature_sync.orchestration.dag_runs import generation_of, skip
+from feature_sync.orchestration.dag_runs import ask_person, generation_of, skip
 from feature_sync.orchestration.deferral import SafeTrigger, class_path
 from feature_sync.storage.run_files import read_json, run_files, write_json
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+ASKED = "asked"
+"""
+The key in Airflow's state store of the questions that a task has asked, oldest first.
+
+It outlives a try, and every worker sees it, unlike a file on a worker's disk.
+"""
 
 RETRY_DELAY = timedelta(seconds=5)
 """A retry only picks up the answer, or continues to wait for it, so it need not give anything time."""
@@ -32,7 +39,7 @@ class RunApprovalOperator(ApprovalOperator):
     Asks a question in Airflow's UI ("Required actions"). If there is nothing to ask, it is skipped and says so.
 
     The setting ``approval_users`` says who may answer, ``approval_limit_seconds`` how long the task waits. A rejection fails the
-    task, and so does silence. ``approvals.json`` in the run's folder keeps each question and its answer.
+    task, and so does silence. ``approvals.json`` in the run's folder shows each question and its answer; nothing depends on it.
 
     The task waits in the triggerer instead of being parked as ``awaiting_input``, because Airflow 3.3.2 loses an answer that
     comes at a bad moment. It never reads an answer that is given while the task is being parked (on SQLite, which locks no rows).
@@ -66,16 +73,10 @@ class RunApprovalOperator(ApprovalOperator):
             skip(context, self.not_needed)
         settings = load_settings()
         ti = context["ti"]
-        file = _approvals_file(ti)
-        entries = self._entries(file)
-        if any(entry["question"] != self.question for entry in entries):
-            # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
-            raise QuestionChangedError(
-                f"{self.task_id} has asked before in this run, and the numbers have changed since. Airflow would show the old "
-                "ones. Start a new run."
-            )
+        entries = self._entries(context)
+        if any(entry["question"] != _digest(self.question) for entry in entries):
+            self._refuse_other_numbers()
         self.body = self.question
-        self.assigned_users = [{"id": user, "name": user} for user in settings.approval_users] or None
         self.response_timeout = timedelta(seconds=settings.approval_limit_seconds)
         generation = generation_of(ti, self.retries)
         asked = entries[-1] if entries and entries[-1]["series"] == generation else None
@@ -85,10 +86,10 @@ class RunApprovalOperator(ApprovalOperator):
                 raise HITLRejectException(f"{self.subject} {asked['answer']}")
             return self._approved(ti.run_id, asked["by"])
         if asked is None:
-            try:
-                super().execute(context)  # writes the question, then would park the task
-            except TaskAwaitingInput:
-                self._keep(file, [*entries, {"series": generation, "question": self.question, "answer": None}])
+            shown = ask_person(ti.id, self.subject, self.question, self.options, settings.approval_users)
+            if shown != self.question:
+                self._refuse_other_numbers()
+            self._keep(context, [*entries, _entry(generation, self.question)])
         self.defer(
             trigger=AnswerTrigger(
                 ti_id=ti.id, options=self.options, params={}, timeout_datetime=datetime.now(UTC) + self.response_timeout
@@ -105,15 +106,15 @@ class RunApprovalOperator(ApprovalOperator):
         :raises HITLTimeoutError: nobody answered in time.
         """
         ti = context["ti"]
-        file = _approvals_file(ti)
         by = event.get("responded_by_user") or {}
         answered = {
             "answer": "nobody answered in time" if "error" in event else ", ".join(event["chosen_options"]),
             "by": by.get("name") or by.get("id"),
             "at": (event.get("responded_at") or datetime.now(UTC)).isoformat(),
         }
-        entries = self._entries(file)
-        self._keep(file, [*entries[:-1], {**entries[-1], **answered}])
+        # A task that waits since before an upgrade has no entry.
+        entries = self._entries(context) or [_entry(generation_of(ti, self.retries), self.question)]
+        self._keep(context, [*entries[:-1], {**entries[-1], **answered}])
         self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
         super().execute_complete(context, event)
         return self._approved(ti.run_id, answered["by"])
@@ -123,20 +124,32 @@ class RunApprovalOperator(ApprovalOperator):
             self.on_approval(run_id)
         return {"approved_by": by}
 
-    def _entries(self, file: ObjectStoragePath) -> list[dict[str, Any]]:
-        """The questions of this task in this run, with their answers."""
-        return list(_read(file).get(self.task_id, []))
+    def _refuse_other_numbers(self) -> None:
+        # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
+        raise QuestionChangedError(
+            f"{self.task_id} has asked before in this run, and the numbers have changed since. Airflow would show the old "
+            "ones. Start a new run."
+        )
 
-    def _keep(self, file: ObjectStoragePath, entries: Sequence[Mapping[str, Any]]) -> None:
-        write_json(file, {**_read(file), self.task_id: list(entries)})
+    def _entries(self, context: "Context") -> list[dict[str, Any]]:
+        """The questions of this task in this run, by their digests, with their answers."""
+        stored: Any = context["task_state_store"].get(ASKED)
+        return list(stored or [])
+
+    def _keep(self, context: "Context", entries: Sequence[Mapping[str, Any]]) -> None:
+        context["task_state_store"].set(ASKED, [dict(entry) for entry in entries], retention=NEVER_EXPIRE)
+        ti = context["ti"]
+        file = run_files(load_settings(), ti.run_id, ti.dag_id).approvals
+        # All questions of a task are the same text, otherwise it would have been refused.
+        write_json(file, {**read_json(file), self.task_id: [{**entry, "question": self.question} for entry in entries]})
 
 
-def _approvals_file(ti: Any) -> ObjectStoragePath:
-    return run_files(load_settings(), ti.run_id, ti.dag_id).approvals
+def _entry(generation: int, question: str) -> dict[str, Any]:
+    return {"series": generation, "question": _digest(question), "answer": None, "by": None, "at": None}
 
 
-def _read(file: ObjectStoragePath) -> dict[str, Any]:
-    return read_json(file) if file.exists() else {}
+def _digest(question: str) -> str:
+    return hashlib.sha256(question.encode()).hexdigest()
 
 
 class AnswerTrigger(SafeTrigger, HITLTrigger):

@@ -1,25 +1,33 @@
 """What a task may ask Airflow about DAG runs and tasks. The only module that imports Airflow's private task runner."""
 
+import hashlib
 import logging
+import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NoReturn
+from uuid import UUID
 
-from airflow.sdk import get_current_context
+from airflow.sdk import conf, get_current_context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, ErrorResponse, TriggerDagRun
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
 from feature_sync.config.asked import run_problems
 from feature_sync.config.problems import RunConfigError
+from feature_sync.config.run_config import MAX_RUN_ID
 from feature_sync.orchestration.proofs import note_end
 
 log = logging.getLogger(__name__)
 
 UNFINISHED = ["queued", "running"]
 """States of a DAG run that has not ended."""
+ENDED = ["success", "failed"]
+"""States of a DAG run that has ended."""
+LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
+SECONDS_OF_LONG_AGO = 700 * 365 * 24 * 3600
 FINISHED = ("success", "failed", "upstream_failed", "skipped", "removed")
 """States of a task that has ended."""
 BUSY = ("scheduled", "queued", "running", "restarting", "deferred", "awaiting_input", "up_for_retry", "up_for_reschedule")
@@ -33,9 +41,11 @@ def is_unfinished(dag_id: str, run_id: str) -> bool:
 
 def run_state(dag_id: str, run_id: str) -> str | None:
     """The state of a DAG run, or None if there is no run with this id."""
-    if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
-        return None
-    return getattr(state := RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id), "value", state)
+    # Airflow 3.3.2 would put the id unescaped into the address of the question for a state, but not into that for a number.
+    for state in (*UNFINISHED, *ENDED):
+        if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=[state]):
+            return state
+    return None
 
 
 def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
@@ -94,6 +104,44 @@ def xcoms_of(dag_id: str, run_id: str, task_id: str, key: str) -> list[Any]:
     return XCom.get_all(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id) or []
 
 
+def ask_person(ti_id: UUID, subject: str, body: str, options: Sequence[str], users: Sequence[str]) -> str | None:
+    """
+    Show a question under "Required actions". An answer that was given to it before is thrown away.
+
+    :param users: ids of the users who may answer. Empty: everybody who may edit the run.
+    :returns: the text that Airflow shows. If the task has asked before, it is the former one.
+    """
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS  # noqa: PLC0415 - it exists only in a task's process
+
+    question = CreateHITLDetailPayload.model_validate(
+        {
+            "ti_id": ti_id,
+            "options": list(options),
+            "subject": subject,
+            "body": body,
+            "params": {},
+            "assigned_users": [{"id": user, "name": user} for user in users],
+        }
+    )
+    return getattr(SUPERVISOR_COMMS.send(msg=question), "body", None)
+
+
+def usable_run_id(wished: str) -> str:
+    """
+    A run id that every Airflow accepts, always the same for the same wish.
+
+    A site may allow ids of another form (``[scheduler] allowed_run_id_pattern``). And tasks ask Airflow about a run by an address
+    with its id in it, unescaped. One form is allowed whatever the pattern is: ``manual__`` and a time. The time is none that a
+    person's run could have, because it lies centuries ago.
+    """
+    pattern = conf.get("scheduler", "allowed_run_id_pattern", fallback="").strip()
+    is_plain = re.fullmatch(rf"[A-Za-z0-9_.~:+-]{{1,{MAX_RUN_ID}}}", wished) and ".." not in wished
+    if is_plain and (not pattern or re.match(pattern, wished)):
+        return wished
+    seconds = int.from_bytes(hashlib.sha256(wished.encode()).digest()[:8]) % SECONDS_OF_LONG_AGO
+    return f"manual__{(LONG_AGO + timedelta(seconds=seconds)).isoformat()}"
+
+
 def asked_params() -> dict[str, Any]:
     """
     The params of the run, after a proof that they are what was asked for.
@@ -122,7 +170,7 @@ def _refuse_run(params: Mapping[str, Any]) -> None:
 
 def run_day() -> date:
     """The UTC day for file names. A run that a person started may have no logical date, but it always has a `run_after`."""
-    return get_current_context()["dag_run"].run_after.date()
+    return get_current_context()["dag_run"].run_after.astimezone(UTC).date()
 
 
 def generation_of(ti: Any, retries: int | None) -> int:

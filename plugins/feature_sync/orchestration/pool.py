@@ -1,12 +1,14 @@
 """The pool that lets one Census run go at a time, as Airflow's API server knows it. Tasks of Airflow 3 cannot read pools."""
 
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
-import requests
+import httpx
 from airflow.sdk import conf
+from airflow.sdk.api.client import Client
 from pydantic import BaseModel, ConfigDict
 
 from feature_sync.config.names import CENSUS_POOL, URL_PREFIX
@@ -14,6 +16,11 @@ from feature_sync.config.settings import Settings
 
 TIMEOUT = 10.0
 """Seconds until a request to the API server is given up."""
+TRUST = (
+    "It is trusted as tasks trust the API server: by Airflow's options [api] ssl_ca_file and ssl_cert. The certificate that "
+    "tasks show is that of [api] client_ssl_cert and client_ssl_key"
+)
+"""Where a site says which certificates count."""
 CREATE_POOL = f'airflow pools set {CENSUS_POOL} 1 "One Census run at a time" --include-deferred'
 """The command that creates the pool as it must be."""
 
@@ -53,9 +60,10 @@ def fetch_pool(settings: Settings, timeout: float = TIMEOUT) -> Pool | None:
     """
     url = f"{_api_url(settings)}{URL_PREFIX}/pool"
     try:
-        answer = requests.get(url, timeout=timeout, allow_redirects=False)
-    except requests.RequestException as error:
-        raise PoolUnknownError(f"{url} does not answer ({type(error).__name__})") from error
+        with _client(url, timeout) as client:
+            answer = client.send(client.build_request("GET", url))
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise PoolUnknownError(f"{url} does not answer ({type(error).__name__}{_about_certificates(error)})") from error
     try:
         body = answer.json() if answer.status_code == HTTPStatus.OK else None
         if body == {"name": CENSUS_POOL, "exists": False}:
@@ -65,6 +73,24 @@ def fetch_pool(settings: Settings, timeout: float = TIMEOUT) -> Pool | None:
     except ValueError as error:
         raise PoolUnknownError(f"{url} answers with something other than a pool") from error
     raise PoolUnknownError(f"{url} answers with {answer.status_code}")
+
+
+def _client(url: str, timeout: float) -> Client:
+    """
+    The client by which tasks speak to the API server: it trusts the certificates that they trust, and shows the one that they
+    show. It says nothing of a task, because the address may be another server's. A failure is one, and not tried again.
+    """
+    client = Client(base_url=url, token="", timeout=timeout)
+    client.auth = httpx.Auth()
+    client.event_hooks = {}
+    return client
+
+
+def _about_certificates(error: Exception) -> str:
+    """The words of an error that is about certificates, with the options that say which ones count. Otherwise empty."""
+    if not re.search("ssl|certificate", str(error), flags=re.IGNORECASE):
+        return ""
+    return f": {error}. {TRUST}"
 
 
 def pool_problems(pool: Pool | None) -> list[str]:
@@ -96,4 +122,6 @@ def _api_url(settings: Settings) -> str:
         # Airflow mounts it at "/execution", below a path of its own if the API server has one.
         parts = urlsplit(execution_api)
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/execution')}"
-    return conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
+    # As Airflow's executors work it out.
+    base_url = conf.get("api", "base_url", fallback="") or "/"
+    return f"http://localhost:8080{base_url}".rstrip("/") if base_url.startswith("/") else base_url.rstrip("/")

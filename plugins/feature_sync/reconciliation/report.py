@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -62,7 +63,7 @@ def render_report(
     """
     curves = {product.product: draw(history[history["product"] == product.product]) for product in drift.products}
     return (
-        _templates()
+        _templates(INCLUDE.resolve())
         .get_template("report.html.jinja")
         .render(
             drift=drift,
@@ -83,9 +84,9 @@ def render_report(
 
 
 @cache
-def _templates() -> Environment:
+def _templates(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(INCLUDE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
+        loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
     )
     environment.filters["thousands"] = _thousands
     environment.filters["percent"] = _percent

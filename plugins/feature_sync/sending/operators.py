@@ -125,7 +125,7 @@ class CensusBatchOperator(PatientOperator):
             except CensusNotFoundError as gone:
                 raise sender.give_up(attempt, gone) from gone
             if outcome.rejected:
-                export_rejections(warehouse, ti.run_id)
+                self._list_rejections(warehouse, ti.run_id)
         if outcome.status is AttemptStatus.OVER_LIMIT:
             self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
             return {**_summary(attempt), "over_limit": outcome.reason}
@@ -138,6 +138,13 @@ class CensusBatchOperator(PatientOperator):
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Continue after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
         return self.execute(context)
+
+    def _list_rejections(self, warehouse: Warehouse, run_id: str) -> None:
+        """The outcome is recorded already. If the file fails, a retry would send the rejected records again."""
+        try:
+            export_rejections(warehouse, run_id)
+        except Exception as error:
+            self.log.warning("The list of rejected records could not be written (%s: %s)", type(error).__name__, error)
 
     def _begin(self, ti: Any, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
         try:

@@ -1,6 +1,6 @@
 """CSV files: results of any size, streamed to a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +42,42 @@ def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:
             raise CsvError(f"{path.name}: the result has no columns.")
         writer.close()
     return records
+
+
+def write_csv_parts(folder: ObjectStoragePath, parts: Iterable[tuple[str, int]], tables: Iterable[pa.Table]) -> None:
+    """
+    Cut a stream of tables of one schema into CSV files, see `write_csv`.
+
+    :param parts: the name and the number of records of each file.
+    :raises CsvError: ``tables`` has more or fewer records than the files together.
+    """
+    rows = _Rows(tables)
+    for name, records in parts:
+        if (written := write_csv(folder / name, rows.take(records))) < records:
+            raise CsvError(f"{name} needs {records:,} records, but only {written:,} are left.")
+    if left := rows.count_rest():
+        raise CsvError(f"{left:,} records are left over. They are in no file.")
+
+
+class _Rows:
+    """A stream of tables, taken by numbers of rows."""
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables = iter(tables)
+        self._rest: pa.Table | None = next(self._tables, None)
+
+    def take(self, records: int) -> Iterator[pa.Table]:
+        """Yield the next ``records`` rows, or fewer at the end: at least one table, which may be empty."""
+        while self._rest is not None:
+            yield self._rest.slice(0, records)
+            records -= (taken := min(records, self._rest.num_rows))
+            self._rest = self._rest.slice(taken)
+            if not records or (following := next(self._tables, None)) is None:
+                return
+            self._rest = following
+
+    def count_rest(self) -> int:
+        return sum(table.num_rows for table in [self._rest, *self._tables] if table is not None)
 
 
 def _with_readable_timestamps(table: pa.Table) -> pa.Table:

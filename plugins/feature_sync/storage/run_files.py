@@ -2,20 +2,32 @@
 
 import hashlib
 import json
+import logging
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.config.names import BACKFILL_DAG_ID
+from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.settings import Settings
 
+log = logging.getLogger(__name__)
+
 DIGEST_DIGITS = 16
+DIGEST = rf"-[0-9a-f]{{{DIGEST_DIGITS}}}$"
+OTHER_DAG_IDS = (RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID)
+LOCAL = ("", "file", "local")
+WITH_FOLDERS = (*LOCAL, "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", "arrow_hdfs")
+"""Protocols of storages where a file needs a folder. In all others a path is only a name."""
+MAX_IN_MEMORY = 8 * 1024 * 1024
+"""Bytes of a file for an object store that are held in memory; a larger one is put together on this machine's disk."""
 StoragePath = ObjectStoragePath
 """A path on any storage that Airflow's object storage supports."""
 
@@ -95,33 +107,38 @@ def run_files(settings: Settings, run_id: str, dag_id: str = BACKFILL_DAG_ID) ->
     front.
     """
     owner = run_id if dag_id == BACKFILL_DAG_ID else f"{dag_id}__{run_id}"
-    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(owner))
+    # A person may name a backfill as the folder of another DAG's run is named.
+    is_taken = dag_id == BACKFILL_DAG_ID and run_id.startswith(tuple(f"{other}__" for other in OTHER_DAG_IDS))
+    return RunFiles(ObjectStoragePath(settings.output_url) / folder_name(owner, digest_of=f"{dag_id}\0{run_id}" * is_taken))
 
 
-def folder_name(run_id: str) -> str:
+def folder_name(run_id: str, *, digest_of: str = "") -> str:
     """
-    A folder name for a run id, different for every run id.
+    A folder name for a run id, different for every run id, also on a disk that ignores case.
 
     Callers may choose run ids, and these have characters that file systems and object stores treat differently (``:``, ``+``). So
     all but letters, digits, ``_``, ``-`` and inner dots is replaced, and a digest keeps apart what then looks alike.
+
+    :param digest_of: what the digest is of, if it is not the run id. Then the name always has one.
     """
-    name = re.sub(r"[^A-Za-z0-9_.-]|^\.+", "-", run_id, flags=re.ASCII)[:150]
-    if name and name == run_id and not re.search(rf"-[0-9a-f]{{{DIGEST_DIGITS}}}$", name):
+    name = re.sub(r"[^A-Za-z0-9_.-]|^\.+|\.+$", "-", run_id, flags=re.ASCII)[:150]
+    if name and name == run_id and name == name.lower() and not digest_of and not re.search(DIGEST, name):
         return name
-    return f"{name}-{hashlib.sha256(run_id.encode()).hexdigest()[:DIGEST_DIGITS]}"
+    return f"{name}-{hashlib.sha256((digest_of or run_id).encode()).hexdigest()[:DIGEST_DIGITS]}"
 
 
 def prove_output_writable(settings: Settings) -> None:
     """
-    Write a file below the output path and remove it.
+    Write a file below the output path and remove it, if it may be removed.
 
     :raises Exception: whatever the storage raises.
     """
     folder = ObjectStoragePath(settings.output_url)
-    probe = folder / f".write-test-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.write_bytes(b"may this process write here?\n")
-    probe.unlink()
+    # On a disk, the file of another user could not be written. In an object store it can, and then at most one is left there.
+    probe = folder / (f".write-test-{uuid.uuid4().hex}" if _has_folders(folder) else ".write-test")
+    with replacing(probe) as file:
+        file.write(b"may this process write here?\n")
+    remove(probe)
 
 
 @contextmanager
@@ -129,13 +146,49 @@ def replacing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """
     Open a file for writing that replaces ``path`` only when it is complete.
 
-    A task that dies while writing leaves the former file, or none, and never half a file.
+    A task that dies while writing leaves the former file, or none, and never half a file. An object store has no folders to make
+    and nothing to rename: there the file is put together on this machine and sent when it is complete. So the only right that it
+    takes is to write this one object. Making the parent would create a missing bucket.
     """
+    if not _has_folders(path):
+        with SpooledTemporaryFile(max_size=MAX_IN_MEMORY) as complete:
+            yield complete
+            complete.seek(0)
+            _send(complete, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.parent / f".{path.name}.unfinished"
     with unfinished.open("wb") as file:
         yield file
-    unfinished.replace(path) if path.protocol in ("", "file") else unfinished.rename(path)
+    unfinished.replace(path) if path.protocol in LOCAL else unfinished.rename(path)
+
+
+def remove(path: ObjectStoragePath) -> None:
+    """Remove a file, if it is there and may be removed. To ask whether it is there may need the right to list the bucket."""
+    try:
+        path.fs.rm_file(path.path)
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # each storage has errors of its own
+        log.warning("%s could not be removed: %s: %s", path, type(error).__name__, error)
+
+
+def _has_folders(path: ObjectStoragePath) -> bool:
+    return path.protocol in WITH_FOLDERS
+
+
+def _send(complete: Any, path: ObjectStoragePath) -> None:
+    target = path.fs.open(path.path, "wb")
+    try:
+        shutil.copyfileobj(complete, target)
+    except BaseException:
+        # Closing it, which Python would do too, would make an object of the part that has been sent.
+        with suppress(Exception):
+            target.discard()
+        with suppress(AttributeError):
+            target.closed = True
+        raise
+    target.close()
 
 
 def write_text(path: ObjectStoragePath, text: str) -> None:
@@ -150,4 +203,15 @@ def write_json(path: ObjectStoragePath, value: dict[str, Any]) -> None:
 
 
 def read_json(path: ObjectStoragePath) -> dict[str, Any]:
-    return json.loads(path.read_bytes())
+    """
+    Read a JSON file. Files are for people: nothing that a run does may depend on what this returns.
+
+    :returns: what it holds; empty if it is not there or cannot be read. A bucket that may not be listed does not say which.
+    """
+    try:
+        return dict(json.loads(path.fs.cat_file(path.path)))
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # each storage has errors of its own
+        log.info("%s is not read: %s: %s", path, type(error).__name__, error)
+        return {}

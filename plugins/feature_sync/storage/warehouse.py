@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple
 
@@ -81,10 +82,16 @@ class Column(NamedTuple):
     type: str
 
 
-@cache
 def _templates() -> Environment:
+    # A process may live longer than the checkout that it began with. The link to it is followed once for each statement, so that
+    # no statement is put together from two checkouts.
+    return _templates_in(SQL_FOLDER.resolve())
+
+
+@cache
+def _templates_in(folder: Path) -> Environment:
     return Environment(
-        loader=FileSystemLoader(SQL_FOLDER),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,16 +1,10 @@
-"""How records are cut into batches, and the full CSV into their files."""
+"""How records are cut into batches."""
 
-import datetime as dt
-from pathlib import Path
-
-import pyarrow as pa
 import pytest
-from airflow.sdk import ObjectStoragePath
 
-from feature_sync.backfill.plan import PlanError, batch_sizes, check_plan, count_batches, estimate_seconds, split_csv
+from feature_sync.backfill.plan import PlanError, batch_sizes, check_plan, count_batches, estimate_seconds
 from feature_sync.config.run_config import Strategy
 from feature_sync.sending.batches import Batch
-from feature_sync.storage.csv_files import CsvError, write_csv
 
 PLAN = [Batch(1, 1, 50, 50), Batch(2, 51, 100, 50), Batch(3, 101, 146, 46)]
 SIZES = [50, 50, 46]
@@ -72,45 +66,3 @@ def test_count_batches(records: int, size: int, batches: int) -> None:
 
 def test_the_last_batch_is_followed_by_no_wait() -> None:
     assert estimate_seconds(26, 150) == 26 * 45 + 25 * 150
-
-
-def storage(path: Path) -> ObjectStoragePath:
-    return ObjectStoragePath(str(path))
-
-
-@pytest.fixture
-def table() -> pa.Table:
-    count = 53
-    names = [f"Property {n}" for n in range(count)]
-    names[7], names[8], names[9] = 'A "quoted" name, with comma', "two\nlines", "Ünïcode"
-    return pa.table(
-        {
-            "name": names,
-            "flag": [n % 2 == 0 for n in range(count)],
-            "day": [dt.date(2025, 1, 1) if n % 3 else None for n in range(count)],
-            "at": pa.array([dt.datetime(2025, 1, 1, 23, 59, 59, 999_999, dt.UTC)] * count, pa.timestamp("us", "UTC")),
-        }
-    )
-
-
-def test_the_parts_are_byte_for_byte_the_full_file(tmp_path: Path, table: pa.Table) -> None:
-    full = tmp_path / "full.csv"
-    write_csv(storage(full), [table])
-    batches = [Batch(1, 1, 8, 8), Batch(2, 9, 16, 8), Batch(3, 17, 53, 37)]
-
-    names = split_csv(storage(full), storage(tmp_path / "parts"), batches)
-
-    header, body = full.read_bytes().split(b"\n", 1)
-    parts = [(tmp_path / "parts" / name).read_bytes() for name in names]
-    assert all(part.startswith(header + b"\n") for part in parts)
-    assert b"".join(part[len(header) + 1 :] for part in parts) == body
-    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(names)
-
-
-@pytest.mark.parametrize("last", [pytest.param(52, id="records-left-over"), pytest.param(54, id="records-missing")])
-def test_batches_that_do_not_fit_the_file_are_refused(tmp_path: Path, table: pa.Table, last: int) -> None:
-    full = tmp_path / "full.csv"
-    write_csv(storage(full), [table])
-
-    with pytest.raises(CsvError):
-        split_csv(storage(full), storage(tmp_path / "parts"), [Batch(1, 1, 20, 20), Batch(2, 21, last, last - 20)])

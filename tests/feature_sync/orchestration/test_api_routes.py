@@ -1,23 +1,18 @@
 """The plugin's answer about the pool."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from requests_mock import Mocker
 
 from feature_sync.config.names import CENSUS_POOL, URL_PREFIX
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.pool import Pool, fetch_pool
-
-SERVER = "http://airflow.example:8080"
+from tests.wire.airflow_api import AirflowApi
 
 
 @pytest.mark.parametrize("pool", [None, Pool(1, include_deferred=True), Pool(128, include_deferred=False)])
-def test_the_answer_of_the_plugin_is_understood(
-    monkeypatch: pytest.MonkeyPatch, requests_mock: Mocker, pool: Pool | None
-) -> None:
+def test_the_answer_of_the_plugin_is_understood(monkeypatch: pytest.MonkeyPatch, pool: Pool | None) -> None:
     from sqlalchemy import create_engine  # noqa: PLC0415 - slow, with what follows
     from sqlalchemy.orm import Session  # noqa: PLC0415
 
@@ -42,8 +37,9 @@ def test_the_answer_of_the_plugin_is_understood(
         def create_session() -> Iterator[Session]:
             yield session
 
-        monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", SERVER)
         monkeypatch.setattr(api_routes, "create_session", create_session)
-        requests_mock.get(f"{SERVER}/feature-sync/pool", text=json.dumps(api_routes.pool()))
+        with AirflowApi().serving() as server:
+            monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", server.url)
+            server.pool = api_routes.pool()
 
-        assert fetch_pool(load_settings()) == pool
+            assert fetch_pool(load_settings()) == pool

@@ -1,13 +1,16 @@
 """A question is asked once, and its answer is kept whatever Airflow does to the task; tests/live has the real person."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
+from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # Airflow's stub lacks it
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.config.names import BACKFILL_DAG_ID
@@ -18,12 +21,30 @@ QUESTION = "| Fraud Detection | 19 | 0 |"
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The questions that Airflow was given."""
+    """The questions that Airflow was given. Like Airflow 3.3.2, it shows the first one for ever."""
     texts: list[str] = []
-    monkeypatch.setattr(
-        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **detail: texts.append(detail["body"])
-    )
+
+    def ask(_ti_id: UUID, _subject: str, body: str, options: list[str], _users: tuple[str, ...]) -> str:
+        assert options == ["Approve", "Reject"]
+        texts.append(body)
+        return texts[0]
+
+    monkeypatch.setattr("feature_sync.orchestration.approvals.ask_person", ask)
     return texts
+
+
+class StateStore:
+    """Airflow's store of what a task remembers between its tries; it keeps JSON."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
+        assert retention is NEVER_EXPIRE, "a question may wait longer than the store keeps what it is not told to keep"
+        self.values[key] = json.dumps(value)
 
 
 @pytest.fixture
@@ -36,6 +57,7 @@ class Task:
 
     def __init__(self, released: list[str]) -> None:
         self.released = released
+        self.store = StateStore()
         self.ti = SimpleNamespace(
             dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
         )
@@ -54,7 +76,7 @@ class Task:
 
     @property
     def context(self) -> Any:
-        return {"ti": self.ti, "task_instance": self.ti}
+        return {"ti": self.ti, "task_instance": self.ti, "task_state_store": self.store}
 
     def waits(self, question: str = QUESTION) -> None:
         with pytest.raises(TaskDeferred) as deferred:
@@ -161,3 +183,94 @@ def test_with_nothing_to_ask_it_is_skipped(task: Task, asked: list[str]) -> None
 
     assert asked == []
     assert task.notes == [f"ended_{task.ti.id}"], "nobody can tell it from a question that a person has marked as skipped"
+
+
+def test_a_question_that_the_task_has_forgotten_is_still_not_asked_under_the_old_numbers(task: Task, asked: list[str]) -> None:
+    task.waits()
+    task.ti.max_tries = 4
+    task.store.values.clear()  # as with [state_store] clear_on_success
+
+    with pytest.raises(QuestionChangedError, match="Start a new run"):
+        task.operator("| Fraud Detection | 900 | 0 |").execute(task.context)
+
+    assert len(asked) == 2
+    assert task.store.values == {}
+
+
+@pytest.mark.usefixtures("asked")
+class TestWorkersWithoutASharedDisk:
+    """Each leg of the task runs on a worker that has none of the files."""
+
+    @pytest.fixture
+    def elsewhere(self, task: Task, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Path]:
+        assert task
+
+        def another_worker() -> Path:
+            folder = tmp_path / f"worker-{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", str(folder))
+            return folder
+
+        return another_worker
+
+    def test_an_answer_counts_where_the_question_was_never_seen(
+        self, task: Task, asked: list[str], released: list[str], elsewhere: Callable[[], Path]
+    ) -> None:
+        task.waits()
+        folder = elsewhere()
+
+        assert task.answered("Approve") == {"approved_by": "ada"}
+        assert released == ["asks"]
+        assert asked == [QUESTION]
+        [entry] = kept(folder)
+        assert (entry["question"], entry["answer"], entry["by"]) == (QUESTION, "Approve", "ada")
+
+    def test_a_retry_picks_up_the_answer(
+        self, task: Task, asked: list[str], released: list[str], elsewhere: Callable[[], Path]
+    ) -> None:
+        task.waits()
+        elsewhere()
+        task.answered("Approve")
+        elsewhere()
+
+        assert task.operator().execute(task.context) == {"approved_by": "ada"}
+        assert asked == [QUESTION]
+        assert released == ["asks", "asks"]
+
+    def test_a_no_stays_a_no(self, task: Task, released: list[str], elsewhere: Callable[[], Path]) -> None:
+        task.waits()
+        elsewhere()
+        with pytest.raises(HITLRejectException):
+            task.answered("Reject")
+        elsewhere()
+
+        with pytest.raises(HITLRejectException):
+            task.operator().execute(task.context)
+
+        assert released == []
+
+    def test_other_numbers_are_noticed(self, task: Task, elsewhere: Callable[[], Path]) -> None:
+        task.waits()
+        elsewhere()
+        task.ti.max_tries = 4
+
+        with pytest.raises(QuestionChangedError):
+            task.operator("| Fraud Detection | 900 | 0 |").execute(task.context)
+
+    def test_what_a_file_says_changes_nothing(
+        self, task: Task, asked: list[str], released: list[str], elsewhere: Callable[[], Path]
+    ) -> None:
+        file = elsewhere() / "asks" / "approvals.json"
+        file.parent.mkdir()
+        forged = {"series": 0, "question": QUESTION, "answer": "Approve", "by": "nobody", "at": "2026-01-01T00:00:00+00:00"}
+        file.write_text(json.dumps({"approve": [forged]}))
+
+        task.waits()
+
+        assert asked == [QUESTION]
+        assert released == []
+
+
+def test_an_answer_to_a_task_that_waits_since_before_an_upgrade_counts(task: Task, released: list[str]) -> None:
+    assert task.answered("Approve") == {"approved_by": "ada"}
+    assert released == ["asks"]

@@ -1,13 +1,22 @@
 """A run that is not what was asked for ends at its first task."""
 
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from feature_sync.config.problems import RunConfigError
 from feature_sync.orchestration import dag_runs
-from feature_sync.orchestration.dag_runs import asked_params, refuse_config
+from feature_sync.orchestration.dag_runs import (
+    asked_params,
+    is_unfinished,
+    refuse_config,
+    run_day,
+    run_state,
+    usable_run_id,
+)
 
 
 def start(monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], conf: dict[str, Any] | None, run_type: str = "manual") -> None:
@@ -44,3 +53,30 @@ def test_a_weekly_run_that_was_asked_for_something_is_refused(
 
     with pytest.raises(RunConfigError):
         refuse_config()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_day_of_a_run_is_utcs_whatever_the_zone_of_the_site(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    run_after = datetime(2025, 11, 21, 23, 30, tzinfo=UTC).astimezone(ZoneInfo(zone))
+    monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"dag_run": SimpleNamespace(run_after=run_after)})
+
+    assert run_day() == date(2025, 11, 21)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "success", "failed", None])
+def test_the_state_of_a_run_is_asked_for_without_its_id_in_an_address(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
+    def count(*, dag_id: str, run_ids: list[str], states: list[str]) -> int:
+        assert (dag_id, run_ids) == ("some_dag", ["a/b?c"])
+        return int(state in states)
+
+    monkeypatch.setattr(dag_runs.RuntimeTaskInstance, "get_dr_count", count)
+
+    assert run_state("some_dag", "a/b?c") == state
+    assert is_unfinished("some_dag", "a/b?c") is (state in {"queued", "running"})
+
+
+@pytest.mark.parametrize("pattern", ["^[A-Za-z0-9_.~:+-]+$", "", "^healing.*"])
+def test_a_run_id_that_the_site_allows_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", pattern)
+
+    assert usable_run_id("healing__0__scheduled__2026-11-23T06:00:00+00:00") == "healing__0__scheduled__2026-11-23T06:00:00+00:00"

@@ -1,10 +1,12 @@
 """When the weekly run starts a backfill, and what it makes of its end; tests/live has the real one."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.models.dagrun import RUN_ID_REGEX
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.config.names import BACKFILL_DAG_ID
@@ -46,10 +48,10 @@ def backfills(monkeypatch: pytest.MonkeyPatch) -> Backfills:
     return backfills
 
 
-def context(max_tries: int = 3) -> Any:
+def context(max_tries: int = 3, run_id: str = "scheduled__2026-11-23T06:00:00+00:00") -> Any:
     left: dict[str, Any] = {}
     ti = SimpleNamespace(
-        run_id="scheduled__2026-11-23T06:00:00+00:00",
+        run_id=run_id,
         max_tries=max_tries,
         get_dag=lambda _: SimpleNamespace(is_paused=False),
         task_id="heal",
@@ -77,6 +79,31 @@ def test_it_starts_a_backfill_of_what_differs_and_waits_without_a_slot(backfills
     assert backfills.started == [(RUN_ID, FOUND.run_config)]
     assert (trigger.run_id, trigger.dag_id, trigger.poll_seconds) == (RUN_ID, BACKFILL_DAG_ID, POLL_SECONDS)
     assert trigger.poll_seconds >= MIN_DEFERRAL_SECONDS
+
+
+def started_by(run_id: str, max_tries: int = 3) -> str:
+    return waited_for(operator(), context(max_tries, run_id)).run_id
+
+
+@pytest.mark.parametrize("run_id", ["weekly check/47 é", "x" * 250, "a..b", "100 %", "a#b?c"])
+def test_a_run_id_that_the_backfill_could_not_have_gives_one_that_it_can(backfills: Backfills, run_id: str) -> None:
+    first, again = started_by(run_id), started_by(run_id)
+    backfills.states[first] = "failed"
+    cleared = started_by(run_id, max_tries=4)
+
+    assert first == again != cleared
+    assert re.match(RUN_ID_REGEX, first), "Airflow allows these whatever a site's pattern is"
+    assert first < "manual__1700", "no person's run may have this id"
+
+
+def test_a_site_that_allows_no_such_id_gets_one_that_it_does(backfills: Backfills, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", r"^repair-[0-9]+$")
+
+    run_id = started_by("scheduled__2026-11-23T06:00:00+00:00")
+    backfills.states[run_id] = "running"
+
+    assert re.match(RUN_ID_REGEX, run_id)
+    assert waited_for(operator(), context()).run_id == run_id, "a retry has to find it"
 
 
 @pytest.mark.usefixtures("backfills")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.storage.csv_files import write_csv
+from feature_sync.storage.csv_files import CsvError, write_csv, write_csv_parts
 
 
 def storage(path: Path) -> ObjectStoragePath:
@@ -42,6 +42,33 @@ def test_cells_are_written_as_salesforce_reads_them(tmp_path: Path, table: pa.Ta
     assert lines[1] == '"Property 0",true,,"2025-01-01T23:59:59Z"'
     assert lines[2] == '"Property 1",false,2025-01-01,"2025-01-01T23:59:59Z"'
     assert '"A ""quoted"" name, with comma",false' in lines[8]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 20, 53])
+def test_parts_are_byte_for_byte_the_whole_file_however_the_rows_arrive(tmp_path: Path, table: pa.Table, rows: int) -> None:
+    full = tmp_path / "full.csv"
+    write_csv(storage(full), [table])
+    parts = [("one.csv", 8), ("two.csv", 8), ("three.csv", 37)]
+
+    write_csv_parts(storage(tmp_path / "parts"), parts, (table.slice(first, rows) for first in range(0, 53, rows)))
+
+    header, body = full.read_bytes().split(b"\n", 1)
+    written = [(tmp_path / "parts" / name).read_bytes() for name, _ in parts]
+    assert all(part.startswith(header + b"\n") for part in written)
+    assert b"".join(part[len(header) + 1 :] for part in written) == body
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(name for name, _ in parts)
+
+
+@pytest.mark.parametrize("last", [pytest.param(32, id="records-left-over"), pytest.param(34, id="records-missing")])
+def test_parts_that_do_not_fit_the_rows_are_refused(tmp_path: Path, table: pa.Table, last: int) -> None:
+    with pytest.raises(CsvError):
+        write_csv_parts(storage(tmp_path), [("one.csv", 20), ("two.csv", last)], [table.slice(0, 30), table.slice(30)])
+
+
+def test_no_rows_need_no_parts(tmp_path: Path, table: pa.Table) -> None:
+    write_csv_parts(storage(tmp_path), [], [table.slice(0, 0)])
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_writer_that_dies_leaves_the_earlier_file(tmp_path: Path, table: pa.Table) -> None:

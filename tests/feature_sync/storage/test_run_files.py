@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.config.names import RECONCILIATION_DAG_ID
+from feature_sync.config.names import ACCEPT_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.run_files import folder_name, read_json, run_files, write_json
 
@@ -49,9 +49,18 @@ def test_any_run_id_becomes_a_plain_folder_name(run_id: str) -> None:
 
 
 def test_run_ids_that_look_alike_get_folders_of_their_own() -> None:
-    ids = ["a:b", "a+b", "a-b", "a/b", "x" * 200, "x" * 201]
+    ids = ["a:b", "a+b", "a-b", "a/b", "A-B", "a-b.", "a-b..", "x" * 200, "x" * 201, "é", "e\u0301"]
 
-    assert len({folder_name(run_id) for run_id in ids}) == len(ids)
+    assert len({folder_name(run_id).lower() for run_id in ids}) == len(ids), "a disk may ignore case"
+    assert not any(folder_name(run_id).endswith(".") for run_id in ids), "a disk may drop a dot at the end"
+
+
+@pytest.mark.parametrize("run_id", ["x", "a:b", "x" * 200])
+@pytest.mark.parametrize("dag_id", [RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID])
+def test_a_backfill_that_is_named_after_a_run_of_another_dag_has_a_folder_of_its_own(dag_id: str, run_id: str) -> None:
+    settings = load_settings()
+
+    assert run_files(settings, f"{dag_id}__{run_id}").folder != run_files(settings, run_id, dag_id).folder
 
 
 def test_json_comes_back_as_it_was(tmp_path: Path) -> None:

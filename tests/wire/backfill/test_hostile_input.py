@@ -53,7 +53,7 @@ def run_steps(conf: Conf, run_id: str) -> list[dict[str, Any]]:
     freeze_payload(conf, run_id)
     check_payload(conf, run_id)
     export_csv(run_id, DAY)
-    return [*plan_probes(conf, run_id, DAY), *plan_batches(conf, run_id)]
+    return [*plan_probes(conf, run_id), *plan_batches(conf, run_id)]
 
 
 def payloads(sandbox: Sandbox) -> dict[str, int]:
@@ -119,18 +119,21 @@ class TestWarehouse:
 
         assert not any("DROP-TABLE" in sql for sql in statements())
 
-    def test_a_run_id_at_the_limit_of_what_is_allowed_is_bound(self, statements: Callable[[], list[str]]) -> None:
-        run_id = "..~--+:DROP_" + "~" * 238
+    @pytest.mark.parametrize("begin", ["..~--+:", "'; --", "été/<b>\u202e"])
+    def test_a_run_id_at_the_limit_of_what_is_allowed_is_bound(self, statements: Callable[[], list[str]], begin: str) -> None:
+        run_id = f"{begin}DROP_".ljust(250, "~")
 
         with pytest.raises(RunConfigError, match="there is no payload of such a run") as refused:
             check_preconditions({"undo_run_id": run_id}, MAX_BATCHES)
 
         assert len(run_id) == 250
         assert len(str(refused.value)) < SHORT
+        assert str(refused.value).isascii()
+        assert not set("<>") & set(str(refused.value))
         assert not any("DROP_" in sql for sql in statements())
 
 
-RUN_IDS = {"up": "../x", "quotes": "x' OR '1'='1", "longest": "r" * 250}
+RUN_IDS = {"up": "../x", "quotes": "x' OR '1'='1", "longest": "r" * 250, "longest-not-ascii": "\U0001f4a5é/:+" * 50}
 
 
 class TestRunIds:
@@ -203,7 +206,7 @@ class TestCells:
         )
         release_payload("cells")
         export_csv("cells", DAY)
-        plan_probes(conf, "cells", DAY)
+        plan_probes(conf, "cells")
         batches = plan_batches(conf, "cells")
         with Warehouse(load_settings()) as warehouse:
             log = SyncLog(warehouse)

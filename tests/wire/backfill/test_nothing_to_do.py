@@ -40,7 +40,7 @@ def run(conf: dict[str, Any]) -> Validation:
     checked = check_payload(conf, RUN)
     assert (checked.records, checked.approval) == (0, None)
     assert export_csv(RUN, DAY)["records"] == 0
-    assert plan_probes(conf, RUN, DAY) == []
+    assert plan_probes(conf, RUN) == []
     assert plan_batches(conf, RUN) == []
     return validate(conf, RUN)
 

@@ -220,7 +220,7 @@ class TestFiles:
 
         checked = check_payload(INCIDENT, "incident")
         export_csv("incident", DAY)
-        plan_probes(INCIDENT, "incident", DAY)
+        plan_probes(INCIDENT, "incident")
         batches = plan_batches(INCIDENT, "incident")
 
         assert (checked, batches) == (incident.checked, incident.batches)

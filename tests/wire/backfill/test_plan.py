@@ -58,7 +58,7 @@ class Skewed:
         freeze_payload(whole, run_id)
         check_payload(whole, run_id)
         export_csv(run_id, DAY)
-        plan_probes(whole, run_id, DAY)
+        plan_probes(whole, run_id)
         plan_batches(whole, run_id)
         with Warehouse(load_settings()) as warehouse:
             return [Batch(**row) for row in warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})]

@@ -53,7 +53,7 @@ class Run:
         """As after the check, and after the approval if there was something to approve."""
         release_payload(self.id)
         export_csv(self.id, DAY)
-        plan_probes(self.conf, self.id, DAY)
+        plan_probes(self.conf, self.id)
         self.batches = [Batch.from_xcom(batch) for batch in plan_batches(self.conf, self.id)]
 
     def send(self, *numbers: int) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -227,3 +228,17 @@ def test_the_reason_why_a_batch_was_not_sent_is_recorded(campaign: Campaign) -> 
 
     assert campaign.attempt().status == "not_sent"
     assert "401" in (campaign.attempt().reason or "")
+
+
+def test_a_list_of_rejected_records_that_cannot_be_written_changes_no_outcome(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", str(tmp_path / "a file" / "output"))
+    campaign.sandbox.fault("run", "reject_rows", message="FIELD_CUSTOM_VALIDATION_EXCEPTION", count=1, times=1)
+
+    with pytest.raises(BatchFailedError, match="records_failed is 1 instead of 0"):
+        operator(campaign).execute(context(campaign))
+
+    assert campaign.attempt().records_rejected == 1
+    assert "The list of rejected records could not be written (NotADirectoryError" in caplog.text
