@@ -54,4 +54,4 @@ def test_each_task_notes_that_it_began_and_that_it_ended_by_itself(dags: dict[st
 
 @pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
 def test_people_hear_of_a_run_that_has_no_verdict(dags: dict[str, Any], dag_id: str) -> None:
-    assert dags[dag_id].on_success_callback == notify_withheld
+    assert notify_withheld in dags[dag_id].on_success_callback

@@ -27,10 +27,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "params": {},
         "timeout_datetime": datetime(2026, 11, 26, tzinfo=UTC),
     },
-    "BatchTurnTrigger": {**TURN, "wait_seconds": 150.0, "poll_seconds": 5.0},
+    "BatchTurnTrigger": {**TURN, "turn_task_id": "batch.wait_for_turn", "wait_seconds": 150.0, "poll_seconds": 5.0},
     "CensusQuietTrigger": {"sync_id": 4711, "wait_seconds": 150.0, "not_before": LATER, **CENSUS},
     "CensusRecordsTrigger": {"sync_run_id": 7, "records": 50, **CENSUS},
     "CensusRunTrigger": {"sync_run_id": 7, **CENSUS},
+    "RunEndTrigger": {"dag_id": BACKFILL_DAG_ID, "run_id": RUN_ID, "poll_seconds": 30.0},
     "RunReplicaTrigger": {"run_id": RUN_ID, **REPLICA},
     "WholeReplicaTrigger": REPLICA,
 }
