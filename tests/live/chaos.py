@@ -38,7 +38,7 @@ from tests.live.invariants import (
     read_runs,
     sends_of,
 )
-from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids
+from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, incident_ids, patiently
 
 RECORD = "MERGE INTO crm.sfdc_dbx.feature_sync_log"
 CHECK = "COUNT_IF(run_id"
@@ -210,7 +210,7 @@ class Campaign:
             if index + 1 < len(plan):
                 self._arm(plan[index + 1])
             earlier = [self._kill(run, index, step) for step in steps if step.phase is Phase.BETWEEN]
-        state = self._patiently(lambda: run.wait(timeout=BATCH_LIMIT_SECONDS))
+        state = patiently(lambda: run.wait(timeout=BATCH_LIMIT_SECONDS))
         self._mark_recovered(earlier)
         self.live.stack.sandbox.faults.clear()
         for session in self._left_over:
@@ -332,15 +332,7 @@ class Campaign:
     def _send(self, run: LiveRun, index: int) -> Mapping[str, Any]:
         """What Airflow says of the batch's ``send``; nothing before it exists."""
         path = f"dags/{DAG_ID}/dagRuns/{quote(run.run_id, safe='')}/taskInstances/{SEND}/{index}"
-        return self._patiently(lambda: self.live.stack.airflow.request("GET", path, missing={}))
-
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """An API server that has just been restarted may still close a connection."""
-        for _ in range(5):
-            with suppress(requests.ConnectionError, requests.Timeout):
-                return ask()
-            time.sleep(1)
-        return ask()
+        return patiently(lambda: self.live.stack.airflow.request("GET", path, missing={}))
 
     def _newest(self) -> int:
         return self.live.stack.sandbox.journal()[-1]["seq"]

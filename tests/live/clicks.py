@@ -27,7 +27,7 @@ from sandbox.census.syncs import PROPERTY_DATASET, PROPERTY_SYNC
 from tests.live.courses import DAGS, Action, Click, Course, Kind, long_plan
 from tests.live.greens import Claim, Deployed, assert_apart, assert_true, census
 from tests.live.invariants import read_runs, sends_of
-from tests.live.runs import LiveAirflow, LiveRun, eventually, incident_ids
+from tests.live.runs import LiveAirflow, LiveRun, eventually, incident_ids, patiently
 
 RECORDS, BATCH_SIZE, WAIT_SECONDS = 6, 2, 1
 HARMED = 2
@@ -184,7 +184,7 @@ class Campaign:
             return not click.ended and state == "running"
         task_id, index = _parsed(click.moment)
         with suppress(AirflowError):
-            task = run.task(task_id, index)
+            task = patiently(lambda: run.task(task_id, index))
             return task.finished if click.ended else task.state not in WAITS_FOR_NOBODY
         return False
 
@@ -241,17 +241,21 @@ class Campaign:
     def _answer(self) -> None:
         for dag_id, run_id in self._unfinished():
             for question in ("approve_mass_disable", "confirm_flow_off", "confirm_flow_on", "approve_healing", "approve"):
-                with suppress(AirflowError):
+                with suppress(AirflowError, requests.ConnectionError, requests.Timeout):
                     if self.live.stack.airflow.question(dag_id, run_id, question):
                         self.live.stack.airflow.answer(dag_id, run_id, question, "Approve")
 
     def _unfinished(self) -> list[tuple[str, str]]:
-        runs = [run for dag_id in sorted(set(DAGS.values())) for run in self.live.stack.airflow.dag_runs(dag_id)]
+        dag_ids = sorted(set(DAGS.values()))
+        runs = [run for dag_id in dag_ids for run in patiently(lambda dag_id=dag_id: self.live.stack.airflow.dag_runs(dag_id))]
         return [(run.dag_id, run.run_id) for run in runs if run.state not in ("success", "failed")]
 
     def _state(self, run: LiveRun) -> str:
-        with suppress(AirflowError):
-            return run.state
+        try:
+            return str(patiently(lambda: run.state))
+        except AirflowError as error:
+            if "HTTP 404" not in str(error):
+                raise
         return "deleted"
 
     def _end_of(self, run: LiveRun) -> datetime | None:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,15 @@ def eventually(look: Callable[[], Any], seconds: float = 90) -> Any:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.3)
     return seen
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """What a request gives. An API server that has just been restarted, or is very busy, may close a connection."""
+    for _ in range(5):
+        with suppress(requests.ConnectionError, requests.Timeout):
+            return ask()
+        time.sleep(1)
+    return ask()
 
 
 def incident_ids(start: int, count: int) -> list[str]:
