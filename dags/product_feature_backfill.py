@@ -40,6 +40,7 @@ or too soon after it.
 Census. If the task is cleared later, it resumes that run and does not send the batch twice.
 """
 
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -49,9 +50,11 @@ from feature_sync.backfill import payload, plan, preconditions
 from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON
 from feature_sync.backfill.operators import ValidationOperator
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
+from feature_sync.config.asked import ON_REQUEST
+from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import asked_params, run_day
+from feature_sync.orchestration.dag_runs import asked_params, is_unfinished, run_day
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import TASK_DEFAULTS
@@ -60,6 +63,7 @@ from feature_sync.task_defaults.defaults import TASK_DEFAULTS
 @dag(
     schedule=None,
     catchup=False,
+    allowed_run_types=ON_REQUEST,
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
@@ -72,7 +76,7 @@ def product_feature_backfill() -> None:
 
     @task
     def freeze_payload(run_id: Any = None) -> dict:
-        return payload.freeze_payload(asked_params(), run_id)
+        return payload.freeze_payload(asked_params(), run_id, partial(is_unfinished, BACKFILL_DAG_ID))
 
     @task
     def check_payload(run_id: Any = None) -> dict:
