@@ -1,13 +1,16 @@
 """A run that is not what was asked for ends at its first task."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRun, DagRunType
+from airflow.sdk.exceptions import AirflowSkipException
 
 from feature_sync.config.problems import RunConfigError
 from feature_sync.orchestration import dag_runs
-from feature_sync.orchestration.dag_runs import asked_params, refuse_config
+from feature_sync.orchestration.dag_runs import asked_params, refuse_config, skip_if_refused
 
 
 def start(monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], conf: dict[str, Any] | None, run_type: str = "manual") -> None:
@@ -43,4 +46,53 @@ def test_a_weekly_run_that_was_asked_for_something_is_refused(
     start(monkeypatch, {}, conf, run_type)
 
     with pytest.raises(RunConfigError):
+        refuse_config()
+
+
+def test_tasks_beside_the_one_that_refuses_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    start(monkeypatch, {}, {"dry_run": True})
+
+    with pytest.raises(AirflowSkipException, match="wait_for_copy says why"):
+        skip_if_refused("wait_for_copy")
+
+
+def test_they_run_in_a_run_that_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    start(monkeypatch, {}, None, "scheduled")
+
+    skip_if_refused("wait_for_copy")
+
+
+@pytest.mark.parametrize("run_type", DagRunType)
+def test_every_type_of_run_that_airflow_has_is_judged(monkeypatch: pytest.MonkeyPatch, run_type: DagRunType) -> None:
+    """As Airflow really describes a run to a task."""
+    now = datetime.now(UTC)
+    run = DagRun(
+        dag_id="dag",
+        run_id="run",
+        logical_date=now,
+        data_interval_start=None,
+        data_interval_end=None,
+        run_after=now,
+        start_date=now,
+        end_date=None,
+        run_type=run_type,
+        state="running",
+        consumed_asset_events=[],
+        partition_key=None,
+    )
+    monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"params": {}, "dag_run": run})
+
+    if run_type.value in ("manual", "scheduled", "operator_triggered"):
+        refuse_config()
+        return
+    with pytest.raises(RunConfigError) as refused:
+        refuse_config()
+    assert "is of type" not in str(refused.value), "each type that Airflow has has its own sentence"
+
+
+def test_a_partition_reaches_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = SimpleNamespace(conf={}, run_type="manual", partition_key="a week")
+    monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"params": {}, "dag_run": run})
+
+    with pytest.raises(RunConfigError, match="The partition 'a week' was asked for"):
         refuse_config()

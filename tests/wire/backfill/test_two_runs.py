@@ -1,6 +1,5 @@
 """Two runs at once never both freeze a record, so that none is sent twice; and a run that is over holds nothing back."""
 
-import itertools
 import threading
 import uuid
 from collections.abc import Iterator
@@ -139,61 +138,6 @@ def test_records_that_only_seem_to_differ_because_the_replica_is_late_are_waited
     sandbox.control("POST", "replication", {})
 
     freeze_payload({"scope": "mismatched"}, new_id("third"), is_over)
-
-
-class Racing:
-    """A run that freezes a record step by step, as `freeze_payload` does, so that another one can come between."""
-
-    def __init__(self, warehouse: Warehouse, sandbox: Sandbox, run_id: str) -> None:
-        self.warehouse = warehouse
-        self.sandbox = sandbox
-        self.run_id = run_id
-        self.is_refused = False
-        self.steps = iter((self.freeze, self.ask, self.cut, self.ask))
-
-    def sql(self, text: str) -> None:
-        self.sandbox.sql(text.format(table=load_settings().payload_table, run=f"run_id = '{self.run_id}'"))
-
-    def freeze(self) -> None:
-        self.sql(
-            "INSERT INTO {table} (run_id, record_number, salesforce_id, frozen_at) "
-            f"VALUES ('{self.run_id}', 1, 'a record', current_timestamp())"
-        )
-
-    def seem_slow(self) -> None:
-        """A statement takes its time at its start, and others see what it writes at its end."""
-        self.sql("UPDATE {table} SET frozen_at = frozen_at - INTERVAL '1' HOUR WHERE {run}")
-
-    def ask(self) -> None:
-        if self.warehouse.fetch_all("backfill/select_other_runs", {"run_id": self.run_id}):
-            self.is_refused = True
-            self.sql("DELETE FROM {table} WHERE {run}")
-
-    def cut(self) -> None:
-        self.sql("UPDATE {table} SET batch_number = 1 WHERE {run}")
-
-    def go_on(self) -> None:
-        step = next(self.steps)
-        if not self.is_refused:
-            step()
-
-
-@pytest.mark.parametrize("is_slow", [False, True], ids=["in-order", "the-first-to-begin-is-the-last-to-write"])
-def test_however_two_runs_interleave_at_most_one_comes_through(sandbox: Sandbox, *, is_slow: bool) -> None:
-    outcomes = set()
-    with Warehouse(load_settings()) as warehouse:
-        for places in itertools.combinations(range(1, 8), 3):  # of the first run's other steps
-            first, second = (Racing(warehouse, sandbox, new_id(name)) for name in ("first", "second"))
-            order = [first if number in (0, *places) else second for number in range(8)]
-            for number, run in enumerate(order):
-                run.go_on()
-                if is_slow and number == order.index(second):
-                    second.seem_slow()
-            outcomes.add((first.is_refused, second.is_refused))
-            first.sql("DELETE FROM {table}")
-
-    assert (False, False) not in outcomes
-    assert outcomes == ({(True, False), (False, True), (True, True)} if is_slow else {(False, True)})
 
 
 def test_of_two_runs_in_the_same_moment_one_is_refused(sandbox: Sandbox, ids: list[str]) -> None:

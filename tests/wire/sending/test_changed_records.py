@@ -151,9 +151,8 @@ def test_what_another_run_of_ours_wrote_from_older_values_is_no_conflict_and_an_
     other = Campaign(campaign.sandbox, campaign.warehouse, f"{campaign.run_id}-other", [Batch(1, 1, 1, 1)], campaign.began_after)
     freeze_payload({"scope": "property_ids", "property_ids": [key], "batch_size": 1}, other.run_id)
     campaign.sandbox.sql(f"UPDATE {settings.payload_table} SET {IDV} = TRUE WHERE run_id = '{other.run_id}'")
-    campaign.sandbox.sql(
-        f"UPDATE {settings.payload_table} SET frozen_at = frozen_at - INTERVAL '1' HOUR WHERE run_id = '{other.run_id}'"
-    )
+    newer = f"UPDATE {settings.payload_table} SET frozen_at = current_timestamp() WHERE run_id = '{campaign.run_id}'"
+    campaign.sandbox.sql(newer)
     release_payload(other.run_id)
     assert other.send(wait_seconds=-2).succeeded
     eventually(lambda: held(campaign, key)[IDV_ON.lower()] is True)
