@@ -69,7 +69,7 @@ def test_a_run_of_another_day_ends_at_its_first_task_and_writes_nothing(weekly: 
     before = weekly.stack.sandbox.journal()[-1]["seq"]
     run_id = start(weekly, dag_id, logical_date=(datetime.now(UTC) - timedelta(days=3)).isoformat())
 
-    assert airflow.wait_for_run(dag_id, run_id, timeout=120).state == "failed"
+    assert airflow.wait_for_run(dag_id, run_id, timeout=240).state == "failed"
 
     first = airflow.task_instance(dag_id, run_id, "check_preconditions" if dag_id == BACKFILL_DAG_ID else "wait_for_copy")
     assert "this DAG looks at the present state of Salesforce" in (airflow.error_text(dag_id, run_id, first) or "")
@@ -95,9 +95,9 @@ def test_of_two_runs_of_the_same_records_one_sends_them(live: LiveAirflow) -> No
 
 def test_a_run_that_was_stopped_halfway_holds_nothing_back(live: LiveAirflow) -> None:
     live.settings(census_work_seconds=1.0)
-    stopped = live.trigger_ids(IDS, batch_size=4, wait_seconds=60)
-    eventually(lambda: any(entry["kind"] == "census.run.ended" for entry in stopped.journal()), 120)
-    eventually(lambda: [task.state for task in stopped.tasks("batch.send")][:1] == ["success"], 60)
+    stopped = live.trigger_ids(IDS, batch_size=4, wait_seconds=900)
+    eventually(lambda: any(entry["kind"] == "census.run.ended" for entry in stopped.journal()), 240)
+    eventually(lambda: [task.state for task in stopped.tasks("batch.send")][:1] == ["success"], 120)
     beside = live.trigger_ids(IDS[4:], wait_seconds=1)
     assert beside.wait() == "failed"
     assert f"Run '{stopped.run_id}' has not ended" in beside.error("freeze_payload")
