@@ -58,6 +58,12 @@ def known_failures() -> list[KnownFailure]:
     return [KnownFailure(each["test"], Fault(each["fault"]), each["reason"]) for each in listed]
 
 
+def failures_by_chance() -> list[str]:
+    """What was seen to fail and cannot be expected of a test, in words."""
+    listed = tomllib.loads(KNOWN_FAILURES.read_text(encoding="utf-8")).get("by_chance", [])
+    return [f"Fails by chance, fault of {Fault(each['fault'])}: {each['reason']}" for each in listed]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for known in known_failures():
         for item in items:
@@ -117,6 +123,7 @@ def main() -> int:
     say("\n".join(["Other versions than in requirements-dev.txt:", *changes(pinned, taken)]))
     for known in known_failures():
         say(f"Known to fail, fault of {known.fault}: {known.test}: {known.reason}")
+    say("\n".join(failures_by_chance()))
     failed = [stage for stage, arguments in STAGES.items() if not _passes(stage, arguments)]
     say("\n".join(f"Failed on Airflow {newest}: {stage}" for stage in failed) or f"Nothing new fails on Airflow {newest}.")
     return 1 if failed else 0

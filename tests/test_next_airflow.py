@@ -19,6 +19,7 @@ def test_each_known_failure_names_a_test_that_exists() -> None:
         text = (next_airflow.PROJECT / path).read_text(encoding="utf-8")
         assert not rest or f"def {rest.split('::')[-1].partition('[')[0]}" in text, known.test
         assert known.reason.strip()
+    assert all(said.startswith("Fails by chance, fault of ") for said in next_airflow.failures_by_chance())
 
 
 def test_each_stage_names_folders_and_files_that_exist() -> None:

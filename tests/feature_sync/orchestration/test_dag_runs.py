@@ -1,5 +1,6 @@
 """A run that is not what was asked for ends at its first task."""
 
+import inspect
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -96,3 +97,20 @@ def test_a_partition_reaches_the_judgement(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(RunConfigError, match="The partition 'a week' was asked for"):
         refuse_config()
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("get_dr_count", {"dag_id": "dag", "run_ids": ["run"], "states": ["queued"]}),
+        ("get_dagrun_state", {"dag_id": "dag", "run_id": "run"}),
+        ("get_task_states", {"dag_id": "dag", "run_ids": ["run"], "task_ids": ["task"]}),
+        ("get_ti_count", {"dag_id": "dag", "run_ids": ["run"], "task_ids": ["task"], "states": ["running"]}),
+    ],
+)
+def test_airflows_private_task_runner_still_answers_what_tasks_and_triggers_ask(method: str, arguments: dict[str, Any]) -> None:
+    """A trigger has no context, so only the class itself can be asked; Airflow's own providers do so too."""
+    asked = inspect.getattr_static(dag_runs.RuntimeTaskInstance, method)
+
+    assert isinstance(asked, staticmethod)
+    inspect.signature(asked.__func__).bind(**arguments)
