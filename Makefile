@@ -28,7 +28,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run up down status test test-quick test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
 	@echo 'make test     ruff, mypy and all tests'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
+	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
@@ -49,7 +50,7 @@ help:
 	@echo 'make docs     write docs/reference.md from the code'
 	@echo 'make format   fix and format the code with ruff'
 	@echo 'make clean    stop Airflow and the sandbox; remove their data, the output files and all caches'
-	@echo 'make distclean   clean, and remove .venv'
+	@echo 'make distclean   clean, and remove .venv and .venv-next'
 
 run: $(INSTALLED)
 	@$(PYTHON) -m laptop run $(PORT_OPTION) $(WORLD_OPTION)
@@ -68,6 +69,10 @@ test: $(INSTALLED) lint
 # What an engineer runs after each change. The folders and modules that it names start no process.
 test-quick: $(INSTALLED) lint
 	$(PYTHON) -m pytest -q -n 2 tests/feature_sync tests/dags tests/sql tests/test_layout.py tests/test_statements.py tests/test_docs.py
+
+# Not a part of `make test`: what it tries changes with the package index.
+test-next: $(INSTALLED)
+	@$(PYTHON) -m tests.next_airflow
 
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
@@ -105,10 +110,10 @@ format: $(INSTALLED)
 
 clean: down
 	rm -rf .laptop output .mypy_cache .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './.venv-next/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-next
 
 $(INSTALLED): requirements-dev.txt
 	@$(find_python); \

@@ -26,6 +26,7 @@ from typing import Any
 
 from airflow.sdk import chain, dag, task
 
+from feature_sync.config.asked import ON_REQUEST
 from feature_sync.deployment import deploy
 from feature_sync.deployment.deploy import Deployment
 from feature_sync.orchestration.approvals import RunApprovalOperator
@@ -37,6 +38,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
     schedule=None,
     catchup=False,
     max_active_runs=1,
+    allowed_run_types=ON_REQUEST,
     doc_md=__doc__,
     tags=["salesforce", "census"],
     **DAG_DEFAULTS,

@@ -24,6 +24,7 @@ from typing import Any
 
 from airflow.sdk import dag, get_current_context, task
 
+from feature_sync.config.asked import BY_A_PERSON
 from feature_sync.config.names import ACCEPT_DAG_ID
 from feature_sync.orchestration.dag_runs import asked_params
 from feature_sync.reconciliation import accepting
@@ -36,6 +37,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
     schedule=None,
     catchup=False,
     max_active_runs=1,
+    allowed_run_types=BY_A_PERSON,
     params=ACCEPT_PARAMS,
     doc_md=__doc__,
     tags=["salesforce", "census"],

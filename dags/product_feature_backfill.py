@@ -45,6 +45,7 @@ task *with downstream*. Or clear the whole task `batch.wait_for_turn`: then ever
 The note of the run names the tasks to clear.
 """
 
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -54,9 +55,11 @@ from feature_sync.backfill import payload, plan, preconditions
 from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON
 from feature_sync.backfill.operators import ValidationOperator
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
+from feature_sync.config.asked import ON_REQUEST
+from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import asked_params, run_day
+from feature_sync.orchestration.dag_runs import asked_params, is_unfinished, run_day
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
@@ -65,6 +68,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 @dag(
     schedule=None,
     catchup=False,
+    allowed_run_types=ON_REQUEST,
     doc_md=__doc__,
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
@@ -77,7 +81,7 @@ def product_feature_backfill() -> None:
 
     @task
     def freeze_payload(run_id: Any = None) -> dict:
-        return payload.freeze_payload(asked_params(), run_id)
+        return payload.freeze_payload(asked_params(), run_id, partial(is_unfinished, BACKFILL_DAG_ID))
 
     @task
     def check_payload(run_id: Any = None) -> dict:

@@ -31,15 +31,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, dag, get_current_context, task
+from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, conf, dag, get_current_context, task
 
 from feature_sync.backfill import retention
+from feature_sync.config.asked import EVERY_WEEK
 from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.settings import reconciliation_schedule
 from feature_sync.deployment import deploy
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, describe_outlets
-from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, task_states
+from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, skip_if_refused, task_states
 from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
@@ -53,6 +54,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     schedule=CronTriggerTimetable(reconciliation_schedule(), timezone="UTC"),
     catchup=False,
     max_active_runs=1,
+    allowed_run_types=EVERY_WEEK,
     dagrun_timeout=timedelta(days=6),  # a healing that never ends fails this week's run and does not hold back the next
     doc_md=__doc__,
     tags=["salesforce", "census"],
@@ -61,16 +63,18 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
 def product_feature_reconciliation() -> None:
     @task
     def remove_old_payloads() -> dict:
+        skip_if_refused(STEPS["replica"])
         return retention.remove_old_payloads(partial(is_unfinished, BACKFILL_DAG_ID))
 
     @task
     def check_source_query() -> dict:
+        skip_if_refused(STEPS["replica"])
         return deploy.check_source_query()
 
     @task
     def compare(run_id: Any = None) -> dict:
-        refuse_config()
-        return comparison.compare(run_id).as_xcom()
+        refuse_config()  # a person may have cleared this task alone
+        return comparison.compare(run_id, overrides_params=conf.getboolean("core", "dag_run_conf_overrides_params")).as_xcom()
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # gives a verdict after any outcome of the healing
     def conclude(found: dict | None, run_id: Any = None) -> dict:
@@ -87,7 +91,9 @@ def product_feature_reconciliation() -> None:
         not_needed="Nobody is asked: nothing differs, or HEALING is not ask.",
     )
     heal = HealingOperator(task_id=STEPS["healing"], found=found, trigger_rule=TriggerRule.NONE_FAILED)
-    chain(WholeReplicaSensor(task_id=STEPS["replica"]), found, approve_healing, heal, conclude(found))
+    # The first task refuses a run that makes no sense, before it waits.
+    wait_for_copy = WholeReplicaSensor(task_id=STEPS["replica"], pre_execute=lambda _: refuse_config())
+    chain(wait_for_copy, found, approve_healing, heal, conclude(found))
     [remove_old_payloads(), check_source_query()]
 
 

@@ -159,7 +159,10 @@ def script(settings: Settings) -> Script:
         Step("backfill/select_mismatches", run),
         # A probe goes over a limit, and what it left goes into smaller batches.
         Step("backfill/freeze_payload", {**_scope("mismatched", skip_unmatched=True), **probe, "batch_size": 20}),
+        Step("backfill/select_other_runs", probe),
         Step("backfill/assign_batches", {**probe, "sizes": "20,40,2000"}),
+        Step("backfill/select_other_runs", probe),
+        Step("backfill/select_other_runs", run),
         Step(
             "sending/record_rejections", {**probe, "batch_number": 2, "attempt": 1, "rejections": _rejections("Limit Exceeded")}
         ),
@@ -209,6 +212,7 @@ def short_script(settings: Settings) -> Script:
         Step("backfill/validate_payload", run),
         Step("backfill/select_mismatches", run),
         *_undo(settings, undo, batches),
+        Step("backfill/select_other_runs", {"run_id": UNDO}),
         *_reconciliation(settings),
         *judging(settings),
     ]

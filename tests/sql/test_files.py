@@ -38,6 +38,7 @@ TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_rec
 CHOOSING = {"fragments/freeze_records.sql": {"records"}, "fragments/assign_records.sql": {"records", "batch_number"}}
 """Fragments that lead to those. The statement that includes one of them sets these names."""
 SETTINGS = {
+    "backfill/select_other_runs": {"census_run_limit_seconds", "copy_limit_seconds"},
     "sending/check_batch": {"copy_limit_seconds"},
     "replica/check_replica": {"copy_limit_seconds"},
     "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},

@@ -5,10 +5,13 @@ SELECT
     payload.record_number,
     payload.salesforce_id,
     payload.{{ fields.upsert_key.column }},
+    payload.frozen_at,
     attempt.attempt,
     attempt.status,
     attempt.sync_run_id,
     attempt.records_rejected,
+    attempt.opened_at,
+    attempt.closed_at,
     attempt.run_started_at,
     attempt.run_ended_at
 FROM {{ settings.payload_table }} AS payload

@@ -1,4 +1,5 @@
 -- What runs of ours have written to the records of `batch`, or may have written. Each write has the values that it sent.
+-- is_probable: Census has said so of the record, or its run may still go on. Otherwise nobody can say whether anything was written.
 WITH attempted AS (
 {% filter indent(4, first=true) %}{% include "fragments/attempted_records.sql" %}{% endfilter +%}
 )
@@ -6,7 +7,10 @@ WITH attempted AS (
 SELECT
     attempted.run_id,
     attempted.salesforce_id,
+    attempted.frozen_at,
+    COALESCE(attempted.closed_at, attempted.opened_at) AS known_at,
     attempted.run_ended_at,
+    attempted.records_rejected IS NOT NULL OR attempted.status IN ('sending', 'accepted_by_counters') AS is_probable,
     sent.{{ fields.features | map(attribute="column") | join(",\n    sent.") }}
 FROM attempted
 INNER JOIN {{ settings.payload_table }} AS sent

@@ -3,7 +3,8 @@
 -- changed_fields: where Salesforce holds neither the value from before this run nor the one that this run sends. It is empty if
 -- another run of ours wrote all values of the record lately: what that run wrote is nobody's change.
 -- is_gone: the replica has no such record, or it has another key, so that Census would write to another record.
--- left_out_reason: why an earlier try of the attempt left the record out.
+-- left_out_reason: why an earlier try of the attempt left the record out, or that another run has sent it since the freeze: the same
+-- values, or newer ones, because they were frozen later. Otherwise it would be sent twice, or with values that are out of date.
 -- has_other_before: what Salesforce holds is not the value from before this run, and this run has not written it either.
 -- synced_at: when a row of the replica was last replicated.
 WITH batch AS (
@@ -41,6 +42,24 @@ written_by_another_run AS (
         AND {{ all_of(fields.features, "held.{} IS NOT DISTINCT FROM writes.{}") | indent(8) }}
 ),
 
+sent_since AS (
+    SELECT writes.salesforce_id, MAX(writes.run_id) AS run_id
+    FROM writes
+    INNER JOIN batch
+        ON batch.salesforce_id = writes.salesforce_id
+    WHERE
+        writes.run_id <> :run_id
+        AND writes.is_probable
+        AND writes.known_at >= batch.frozen_at
+        AND (
+            writes.frozen_at > batch.frozen_at
+            OR (
+                {{ all_of(fields.features, "writes.{} IS NOT DISTINCT FROM batch.{}") | indent(16) }}
+            )
+        )
+    GROUP BY writes.salesforce_id
+),
+
 replica AS (
     SELECT MAX(_fivetran_synced) AS synced_at
     FROM {{ settings.salesforce_table }}
@@ -48,7 +67,10 @@ replica AS (
 
 SELECT
     batch.{{ fields.upsert_key.column }} AS upsert_key,
-    marked.reason AS left_out_reason,
+    COALESCE(
+        marked.reason,
+        'CHANGED_SINCE_FREEZE: run ' || sent_since.run_id || ' has sent this record since it was frozen here'
+    ) AS left_out_reason,
     salesforce.id IS NULL AS is_gone,
     CASE WHEN written_by_another_run.salesforce_id IS NULL THEN concat_ws(
         ', '
@@ -79,3 +101,5 @@ LEFT JOIN written_by_this_run
     ON written_by_this_run.salesforce_id = batch.salesforce_id
 LEFT JOIN written_by_another_run
     ON written_by_another_run.salesforce_id = batch.salesforce_id
+LEFT JOIN sent_since
+    ON sent_since.salesforce_id = batch.salesforce_id

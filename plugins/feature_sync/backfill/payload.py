@@ -1,7 +1,7 @@
 """The payload of a run: frozen in the warehouse, checked, exported. No row passes through Airflow."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from feature_sync.backfill.scope import LeftOut, count_records_left_out, nothing
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
-from feature_sync.config.problems import GuardError
+from feature_sync.config.problems import GuardError, NotReadyError
 from feature_sync.config.run_config import RunConfig, Scope, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
@@ -43,7 +43,22 @@ class CheckedPayload:
         return asdict(self)
 
 
-def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """
+    Another run that has frozen records of this one and comes before it, see ``backfill/select_other_runs.sql``.
+
+    ``records``: those that both have. ``records_in_flight``: the other run may still be writing them.
+    ``records_not_shown``: it has written them, and the replica does not show it yet.
+    """
+
+    run_id: str
+    records: int
+    records_in_flight: int
+    records_not_shown: int
+
+
+def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable[[str], bool] | None = None) -> dict[str, Any]:
     """
     Write the values that this run sends, and those that Salesforce holds before it, to the payload table, cut into batches.
 
@@ -51,9 +66,14 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     one also writes ``records_not_undone.csv``: the records of that run that it leaves as they are, with the reason. Another run
     writes ``records_left_out.csv`` if it leaves out records in its scope.
 
+    If another run has frozen some of the records and may still send them, the payload is removed and the run refused. A dry run
+    only says so.
+
     :param conf: the params of the DAG run.
+    :param is_unfinished: whether the DAG run with this id is queued or running. None: there is no Airflow, so no other run.
     :returns: how many records the payload has.
-    :raises GuardError: a table that is read is not as it must be, or too old.
+    :raises GuardError: a table that is read is not as it must be, or too old; or another run may still send some of the records.
+    :raises NotReadyError: the replica does not show yet what another run has sent.
     """
     config = parse_run_config(conf)
     settings = load_settings()
@@ -74,10 +94,38 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str) -> dict[str, Any]:
                 "backfill/freeze_undo",
                 {"undo_run_id": config.undo_run_id, "run_id": run_id, "batch_size": config.batch_size},
             )
+        if is_unfinished:
+            _refuse_shared_records(warehouse, run_id, config, is_unfinished)
         records = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})["records"]
         assign_batches(warehouse, run_id, config, records)
+        if is_unfinished:  # another run may have frozen in between; see the statement why asking twice is enough
+            _refuse_shared_records(warehouse, run_id, config, is_unfinished)
     log.info("Frozen: %s records", f"{records:,}")
     return {"records": records}
+
+
+def sharing_problems(runs: Sequence[OtherRun], is_unfinished: Callable[[str], bool], census_run_limit_seconds: int) -> list[str]:
+    """
+    Find the runs that may still send records of this run.
+
+    :returns: a sentence for each, with what to do about it.
+    """
+    problems = []
+    for run in runs:
+        if is_unfinished(run.run_id):
+            problems.append(
+                f"Run {run.run_id!r} has not ended, and it has frozen {count_of(run.records, 'record')} of this run, which would "
+                'be sent twice. Wait until it has ended, then start a new run. If it waits for an answer under "Required '
+                'actions", answer it. If nobody needs it any more, mark it as failed: then it holds nothing back.'
+            )
+        elif run.records_in_flight:
+            problems.append(
+                f"Run {run.run_id!r} was stopped while {count_of(run.records_in_flight, 'record')} of this run went to "
+                "Salesforce, and the outcome is not known. Clear the `send` task that was stopped: it resumes that Census run "
+                "and sends nothing twice. Or start a new run when CENSUS_RUN_LIMIT_SECONDS "
+                f"({census_run_limit_seconds:,} s) have passed since: then it holds nothing back."
+            )
+    return problems
 
 
 def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
@@ -166,6 +214,26 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
         raise CsvError(f"{full_csv.name} has {records:,} records, the payload {expected:,}. Clear this task to write it again.")
     log.info("Written: %s records to %s", f"{records:,}", full_csv)
     return {"folder": str(files.folder), "full_csv": str(full_csv), "records": records}
+
+
+def _refuse_shared_records(warehouse: Warehouse, run_id: str, config: RunConfig, is_unfinished: Callable[[str], bool]) -> None:
+    settings = warehouse.settings
+    runs = [OtherRun(**row) for row in warehouse.fetch_all("backfill/select_other_runs", {"run_id": run_id})]
+    problems = sharing_problems(runs, is_unfinished, settings.census_run_limit_seconds)
+    late = []
+    if config.undo_run_id is None and config.scope is Scope.MISMATCHED:
+        late = [
+            f"Run {run.run_id!r} has sent {count_of(run.records_not_shown, 'record')} of this run, and "
+            f"{settings.salesforce_table} does not show it yet, so they only seem to differ."
+            for run in runs
+            if run.records_not_shown
+        ]
+    if config.dry_run:
+        for problem in (*problems, *late):
+            log.warning("Without dry_run this run would be refused: %s", problem)
+    elif problems or late:
+        warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
+        raise GuardError([*problems, *late]) if problems else NotReadyError(late)
 
 
 def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNeighbour, ...] | None:

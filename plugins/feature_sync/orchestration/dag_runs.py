@@ -162,9 +162,24 @@ def refuse_config() -> None:
     _refuse_run({})
 
 
+def skip_if_refused(refused_by: str) -> None:
+    """
+    For a task beside the one that refuses a run: do nothing in a run that is refused. One failure and one alert are enough.
+
+    :param refused_by: the task that calls `refuse_config`.
+    :raises AirflowSkipException: the run is refused.
+    """
+    try:
+        refuse_config()
+    except RunConfigError:
+        skip(get_current_context(), f"This run is refused; {refused_by} says why.")
+
+
 def _refuse_run(params: Mapping[str, Any]) -> None:
     run = get_current_context()["dag_run"]
-    if problems := run_problems(params, run.conf or {}, run.run_type):
+    # What an earlier Airflow does not know of a run, nobody can have asked for.
+    asked = {name: getattr(run, name, None) for name in ("partition_key", "logical_date", "run_after")}
+    if problems := run_problems(params, run.conf or {}, getattr(run.run_type, "value", run.run_type), **asked):
         raise RunConfigError(problems)
 
 

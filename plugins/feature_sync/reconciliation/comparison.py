@@ -27,6 +27,7 @@ from feature_sync.reconciliation.verdict import (
     drift_problems,
     name_unmatched,
     outcome_of_healing,
+    refuse_lost_parameters,
     with_accepted,
 )
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
@@ -47,12 +48,14 @@ class DriftError(RuntimeError):
     """Salesforce differs from the warehouse in what nobody has accepted. The message has the numbers and what to do."""
 
 
-def compare(run_id: str) -> Finding:
+def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
     """
     Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
 
     Writes ``validation.json``, ``mismatches.csv`` and ``report.html``.
 
+    :param overrides_params: whether the site lets the config of a run replace the defaults of its params. Otherwise a healing run
+        with another pace than the default is not started, and nobody is asked about it.
     :raises GuardError: a table that is read is not as it must be, or too old, so wrong values would be compared and healed.
     :raises NothingComparedError: there was nothing to compare.
     """
@@ -71,11 +74,13 @@ def compare(run_id: str) -> Finding:
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
-    _write(files, run_id, drift, verdict, history, acceptances=acceptances)
-    log.info("%s", verdict.reason)
-    run_config = {"scope": "mismatched", **settings.healing_run_config}
+    run_config = {**settings.healing_run_config, "scope": "mismatched"}
     if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
         run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
+    if not overrides_params:
+        verdict = refuse_lost_parameters(verdict, run_config)
+    _write(files, run_id, drift, verdict, history, acceptances=acceptances)
+    log.info("%s", verdict.reason)
     return Finding(
         heals=verdict.heals,
         question=healing_question(drift, run_id, run_config) if verdict.asks else None,

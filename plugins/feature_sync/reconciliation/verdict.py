@@ -6,6 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from feature_sync.backfill.scope import STATUS_CURE
+from feature_sync.config.asked import OVERRIDES, lost_parameters
+from feature_sync.config.run_config import DEFAULTS
 from feature_sync.config.settings import HealingMode
 from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
@@ -93,6 +95,23 @@ def decide(drift: Drift, mode: HealingMode, records_limit: int, share_limit: flo
     if over:
         return Verdict(heals=False, asks=False, reason=f"{of_all}; {' and '.join(over)}. That is too many to heal automatically.")
     return Verdict(heals=True, asks=False, reason=f"{of_all}, which is within the limits of HEALING=auto.")
+
+
+def refuse_lost_parameters(verdict: Verdict, run_config: Mapping[str, Any]) -> Verdict:
+    """
+    On a site that lets no config replace the defaults of a run's params: heal only if the defaults are what is asked for.
+
+    :param run_config: of the run that heals.
+    """
+    lost = lost_parameters(run_config, DEFAULTS)
+    if not verdict.heals or not lost:
+        return verdict
+    asked = ", ".join(f"{name} as {run_config[name]!r}" for name in lost)
+    reason = (
+        f"The healing is refused, because its run would not use what is asked for: {asked}. Airflow's option {OVERRIDES} is off; "
+        "it must be True. Nothing is sent."
+    )
+    return Verdict(heals=False, asks=False, reason=reason)
 
 
 def _nothing_to_heal(drift: Drift) -> str:

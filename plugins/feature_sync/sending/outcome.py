@@ -99,8 +99,8 @@ def left_out_reason(records: int) -> str:
     """Say that records were left out, and what to do about them."""
     return (
         f"{count_of(records, 'record', 'was', 'were')} left as found, because somebody changed them in Salesforce after "
-        "they were frozen; rejected_records.csv names them and the fields. Look at them. If the warehouse is right, start a new "
-        "run for these records."
+        "they were frozen, or another run has sent them; rejected_records.csv says which. Look at them. If the warehouse is "
+        "right, start a new run for these records."
     )
 
 

@@ -1,10 +1,11 @@
 """What was asked for is what runs, or nothing runs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from feature_sync.config.asked import run_problems
+from feature_sync.config.asked import EVERY_WEEK, lost_parameters, run_problems
 from feature_sync.config.run_config import DEFAULTS
 
 CHANGED: dict[str, Any] = {
@@ -60,3 +61,60 @@ def test_airflows_own_backfill_is_refused() -> None:
     [problem] = run_problems(DEFAULTS, {}, "backfill")
 
     assert problem.startswith("This run was made by Airflow's own backfill.")
+
+
+@pytest.mark.parametrize("run_type", EVERY_WEEK)
+def test_a_run_by_a_person_a_dag_or_the_clock_makes_sense(run_type: str) -> None:
+    assert run_problems(DEFAULTS, {}, run_type) == []
+
+
+@pytest.mark.parametrize("run_type", ["backfill", "asset_triggered", "asset_materialization", "of a later Airflow", ""])
+def test_every_other_type_of_run_is_refused(run_type: str) -> None:
+    assert len(run_problems(DEFAULTS, {}, run_type)) == 1
+
+
+def test_a_partition_is_refused() -> None:
+    [problem] = run_problems(DEFAULTS, {}, "manual", partition_key="2025-11-21")
+
+    assert problem == "The partition '2025-11-21' was asked for, but this DAG has no partitions. Start it without one."
+
+
+NOW = datetime(2025, 11, 24, 6, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "logical_date"),
+    [
+        pytest.param("manual", None, id="none"),
+        pytest.param("manual", NOW - 23 * HOUR, id="a-form-that-was-open-over-night"),
+        pytest.param("manual", NOW + HOUR, id="a-clock-that-is-fast"),
+        pytest.param("scheduled", NOW, id="the-clock"),
+        pytest.param("operator_triggered", NOW - 7 * DAY, id="the-week-of-the-dag-that-starts-it"),
+    ],
+)
+def test_a_run_of_the_present_makes_sense(run_type: str, logical_date: datetime | None) -> None:
+    assert run_problems(DEFAULTS, {}, run_type, logical_date=logical_date, run_after=NOW) == []
+
+
+@pytest.mark.parametrize("run_type", ["manual", "operator_triggered"])
+def test_a_run_of_the_future_would_start_at_once_so_it_is_refused(run_type: str) -> None:
+    [problem] = run_problems(DEFAULTS, {}, run_type, logical_date=NOW + 2 * DAY, run_after=NOW)
+
+    assert "2025-11-26 06:00, is in the future, but Airflow starts it at once" in problem
+
+
+def test_a_run_of_a_past_day_would_look_at_the_present_so_it_is_refused() -> None:
+    [problem] = run_problems(DEFAULTS, {}, "manual", logical_date=NOW - 3 * DAY, run_after=NOW)
+
+    assert problem.startswith("This run was asked for 2025-11-21 06:00, but this DAG looks at the present state of Salesforce.")
+
+
+@pytest.mark.parametrize(("used", "asked"), [(1, True), (0, False), (False, 0), (5, 5.0), ([], None), (None, [])], ids=repr)
+def test_values_that_are_only_equal_in_python_are_not_what_was_asked_for(used: Any, asked: Any) -> None:
+    assert len(run_problems({"name": used}, {"name": asked}, "manual")) == 1
+
+
+def test_what_equals_the_default_is_not_lost() -> None:
+    assert lost_parameters(DEFAULTS, DEFAULTS) == []
+    assert lost_parameters({**DEFAULTS, **CHANGED, "another": 1}, DEFAULTS) == [*DEFAULTS, "another"]

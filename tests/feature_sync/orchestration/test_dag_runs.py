@@ -1,11 +1,14 @@
 """A run that is not what was asked for ends at its first task."""
 
+import inspect
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRun, DagRunType
+from airflow.sdk.exceptions import AirflowSkipException
 
 from feature_sync.config.problems import RunConfigError
 from feature_sync.orchestration import dag_runs
@@ -15,13 +18,15 @@ from feature_sync.orchestration.dag_runs import (
     refuse_config,
     run_day,
     run_state,
+    skip_if_refused,
     usable_run_id,
 )
 
 
 def start(monkeypatch: pytest.MonkeyPatch, params: dict[str, Any], conf: dict[str, Any] | None, run_type: str = "manual") -> None:
     """What Airflow tells a task of its run."""
-    context = {"params": params, "dag_run": SimpleNamespace(conf=conf, run_type=run_type)}
+    ti = SimpleNamespace(id="0197b5a0-0000-7000-8000-000000000001", xcom_push=lambda **_: None)
+    context = {"params": params, "dag_run": SimpleNamespace(conf=conf, run_type=run_type), "ti": ti}
     monkeypatch.setattr(dag_runs, "get_current_context", lambda: context)
 
 
@@ -80,3 +85,69 @@ def test_a_run_id_that_the_site_allows_stays_as_it_is(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", pattern)
 
     assert usable_run_id("healing__0__scheduled__2026-11-23T06:00:00+00:00") == "healing__0__scheduled__2026-11-23T06:00:00+00:00"
+
+
+def test_tasks_beside_the_one_that_refuses_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    start(monkeypatch, {}, {"dry_run": True})
+
+    with pytest.raises(AirflowSkipException, match="wait_for_copy says why"):
+        skip_if_refused("wait_for_copy")
+
+
+def test_they_run_in_a_run_that_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    start(monkeypatch, {}, None, "scheduled")
+
+    skip_if_refused("wait_for_copy")
+
+
+@pytest.mark.parametrize("run_type", DagRunType)
+def test_every_type_of_run_that_airflow_has_is_judged(monkeypatch: pytest.MonkeyPatch, run_type: DagRunType) -> None:
+    """As Airflow really describes a run to a task."""
+    now = datetime.now(UTC)
+    run = DagRun(
+        dag_id="dag",
+        run_id="run",
+        logical_date=now,
+        data_interval_start=None,
+        data_interval_end=None,
+        run_after=now,
+        start_date=now,
+        end_date=None,
+        run_type=run_type,
+        state="running",
+        consumed_asset_events=[],
+        partition_key=None,
+    )
+    monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"params": {}, "dag_run": run})
+
+    if run_type.value in ("manual", "scheduled", "operator_triggered"):
+        refuse_config()
+        return
+    with pytest.raises(RunConfigError) as refused:
+        refuse_config()
+    assert "is of type" not in str(refused.value), "each type that Airflow has has its own sentence"
+
+
+def test_a_partition_reaches_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = SimpleNamespace(conf={}, run_type="manual", partition_key="a week")
+    monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"params": {}, "dag_run": run})
+
+    with pytest.raises(RunConfigError, match="The partition 'a week' was asked for"):
+        refuse_config()
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("get_dr_count", {"dag_id": "dag", "run_ids": ["run"], "states": ["queued"]}),
+        ("get_dagrun_state", {"dag_id": "dag", "run_id": "run"}),
+        ("get_task_states", {"dag_id": "dag", "run_ids": ["run"], "task_ids": ["task"]}),
+        ("get_ti_count", {"dag_id": "dag", "run_ids": ["run"], "task_ids": ["task"], "states": ["running"]}),
+    ],
+)
+def test_airflows_private_task_runner_still_answers_what_tasks_and_triggers_ask(method: str, arguments: dict[str, Any]) -> None:
+    """A trigger has no context, so only the class itself can be asked; Airflow's own providers do so too."""
+    asked = inspect.getattr_static(dag_runs.RuntimeTaskInstance, method)
+
+    assert isinstance(asked, staticmethod)
+    inspect.signature(asked.__func__).bind(**arguments)

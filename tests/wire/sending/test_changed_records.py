@@ -144,13 +144,15 @@ def test_a_change_to_the_value_that_is_sent_is_no_conflict_and_an_undo_keeps_it(
     assert sent_value(campaign, key, flag.column, "before_") is True
 
 
-def test_what_another_run_of_ours_wrote_is_no_conflict_and_an_undo_restores_it(campaign: Campaign) -> None:
+def test_what_another_run_of_ours_wrote_from_older_values_is_no_conflict_and_an_undo_restores_it(campaign: Campaign) -> None:
     key = keys(campaign)[0]
     settings = load_settings()
     flag = next(field for field in FIELDS.features if sent_value(campaign, key, field.column) is True)
     other = Campaign(campaign.sandbox, campaign.warehouse, f"{campaign.run_id}-other", [Batch(1, 1, 1, 1)], campaign.began_after)
     freeze_payload({"scope": "property_ids", "property_ids": [key], "batch_size": 1}, other.run_id)
     campaign.sandbox.sql(f"UPDATE {settings.payload_table} SET {IDV} = TRUE WHERE run_id = '{other.run_id}'")
+    newer = f"UPDATE {settings.payload_table} SET frozen_at = current_timestamp() WHERE run_id = '{campaign.run_id}'"
+    campaign.sandbox.sql(newer)
     release_payload(other.run_id)
     assert other.send(wait_seconds=-2).succeeded
     eventually(lambda: held(campaign, key)[IDV_ON.lower()] is True)
