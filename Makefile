@@ -37,7 +37,8 @@ help:
 	@echo 'make test     ruff, mypy and all tests'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
-	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17 (if there is one, `make test` does it too)'
+	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17. If there is one, `make test` does it too,'
+	@echo '                  but tries settings that change the SQL together instead of each by itself; no line of SQL is left out'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
 	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
@@ -80,7 +81,7 @@ docs: $(INSTALLED)
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null
 	@$(MAKE) --no-print-directory $(SPARK_INSTALLED)
-	$(PYTHON) -m pytest tests/spark
+	EACH_VARIANT=1 $(PYTHON) -m pytest tests/spark
 
 fuzz: $(INSTALLED)
 	ORACLE_SEED=$(or $(SEED),1000) ORACLE_WORLDS=500 $(PYTHON) -m pytest -q -n 2 tests/oracle -k computation

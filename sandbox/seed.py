@@ -120,11 +120,14 @@ def seed_warehouse(engine: Engine) -> None:
 
 def org_records() -> Iterator[dict[str, Any]]:
     """Every `Product_Property__c` record before any correction, with API names, ordered by property."""
+    return (dict(record) for record in _org_records())
+
+
+@cache
+def _org_records() -> tuple[dict[str, Any], ...]:
     table = load_fields()
-    for each in _properties():
-        if each.salesforce_id is None:
-            continue
-        yield {
+    return tuple(
+        {
             "Id": each.salesforce_id,
             "Name": each.name.replace("\n", " "),  # a text field in Salesforce has one line
             "Snappt_Property_ID__c": str(each.id),
@@ -138,6 +141,9 @@ def org_records() -> Iterator[dict[str, Any]]:
             "SystemModstamp": each.modified_at,
             "IsDeleted": each.deleted_in_salesforce,
         }
+        for each in _properties()
+        if each.salesforce_id is not None
+    )
 
 
 def _salesforce_value(
@@ -150,6 +156,7 @@ def _salesforce_value(
     return value.date() if value and field.kind is FieldKind.DATE else value
 
 
+@cache
 def _properties_table() -> pa.Table:
     properties = _properties()
     return pa.table(
@@ -166,6 +173,7 @@ def _properties_table() -> pa.Table:
     )
 
 
+@cache
 def _features_table() -> pa.Table:
     rows = [(str(each.id), each.features) for each in _properties() if each.features is not None]
     columns: dict[str, pa.Array] = {"property_id": pa.array([property_id for property_id, _ in rows], pa.string())}

@@ -25,9 +25,19 @@ os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(PROJECT / "dags")
 os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = str(PROJECT / "plugins")
 
 
+LONGEST_FIRST = ("tests/spark/", "tests/oracle/", "tests/wire/", "tests/sandbox/")
+"""The folders whose files take long, so that no core waits for one of them at the end. Those of all others take seconds."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that drive a real Airflow take longest, so they come first; then the longest other file, the one of Spark."""
-    items.sort(key=lambda item: (item.get_closest_marker("live") is None, not item.nodeid.startswith("tests/spark/")))
+    """The tests that drive a real Airflow take longest, so they come first."""
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("live"):
+            return 0
+        return next((place for place, folder in enumerate(LONGEST_FIRST, 1) if item.nodeid.startswith(folder)), 99)
+
+    items.sort(key=place)
 
 
 class LiveInTwoHalves(LoadScopeScheduling):

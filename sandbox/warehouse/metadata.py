@@ -94,23 +94,29 @@ class Change:
     """For CREATE: the new comment, properties and view text."""
 
 
-def relations(cursor: duckdb.DuckDBPyConnection, catalog: str | None = None, schema: str | None = None) -> Iterator[Relation]:
-    """The tables and views of a catalog, or of all, by name."""
+def relations(
+    cursor: duckdb.DuckDBPyConnection, catalog: str | None = None, schema: str | None = None, table: str | None = None
+) -> Iterator[Relation]:
+    """
+    The tables and views of a catalog, or of all, by name.
+
+    :param table: only those of this name, in lower case.
+    """
     rows = cursor.execute(
         "SELECT database_name, schema_name, table_name, FALSE, comment FROM duckdb_tables() WHERE NOT internal"
         " UNION ALL SELECT database_name, schema_name, view_name, TRUE, comment FROM duckdb_views() WHERE NOT internal"
         " ORDER BY ALL"
     ).fetchall()
-    for database, of_schema, table, is_view, comment in rows:
+    for database, of_schema, of_table, is_view, comment in rows:
         if database not in CATALOGS or of_schema in HIDDEN_SCHEMAS:
             continue
-        if catalog in (None, database) and schema in (None, of_schema):
-            yield Relation(Name(database, of_schema, table), is_view, _read(comment))
+        if catalog in (None, database) and schema in (None, of_schema) and table in (None, of_table.lower()):
+            yield Relation(Name(database, of_schema, of_table), is_view, _read(comment))
 
 
 def find(cursor: duckdb.DuckDBPyConnection, name: Name) -> Relation | None:
     """The relation with this name. Names are compared without regard to case."""
-    for relation in relations(cursor, name.catalog):
+    for relation in relations(cursor, name.catalog, table=name.table):
         if tuple(part.lower() for part in relation.name.parts) == name.parts:
             return relation
     return None

@@ -1,9 +1,9 @@
 """Runs a statement in the Databricks dialect on DuckDB and answers in the form of a Databricks SQL warehouse."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import duckdb
@@ -22,6 +22,7 @@ UNBOUND_TYPES = ("ARRAY", "MAP", "BINARY")
 """Types of parameters whose value is not one text. To take them for NULL would be wrong without a word."""
 BATCH_ROWS = 10_000
 """Rows that DuckDB computes ahead of the client."""
+KEPT_TRANSLATIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ class Statement:
         """
         if (of_catalog := catalog_statement(self.text)) is not None:
             return self._ask_catalog(*of_catalog)
-        tree = parse(self.text, self.parameters, self.namespace)
+        if (known := translated(self.text, self.parameters, self.namespace)) is not None:
+            tree, sql = known
+        else:
+            tree, sql = parse(self.text, self.parameters, self.namespace), None
         try:
             if isinstance(tree, exp.Use):
                 return self._use(tree)
@@ -61,14 +65,15 @@ class Statement:
                 self._prepare()
                 if isinstance(tree, exp.Describe):
                     return _describe(self._cursor, tree)
-                tree = information_schema.filled_in(tree, self._cursor, self.namespace)
-                return _select(self._cursor, _to_duckdb(tree))
+                if sql is None:
+                    sql = _to_duckdb(information_schema.filled_in(tree, self._cursor, self.namespace))
+                return _select(self._cursor, sql)
             with self.engine.writing() as self._cursor:
                 self._prepare()
                 change = metadata.change_of(self._cursor, self.namespace, tree, self.text)
-                if not isinstance(tree, exp.Create) or tree.args.get("kind") != "VIEW":
+                if sql is None and (not isinstance(tree, exp.Create) or tree.args.get("kind") != "VIEW"):
                     tree = information_schema.filled_in(tree, self._cursor, self.namespace)
-                result = _write(self._cursor, tree)
+                result = _write(self._cursor, tree, sql or _to_duckdb(tree))
                 metadata.record(self._cursor, change)
                 return result
         except duckdb.InterruptException as error:
@@ -164,6 +169,77 @@ def _trees(text: str) -> tuple[exp.Expr, ...]:
         return tuple(tree for tree in sqlglot.parse(text, read="databricks") if tree is not None)
     except (ParseError, TokenError) as error:
         raise _syntax_error(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Translation:
+    """
+    A statement in DuckDB's dialect, in which a mark stands for each value.
+
+    ``tree``: the statement as it was parsed, for reading only.
+    """
+
+    tree: exp.Expression
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+    """Whose value stands after each piece but the last."""
+
+    def filled(self, values: Mapping[str, str | None]) -> str:
+        """The statement with these values, of the same types."""
+        literals = [exp.Literal.string(values[name]).sql("duckdb") for name in self.names]
+        return "".join(text for pair in zip(self.pieces, (*literals, ""), strict=True) for text in pair)
+
+
+_TRANSLATIONS: dict[tuple[str, tuple[tuple[str, str, bool], ...], str], _Translation | str] = {}
+
+
+def translated(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> tuple[exp.Expression, str] | None:
+    """
+    The statement as it was parsed, which nobody may change, and its translation. None: it has to be translated by itself.
+
+    The same texts come again and again with other values, and a long one takes sqlglot a second. Values are literals in the
+    translation, so it is made once for values of these types, and only used again if it gives what translating anew gives.
+    """
+    types = tuple((each.name or "", each.type, each.value is None) for each in parameters)
+    if not all(name for name, _, _ in types) or information_schema.NAME in text.lower():
+        return None
+    known = _TRANSLATIONS.get(key := (text, types, namespace.time_zone))
+    if known is None:
+        if len(_TRANSLATIONS) >= KEPT_TRANSLATIONS:
+            _TRANSLATIONS.clear()
+        known = _TRANSLATIONS[key] = _translate(text, parameters, namespace)
+    if not isinstance(known, _Translation):
+        return None
+    return known.tree, known.filled({each.name or "": each.value for each in parameters})
+
+
+def _translate(text: str, parameters: Sequence[Parameter], namespace: Namespace) -> _Translation | str:
+    """Or why it cannot be used again."""
+    if (tree := _plain(_trees(text))) is None:
+        return "not of a kind that is executed as one text"
+    marks = {f"\ue000{number}\ue001": each for number, each in enumerate(parameters)}
+    marked = [replace(each, value=None if each.value is None else mark) for mark, each in marks.items()]
+    text_with_marks = _to_duckdb(parse(text, marked, namespace))
+    pieces, names = [], []
+    last = 0
+    for found in re.finditer("'(\ue000[0-9]+\ue001)'", text_with_marks):
+        pieces.append(text_with_marks[last : found.start()])
+        names.append(marks[found[1]].name or "")
+        last = found.end()
+    translation = _Translation(tree, (*pieces, text_with_marks[last:]), tuple(names))
+    values = {each.name or "": each.value for each in parameters}
+    if parameters and translation.filled(values) != _to_duckdb(parse(text, parameters, namespace)):
+        return "a value changes more than the place where it stands"
+    return translation
+
+
+def _plain(trees: Sequence[exp.Expr]) -> exp.Expression | None:
+    """The one statement, if it is executed as one text."""
+    kinds = exp.Select | exp.SetOperation | exp.Insert | exp.Merge | exp.Update | exp.Delete | exp.Create
+    match trees:
+        case [tree] if isinstance(tree, kinds) and isinstance(tree, exp.Expression) and not tree.args.get("overwrite"):
+            return tree
+    return None
 
 
 def _count_no_rows(node: exp.Expression) -> exp.Expression:
@@ -338,23 +414,27 @@ def _describe(cursor: duckdb.DuckDBPyConnection, tree: exp.Describe) -> Result:
     return Result(schema, iter([pa.record_batch([names, types, pa.nulls(len(names), pa.string())], schema=schema)]))
 
 
-def _write(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    """The counts of each kind: https://docs.databricks.com/aws/en/sql/language-manual/delta-merge-into and its siblings."""
+def _write(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression, sql: str) -> Result:
+    """
+    The counts of each kind: https://docs.databricks.com/aws/en/sql/language-manual/delta-merge-into and its siblings.
+
+    :param sql: the whole statement in DuckDB's dialect.
+    """
     for kind, write in _WRITERS.items():
         if isinstance(tree, kind):
-            return write(cursor, tree)
+            return write(cursor, tree, sql)
     raise _unsupported(tree)
 
 
-def _merge(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    rows = cursor.execute(f"{_to_duckdb(tree)} RETURNING merge_action").fetchall()
+def _merge(cursor: duckdb.DuckDBPyConnection, _: exp.Expression, sql: str) -> Result:
+    rows = cursor.execute(f"{sql} RETURNING merge_action").fetchall()
     updated, deleted, inserted = (sum(action == kind for [action] in rows) for kind in ("UPDATE", "DELETE", "INSERT"))
     return _counts(num_affected_rows=len(rows), num_updated_rows=updated, num_deleted_rows=deleted, num_inserted_rows=inserted)
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+def _insert(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression, sql: str) -> Result:
     if not tree.args.get("overwrite"):
-        inserted = _changed(cursor, tree)
+        inserted = _changed(cursor, sql)
         return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
     # DuckDB has no INSERT OVERWRITE. The new rows may come from the table itself, so they are computed first.
     cursor.execute(f"CREATE TEMP TABLE new_rows AS {_to_duckdb(tree.expression)}")
@@ -363,26 +443,26 @@ def _insert(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     cursor.begin()
     cursor.execute(f"DELETE FROM {_to_duckdb(target)}")
-    inserted = _changed(cursor, tree)
+    inserted = _changed(cursor, _to_duckdb(tree))
     cursor.commit()
     return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
 
 
-def _update_or_delete(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    return _counts(num_affected_rows=_changed(cursor, tree))
+def _update_or_delete(cursor: duckdb.DuckDBPyConnection, _: exp.Expression, sql: str) -> Result:
+    return _counts(num_affected_rows=_changed(cursor, sql))
 
 
-def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+def _create(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression, sql: str) -> Result:
     if tree.args.get("kind") not in ("TABLE", "SCHEMA", "VIEW"):
         raise _unsupported(tree)
     if tree.args["kind"] == "TABLE" and tree.expression:
-        inserted = _changed(cursor, tree)
+        inserted = _changed(cursor, sql)
         return _counts(num_affected_rows=inserted, num_inserted_rows=inserted)
-    cursor.execute(_to_duckdb(tree))
+    cursor.execute(sql)
     return nothing()
 
 
-def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
+def _alter(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression, _: str) -> Result:
     """Supports RENAME TO and ADD COLUMNS. DuckDB adds one column at a time."""
     if isinstance(tree.args["actions"][0], exp.AlterRename):
         return _rename(cursor, tree)
@@ -407,12 +487,12 @@ def _rename(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
     return nothing()
 
 
-def _other(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> Result:
-    cursor.execute(_to_duckdb(tree))
+def _other(cursor: duckdb.DuckDBPyConnection, _: exp.Expression, sql: str) -> Result:
+    cursor.execute(sql)
     return nothing()
 
 
-_WRITERS: dict[type[exp.Expression], Callable[[duckdb.DuckDBPyConnection, exp.Expression], Result]] = {
+_WRITERS: dict[type[exp.Expression], Callable[[duckdb.DuckDBPyConnection, exp.Expression, str], Result]] = {
     exp.Merge: _merge,
     exp.Insert: _insert,
     exp.Update: _update_or_delete,
@@ -424,8 +504,8 @@ _WRITERS: dict[type[exp.Expression], Callable[[duckdb.DuckDBPyConnection, exp.Ex
 }
 
 
-def _changed(cursor: duckdb.DuckDBPyConnection, tree: exp.Expression) -> int:
-    row = cursor.execute(_to_duckdb(tree)).fetchone()
+def _changed(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = cursor.execute(sql).fetchone()
     return row[0] if row else 0
 
 

@@ -289,3 +289,45 @@ def test_trim_strips_blanks_alone(connection: Connection) -> None:
 def test_a_value_of_several_parts_is_refused_and_is_not_null(connection: Connection, value: Any) -> None:
     with pytest.raises(ServerOperationError, match="binds no parameter of type"):
         ask(connection, "SELECT :value AS value", {"value": value})
+
+
+def test_a_statement_that_comes_again_with_other_values_is_executed_with_these(connection: Connection) -> None:
+    text = "SELECT :a || '/' || :b AS text, CAST(:n AS INT) / CAST(:d AS INT) AS quotient, ':a' AS mark"
+    values = [("O'Neil", "'", 1, 2), ("\ue0001\ue001", ":a", 3, 4), ("", "it''s", -6, -4)]
+
+    rows = [ask(connection, text, {"a": a, "b": b, "n": n, "d": d}) for a, b, n, d in values]
+
+    assert rows == [[(f"{a}/{b}", n / d, ":a")] for a, b, n, d in values]
+    with pytest.raises(ServerOperationError, match="DIVIDE_BY_ZERO"):
+        ask(connection, text, {"a": "", "b": "", "n": 1, "d": 0})
+
+
+def test_a_statement_that_comes_again_with_values_of_other_types_is_executed_with_these(connection: Connection) -> None:
+    rows = [ask(connection, "SELECT :x IS NULL AS gone, typeof(:x) AS kind", {"x": x}) for x in (1, "1", None, True, 2)]
+
+    assert [row[0][0] for row in rows] == [False, False, True, False, False]
+    assert [row[0][1] for row in rows] == ["INTEGER", "VARCHAR", '"NULL"', "BOOLEAN", "INTEGER"]
+
+
+def test_a_statement_that_comes_again_in_another_time_zone_shows_it(stand: Stand) -> None:
+    zones = ("UTC", "America/Los_Angeles", "UTC")
+    found = []
+    for zone in zones:
+        with connect(stand.port, session_configuration={"TIMEZONE": zone}) as connection:
+            found += ask(connection, "SELECT current_timezone() AS zone, CAST(TIMESTAMP'2025-11-21T04:00:00Z' AS DATE) AS day")
+
+    assert [row[0] for row in found] == list(zones)
+    assert [str(row[1]) for row in found] == ["2025-11-21", "2025-11-20", "2025-11-21"]
+
+
+def test_a_statement_that_comes_again_answers_what_the_tables_hold_now(connection: Connection) -> None:
+    table = "crm.sfdc_dbx.asked_twice"
+    counts = []
+    for content in ("1 AS a", "1 AS a, 2 AS b", "'x' AS a"):
+        ask(connection, f"CREATE OR REPLACE TABLE {table} AS SELECT {content}")
+        counts.append([tuple(row) for row in ask(connection, f"SELECT * FROM {table}")])
+    ask(connection, f"DROP TABLE {table}")
+
+    assert counts == [[(1,)], [(1, 2)], [("x",)]]
+    with pytest.raises(ServerOperationError, match=r"The table or view `crm`\.`sfdc_dbx`\.`asked_twice` cannot be found"):
+        ask(connection, f"SELECT * FROM {table}")

@@ -12,24 +12,24 @@ from sandbox.warehouse.engine import Engine
 from sandbox.warehouse.service import WarehouseService
 from tests.sandbox.warehouse_client import ask, connect
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
-from tests.spark.variants import VARIANTS, change_settings
+from tests.spark.variants import change_settings, variants
 from tests.sql.data import fill_copy, spoil, thin_out
 from tests.sql.script import Change, adapt, script_for
 
 
-@pytest.fixture(params=VARIANTS)
-def variant(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    return change_settings(request.param, monkeypatch)
+@pytest.fixture
+def changed(variant: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    return change_settings(variant, monkeypatch)
 
 
 @pytest.fixture
-def port(variant: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def port(changed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     engine = Engine(tmp_path / "warehouse")
     seed_warehouse(engine)
     fill_copy(engine)
     thin_out(engine)
     spoil(engine)
-    adapt(engine, variant)
+    adapt(engine, changed)
     service = WarehouseService(engine, lambda: TOKEN, lambda _: None)
     server = serve(service)
     monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", airflow_connection(server.server_port))
@@ -40,9 +40,10 @@ def port(variant: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     engine.close()
 
 
-def test_every_statement_that_depends_on_settings_is_executed(port: int, variant: Settings) -> None:
-    with Warehouse(variant) as warehouse, connect(port) as others:
-        for step in script_for(variant):
+@variants
+def test_every_statement_that_depends_on_settings_is_executed(port: int, changed: Settings) -> None:
+    with Warehouse(changed) as warehouse, connect(port) as others:
+        for step in script_for(changed):
             if isinstance(step, Change):
                 ask(others, step.text)
             else:

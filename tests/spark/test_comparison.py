@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from feature_sync.config.settings import load_settings
+from feature_sync.config.settings import Settings, load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
-from tests.spark.variants import change_settings, usual_settings, variants
+from tests.spark.variants import OTHER_FIELDS, TOGETHER, VARIANTS, change_settings, every_variant, usual_settings
 from tests.sql.script import STATEMENTS, Step, script, script_for, source_names
 
 
@@ -17,21 +17,51 @@ def test_each_statement_has_a_step() -> None:
     assert set(STATEMENTS) - {step.statement for step in steps} == set(), "add them to tests/sql/script.py"
 
 
-@variants
+@every_variant
 def test_the_short_script_has_each_statement_that_depends_on_settings(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = usual_settings(monkeypatch)
     settings = change_settings(variant, monkeypatch)
     short = {step.statement for step in script_for(settings) if isinstance(step, Step)}
-    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w"}
-    names |= {"undecided": "FALSE", "catalog": "c"}
 
-    given = {name: source_names(usual).get(name, names) for name in STATEMENTS}
-    depending = {
-        name for name in STATEMENTS if render_statement(name, usual, given[name]) != render_statement(name, settings, given[name])
-    }
+    before, after = texts(usual, usual), texts(settings, usual)
+    depending = {name for name in STATEMENTS if before[name] != after[name]}
 
     assert depending
     assert depending - short == set()
+
+
+@pytest.mark.parametrize("variant", [each for each in VARIANTS if each != OTHER_FIELDS])
+def test_the_variants_together_have_each_line_that_one_of_them_has(variant: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        usual = usual_settings(patch)
+        together = [lines(texts(usual, usual))]
+    for each in TOGETHER:
+        with pytest.MonkeyPatch.context() as patch:
+            together.append(lines(texts(change_settings(each, patch), usual)))
+    with pytest.MonkeyPatch.context() as patch:
+        alone = lines(texts(change_settings(variant, patch), usual))
+
+    assert alone - together[0], "it changes no line"
+    assert alone.difference(*together) == set(), "no text that Spark gets in `make test` has these lines"
+
+
+def test_variants_that_are_taken_together_do_not_contradict_each_other() -> None:
+    for names in TOGETHER.values():
+        given = [pair for name in names for pair in VARIANTS[name].items()]
+        assert len({setting for setting, _ in given}) == len(set(given))
+    assert sorted(name for names in TOGETHER.values() for name in names) == sorted(set(VARIANTS) - {OTHER_FIELDS})
+
+
+def texts(settings: Settings, usual: Settings) -> dict[str, str]:
+    """Every statement as these settings render it."""
+    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w"}
+    names |= {"undecided": "FALSE", "catalog": "c"}
+    return {name: render_statement(name, settings, source_names(usual).get(name, names)) for name in STATEMENTS}
+
+
+def lines(given: dict[str, str]) -> set[tuple[str, str]]:
+    """Each line with its statement's name; a comma at its end depends on what follows it."""
+    return {(name, line.strip().removesuffix(",")) for name, text in given.items() for line in text.splitlines()}
 
 
 NOON = dt.datetime(2025, 11, 21, 12, tzinfo=dt.UTC)

@@ -21,7 +21,7 @@ from tests.oracle.worlds import random_world
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
-from tests.spark.variants import change_settings, variants
+from tests.spark.variants import change_settings, usual_settings, variants
 from tests.sql.data import COPY, fill_copy, spoil, thin_out
 from tests.sql.script import Change, Script, adapt, freezing, looking, script, script_for
 
@@ -86,8 +86,10 @@ def test_what_depends_on_settings_means_the_same(
 
 
 @pytest.mark.parametrize("seed", [3, 7])
-def test_it_means_the_same_in_a_random_world(compare: Callable[..., list[str]], engine: Engine, seed: int) -> None:
-    settings = load_settings()
+def test_it_means_the_same_in_a_random_world(
+    compare: Callable[..., list[str]], engine: Engine, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = usual_settings(monkeypatch)
     Tables(engine, settings).load(random_world(seed, settings.fields, 40))
 
     assert compare(looking(3)) == []

@@ -22,15 +22,23 @@ def real_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox.stop()
 
 
-@pytest.fixture
-def real(real_process: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """The real world with the package's settings for it. Its view, its dataset and its sync are restored afterwards."""
+@pytest.fixture(scope="module")
+def real_environment(real_process: Sandbox) -> dict[str, str]:
+    """What a user would set: the connections and the package's settings that the sandbox prints for this world."""
+    environment = {}
     for command in (["connections", "--port", str(real_process.port)], ["settings", "--world", "real"]):
         printed = subprocess.run(
             [sys.executable, "-m", "sandbox", *command], cwd=PROJECT, capture_output=True, text=True, check=True
         ).stdout
-        for name, value in (line.split("=", 1) for line in printed.splitlines() if "=" in line):
-            monkeypatch.setitem(os.environ, name, value)
+        environment |= dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    return environment
+
+
+@pytest.fixture
+def real(real_process: Sandbox, real_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The real world with the package's settings for it. Its view, its dataset and its sync are restored afterwards."""
+    for name, value in real_environment.items():
+        monkeypatch.setitem(os.environ, name, value)
     monkeypatch.setenv("AIRFLOW_CONN_CENSUS_DEFAULT", census_connection(real_process))
     [[_, view]] = [
         row for row in real_process.sql(f"DESCRIBE TABLE EXTENDED {VIEW}") if row[0] == "View Text" for row in [row[:2]]
