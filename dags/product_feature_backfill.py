@@ -127,11 +127,7 @@ def product_feature_backfill() -> None:
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
     probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
     # Both run when all batches have ended, whatever their outcome.
-    ending: dict[str, Any] = {
-        "planned_by": "plan_batches",
-        "is_dry_run": "{{ params.dry_run }}",
-        "trigger_rule": TriggerRule.ALL_DONE,
-    }
+    ending: Any = {"planned_by": "plan_batches", "is_dry_run": "{{ params.dry_run }}", "trigger_rule": TriggerRule.ALL_DONE}
     # Its failure sends no alert, because validate looks again after any outcome.
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)

@@ -92,7 +92,7 @@ def product_feature_reconciliation() -> None:
     )
     heal = HealingOperator(task_id=STEPS["healing"], found=found, trigger_rule=TriggerRule.NONE_FAILED)
     # The first task refuses a run that makes no sense, before it waits.
-    wait_for_copy = WholeReplicaSensor(task_id=STEPS["replica"], pre_execute=lambda _: refuse_config())
+    wait_for_copy = WholeReplicaSensor(task_id=STEPS["replica"], refuse=refuse_config)
     chain(wait_for_copy, found, approve_healing, heal, conclude(found))
     [remove_old_payloads(), check_source_query()]
 

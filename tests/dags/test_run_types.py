@@ -36,4 +36,4 @@ def test_the_weekly_run_refuses_before_it_waits(dags: dict[str, Any], monkeypatc
     monkeypatch.setattr(dag_runs, "get_current_context", lambda: {"params": {}, "dag_run": run})
 
     with pytest.raises(RunConfigError, match="this DAG takes no parameters"):
-        dags["product_feature_reconciliation"].get_task("wait_for_copy")._pre_execute_hook({})
+        dags["product_feature_reconciliation"].get_task("wait_for_copy").refuse()

@@ -22,6 +22,15 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(key, {{ fields.property_id.column }})": "an example for a message",
     },
     "backfill/select_expired_runs.sql": {"COALESCE(sync_log.closed_at, sync_log.opened_at)": "an open attempt has its start"},
+    "backfill/select_other_runs.sql": {
+        "COALESCE(attempted.status = 'sending' AND attempted.opened_at + {{ longest_run }} >= current_timestamp(), FALSE)": "no "
+        "attempt: nothing is on its way",
+        "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)": "no time: no proof that it has arrived",
+        "COALESCE( (attempted.records_rejected IS NOT NULL OR attempted.status = 'accepted_by_counters') AND "
+        "attempted.run_ended_at + {{ late }} >= shared.frozen_at AND NOT COALESCE(salesforce.system_modstamp > "
+        'attempted.run_ended_at, FALSE) AND NOT ( {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM shared.{}") | '
+        "indent(20) }} ), FALSE )": "no attempt, or one without an end: nothing was written that could be waited for",
+    },
     "deployment/check_source_values.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
         "COALESCE(sent.is_sent, FALSE)": NO_ROW,
@@ -33,6 +42,9 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(held.held_{{ loop.index }} = wanted.own_name, FALSE)": "an empty name is not the property's name",
     },
     "fragments/accepted_records.sql": {"COALESCE(product, '')": "a class without products"},
+    "fragments/batch_writes.sql": {
+        "COALESCE(attempted.closed_at, attempted.opened_at)": "an open attempt was last seen when it was opened"
+    },
     "fragments/compared_records.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
         "COALESCE( salesforce.{{ flag }} AND (features.property_id IS NULL OR NOT features.{{ flag }}) AND "
@@ -72,6 +84,10 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "replica/check_replica.sql": {
         "COALESCE(salesforce.system_modstamp > last_written.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         "COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE)": "no time: the record is not given up",
+    },
+    "sending/check_batch.sql": {
+        "COALESCE( marked.reason, 'CHANGED_SINCE_FREEZE: run ' || sent_since.run_id || ' has sent this record since it was "
+        "frozen here' )": "the first reason that there is"
     },
     "sending/record_attempt.sql": {
         "COALESCE(source.sync_run_id, sync_log.sync_run_id)": "an id that is known once is never forgotten"

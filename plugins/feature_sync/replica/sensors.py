@@ -1,6 +1,6 @@
 """Tasks that wait for the replica without a worker slot: for what one run sent, or for all of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +68,20 @@ class RunReplicaSensor(ReplicaSensor):
 
 
 class WholeReplicaSensor(ReplicaSensor):
-    """Waits until the replica shows what every run sent, and was replicated lately."""
+    """
+    Waits until the replica shows what every run sent, and was replicated lately.
+
+    :param refuse: what is called before anything else. It raises an error if the run makes no sense.
+    """
+
+    def __init__(self, *, refuse: Callable[[], None] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refuse = refuse
 
     def execute(self, context: "Context") -> None:
         """:raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds`` after the task's start."""
+        if self.refuse:
+            self.refuse()
         settings = load_settings()
         with Warehouse(settings) as warehouse:
             prepare_tables(warehouse)  # in a new workspace the weekly run may be the first one

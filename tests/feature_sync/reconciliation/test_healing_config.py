@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DagRunTriggerException
+from airflow.sdk.exceptions import TaskDeferred
 
 from feature_sync.config.asked import run_problems
 from feature_sync.config.run_config import DEFAULTS, parse_run_config
@@ -30,15 +30,21 @@ def set_config(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def started(monkeypatch: pytest.MonkeyPatch, run_config: dict[str, Any]) -> dict[str, Any]:
     """The config of the run that `heal` starts for a comparison with this one."""
-    monkeypatch.setattr("feature_sync.reconciliation.operators.run_state", lambda *_: None)
+    configs: dict[str, dict[str, Any]] = {}
+    monkeypatch.setattr(
+        "feature_sync.reconciliation.operators.run_state", lambda _, run_id: "queued" if run_id in configs else None
+    )
+    monkeypatch.setattr("feature_sync.reconciliation.operators.start_run", lambda _, run_id, conf: configs.update({run_id: conf}))
     monkeypatch.setattr("feature_sync.reconciliation.operators.check_still_allowed", lambda _: 3)
     found = Finding(heals=True, question=None, run_config=run_config, reason="Within the limits.", mismatched=3)
-    ti = SimpleNamespace(run_id="scheduled__1", max_tries=3, get_dag=lambda _: SimpleNamespace(is_paused=False), xcom_push=print)
-    with pytest.raises(DagRunTriggerException) as trigger:
+    ti = SimpleNamespace(
+        run_id="scheduled__1", max_tries=3, get_dag=lambda _: SimpleNamespace(is_paused=False), xcom_push=lambda **_: None
+    )
+    with pytest.raises(TaskDeferred):
         HealingOperator(task_id="heal", found=json.loads(json.dumps(found.as_xcom())), retries=3).execute(
             {"ti": ti, "task_instance": ti}  # type: ignore[typeddict-item]
         )
-    conf: dict[str, Any] = trigger.value.conf
+    [conf] = configs.values()
     return conf
 
 
