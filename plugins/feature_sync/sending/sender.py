@@ -28,6 +28,7 @@ from feature_sync.sending.outcome import (
     BatchHaltedError,
     Outcome,
     are_rows_missing,
+    halted_message,
     has_row_results,
     judge,
     left_out_reason,
@@ -162,10 +163,7 @@ class BatchSender:
             last = self._log.record(replace(last, status=AttemptStatus.NOT_SENT, reason=reason))
         if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.generation):
             self._log.record(self._next_attempt(last, AttemptStatus.HALTED, reason=f"It was held back: {reason}."))
-            raise BatchHaltedError(
-                f"{self.batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and "
-                "choose 'Clear only failed tasks': exactly the batches that failed or were held back are sent."
-            )
+            raise BatchHaltedError(halted_message(self.batch, reason))
         before = self.writers.look()
         if (pause := self._pause(before)) and not pause.is_over_within(self.prepare_seconds):
             return pause
