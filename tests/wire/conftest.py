@@ -87,5 +87,15 @@ def plan(world: Sandbox) -> Plan:
 
 
 @pytest.fixture
+def three_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Three of the seven products, for tests of what is the same for each product.
+
+    The SQL repeats itself for each product, and reading it is most of what the warehouse does with a few records.
+    """
+    monkeypatch.setenv("FEATURE_SYNC_FIELDS_FILE", "tests/sql/three_products.toml")
+
+
+@pytest.fixture
 def few(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Few]:
     yield from few_records(sandbox, monkeypatch)

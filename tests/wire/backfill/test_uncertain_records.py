@@ -16,6 +16,7 @@ from feature_sync.storage.warehouse import Warehouse
 from tests.wire.backfill.payloads import names, rows_of
 from tests.wire.few import Few
 
+pytestmark = pytest.mark.usefixtures("three_products")
 KEY, UPSERT = "snappt_property_id_c", "reverse_etl_id_c"
 SCOPES: dict[str, dict[str, Any]] = {
     "mismatched": {},

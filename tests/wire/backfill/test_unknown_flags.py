@@ -16,6 +16,7 @@ from tests.sandbox.client import Sandbox
 from tests.wire.backfill.payloads import names, rows_of
 from tests.wire.few import Few
 
+pytestmark = pytest.mark.usefixtures("three_products")
 KEY = "snappt_property_id_c"
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
 DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")

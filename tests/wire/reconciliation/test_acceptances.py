@@ -17,6 +17,7 @@ from feature_sync.storage.run_files import read_json, run_files
 from feature_sync.storage.warehouse import Warehouse
 from tests.wire.few import Few, differences, folder
 
+pytestmark = pytest.mark.usefixtures("three_products")
 KEY, UPSERT = "snappt_property_id_c", "reverse_etl_id_c"
 DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
@@ -144,9 +145,7 @@ class TestEveryClass:
         assert known.is_green()
 
     def test_a_property_with_unequal_feature_rows(self, known: Known) -> None:
-        other = (
-            f"SELECT * EXCEPT (idv_enabled), NOT idv_enabled AS idv_enabled FROM {{features}} WHERE property_id = '{known.one}'"
-        )
+        other = f"SELECT * EXCEPT (iv_enabled), NOT iv_enabled AS iv_enabled FROM {{features}} WHERE property_id = '{known.one}'"
         known.sql(f"INSERT INTO {{features}} BY NAME {other}")
         known.insert("ambiguous_features")
 
@@ -157,7 +156,7 @@ class TestNothingElse:
     def test_another_product_of_the_record_is_new(self, known: Known) -> None:
         known.harm(f"{WRONG_FLAG}, idv_only_enabled_c = TRUE")
         known.insert("wrongly_false", product="fraud_detection")
-        known.insert("wrongly_true", product="verification_of_rent")
+        known.insert("wrongly_true", product="income_verification")
 
         assert known.numbers() == {"wrongly_false": (1, 0, 1), "wrongly_true": (1, 1, 0)}
         assert not known.is_green()
@@ -383,7 +382,7 @@ class TestTwins:
         known.sql(f"UPDATE {{features}} SET fraud_enabled = FALSE, fraud_enabled_at = NULL WHERE property_id = '{known.one}'")
         known.insert("true_through_sibling", product="fraud_detection")
         alone, green = known.numbers(), known.is_green()
-        known.harm("vor_updated_date_c = DATE'2001-02-03'")
+        known.harm("income_verification_updated_date_c = DATE'2001-02-03'")
 
         assert (alone, green) == ({"true_through_sibling": (1, 0, 1)}, True)
         assert known.numbers() == {"true_through_sibling": (1, 0, 1), "date_differs": (1, 1, 0)}
