@@ -231,7 +231,7 @@ def test_the_reason_why_a_batch_was_not_sent_is_recorded(campaign: Campaign) -> 
 
 
 def test_a_list_of_rejected_records_that_cannot_be_written_changes_no_outcome(
-    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "a file").touch()
     monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", str(tmp_path / "a file" / "output"))
@@ -241,4 +241,3 @@ def test_a_list_of_rejected_records_that_cannot_be_written_changes_no_outcome(
         operator(campaign).execute(context(campaign))
 
     assert campaign.attempt().records_rejected == 1
-    assert "The list of rejected records could not be written (NotADirectoryError" in caplog.text
