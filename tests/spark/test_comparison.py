@@ -1,6 +1,7 @@
 """What the comparison with Spark rests on; this needs no Java."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_variants_that_are_taken_together_do_not_contradict_each_other() -> None
 
 def texts(settings: Settings, usual: Settings) -> dict[str, str]:
     """Every statement as these settings render it."""
-    names = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w"}
-    names |= {"undecided": "FALSE", "catalog": "c"}
+    names: dict[str, Any] = {"table": usual.payload_table, "columns": "a INT", "mark": "m", "synced_at": "s", "written_at": "w"}
+    names |= {"undecided": "FALSE", "catalog": "c", "clustered_by": ("a",)}
     return {name: render_statement(name, settings, source_names(usual).get(name, names)) for name in STATEMENTS}
 
 
