@@ -8,7 +8,7 @@ import pytest
 
 from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from tests.live.runs import LiveAirflow, eventually, incident_ids
-from tests.live.test_reconciliation import Run, harm_records, healing_runs
+from tests.live.test_reconciliation import harm_records, healing_runs
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 SETTLED = 25
@@ -111,7 +111,7 @@ def test_a_healing_run_that_is_deleted_is_noticed_and_one_alert(weekly: LiveAirf
     harm_records(live)
     before = {run.run_id for run in healing_runs(live)}
     live.stack.sandbox.request("POST", "faults", json={"call": "run", "fault": "stuck", "phase": "queued"})
-    week = Run(live, RECONCILIATION_DAG_ID)
+    week = live.start(RECONCILIATION_DAG_ID)
     week.question("approve_healing")
     week.answer("approve_healing", "Approve")
     eventually(lambda: week.task("heal").state == "deferred", 240)
