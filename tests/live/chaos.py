@@ -354,7 +354,7 @@ def is_seen(phase: Phase, entries: Sequence[Entry]) -> bool:
         case Phase.STAGING:
             wanted = ["stage"]
         case Phase.TRIGGERING:
-            wanted = ["stage", "check", "record", "check"]
+            wanted = ["stage", "record", "check"]
         case Phase.ANSWERING:
             wanted = ["stage", "record", "census.run.started"]
         case Phase.POLLING:
