@@ -119,7 +119,9 @@ def test_no_file_that_the_runs_wrote_holds_a_token(live: LiveAirflow) -> None:
     """Logs, rendered templates, XComs (in the database) and the runs' files."""
     folder = Path(live.stack.folder)
     own = {folder / "secrets.json", folder / "passwords.json"}
-    files = [path for path in folder.rglob("*") if path.is_file() and path not in own]
+    # The sandbox knows the tokens that it accepts. What it was sent, apart from the headers, is in its journal.
+    sandbox = folder / "sandbox"
+    files = [path for path in folder.rglob("*") if path.is_file() and path not in own and not path.is_relative_to(sandbox)]
     secrets = Secrets.of_folder(folder)
     tokens = [TOKEN, WAREHOUSE_TOKEN, CENSUS_PERSONAL_TOKEN, secrets.admin_password, secrets.fernet_key, secrets.jwt_secret]
 
@@ -128,5 +130,7 @@ def test_no_file_that_the_runs_wrote_holds_a_token(live: LiveAirflow) -> None:
     assert len([path for path in files if path.suffix == ".log"]) > 20
     assert any(path.name == "airflow.db" for path in files)
     assert any(path.name == "validation.json" for path in files)
+    journal = json.dumps(live.stack.sandbox.journal())
     for token in tokens:
         assert [path for path in files if token.encode() in path.read_bytes()] == []
+        assert token not in journal
