@@ -66,8 +66,12 @@ def makes_or_proves_a_table_of_ours(sql: str) -> bool:
     settings = load_settings()
     ours = "|".join(re.escape(getattr(settings, name)) for name in OUR_TABLES)
     columns = r"\( \w+ \w+(, \w+ \w+)* \)"
+    clustered = r"(CLUSTER BY \(run_id, batch_number\) )?"
     return bool(
-        re.fullmatch(rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)", sql)
+        re.fullmatch(
+            rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} (?:CLUSTER BY \([\w, ]+\) )?TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)",
+            sql,
+        )
         or re.fullmatch(rf"ALTER TABLE ({ours}) ADD COLUMNS {columns}", sql)
         or re.fullmatch(rf"DELETE FROM ({ours}) WHERE FALSE", sql)
     )

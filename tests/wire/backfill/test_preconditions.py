@@ -174,7 +174,7 @@ class TestTogether:
         problems = problems_of(INCIDENT, NotReadyError)
 
         named = [
-            f"{DOWN}/feature-sync/pool does not answer (ConnectionError)",
+            f"{DOWN}/feature-sync/pool does not answer (ConnectError)",
             "GET syncs/4711 with 503",
             "The warehouse cannot be reached (databricks_default): ",
         ]
