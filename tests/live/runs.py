@@ -153,9 +153,12 @@ class LiveAirflow:
     def harm(self, condition: str) -> list[str]:
         """Switch a product off in Salesforce, by hand, for the records of a SOQL condition. :returns: their keys."""
         records = self.query(f"SELECT Id, Reverse_ETL_ID__c FROM Product_Property__c WHERE {condition}")
+        flow = self.settings()["flow_enabled"]
+        self.settings(flow_enabled=False)  # it refuses what a person changes while it works on the record's family
         for record in records:
             path = f"sobjects/Product_Property__c/{record['Id']}"
             self.salesforce("PATCH", path, json={"Fraud_Detection_Enabled__c": False}).raise_for_status()
+        self.settings(flow_enabled=flow)
         self.replicate()
         return sorted(record["Reverse_ETL_ID__c"] for record in records)
 

@@ -69,8 +69,7 @@ def makes_or_proves_a_table_of_ours(sql: str) -> bool:
     clustered = r"(CLUSTER BY \(run_id, batch_number\) )?"
     return bool(
         re.fullmatch(
-            rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} (?:CLUSTER BY \([\w, ]+\) )?TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)",
-            sql,
+            rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} {clustered}TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)", sql
         )
         or re.fullmatch(rf"ALTER TABLE ({ours}) ADD COLUMNS {columns}", sql)
         or re.fullmatch(rf"DELETE FROM ({ours}) WHERE FALSE", sql)
