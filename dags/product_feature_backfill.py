@@ -37,9 +37,9 @@ tasks* to send exactly them.
 or too soon after it.
 
 **Stopping.** For a while: pause the DAG, and unpause it to go on. For good: mark the running `send` task as failed, then the
-run. A Census run that is going on continues to its end in Census. To go on after that, clear the stopped `batch.send` task *with
-downstream*: it resumes its Census run, and the batch is not sent twice. For each batch after it, clear its `batch.wait_for_turn`
-task *with downstream*. Or clear the whole task `batch.wait_for_turn`: then every batch is sent again, with the same values.
+run. A Census run that is going on continues to its end in Census. To go on after that, clear the `batch.wait_for_turn` task of
+the batch that you stopped, and of each batch after it, *with downstream*: the stopped one resumes its Census run, so nothing is
+sent twice. Or clear the whole task `batch.wait_for_turn`: then every batch is sent again, with the same values.
 
 **Red, but no task is red?** Then the run has no verdict: somebody marked a task as a success, or cleared only a part of the run.
 The note of the run names the tasks to clear.
