@@ -28,7 +28,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run up down status test test-quick test-live test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
 	@echo 'make test     ruff, mypy and all tests'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
+	@echo 'make test-live    the tests on a real Airflow that take longest: sites, two runs at once, alerts (15 minutes)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17. If there is one, `make test` does it too,'
 	@echo '                  but tries settings that change the SQL together instead of each by itself; no line of SQL is left out'
@@ -65,7 +66,7 @@ down status:
 
 test: $(INSTALLED) lint
 	@if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
-	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder
+	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder -m "not long"
 
 # What an engineer runs after each change. The folders and modules that it names start no process.
 test-quick: $(INSTALLED) lint
@@ -77,6 +78,9 @@ test-next: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
+
+test-live: $(INSTALLED)
+	$(PYTHON) -m pytest tests/live -m long
 
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null

@@ -10,7 +10,7 @@ from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from tests.live.runs import LiveAirflow, eventually, incident_ids
 from tests.live.test_reconciliation import harm_records, healing_runs
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 SETTLED = 25
 """Seconds after a run's end in which another alert would come: the grace of the DAG's callback, and its processor's interval."""
 REFUSED = "census-pat-that-is-new"

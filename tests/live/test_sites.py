@@ -16,7 +16,7 @@ from tests.live.conftest import ENVIRONMENT, SANDBOX
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 from tests.receiver import Receiver
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 RUN_ID = "repair “été” of O'Neil + 1:2~"
 PLUGIN = '''
 import os
