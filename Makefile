@@ -34,7 +34,7 @@ endef
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
-	@echo 'make test     ruff, mypy and all tests'
+	@echo 'make test     ruff, mypy and all tests but those of make test-live (about an hour on two cores)'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-live    the tests on a real Airflow that take longest: sites, two runs at once, alerts (15 minutes)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
