@@ -36,7 +36,7 @@ help:
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
 	@echo 'make test     ruff, mypy and all tests but those of make test-live (about an hour on two cores)'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
-	@echo 'make test-live    the tests on a real Airflow that take longest: sites, two runs at once, alerts (15 minutes)'
+	@echo 'make test-live    the tests on a real Airflow that take longest: clicks, sites, two runs at once, alerts (half an hour)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17. If there is one, `make test` does it too,'
 	@echo '                  but tries settings that change the SQL together instead of each by itself; no line of SQL is left out'

@@ -75,12 +75,12 @@ class LiveRun:
 
     def question(self, task_id: str) -> str:
         """A question to a person, as soon as it is asked."""
-        return str(eventually(lambda: self.airflow.stack.airflow.question(self.dag_id, self.run_id, task_id), 120))
+        return str(eventually(lambda: self.airflow.stack.airflow.question(self.dag_id, self.run_id, task_id), 300))
 
     def answer(self, task_id: str, option: str) -> None:
         self.airflow.stack.airflow.answer(self.dag_id, self.run_id, task_id, option)
 
-    def wait(self, timeout: float = 240, on_progress: Callable[[DagRun, Sequence[TaskInstance]], None] | None = None) -> str:
+    def wait(self, timeout: float = 400, on_progress: Callable[[DagRun, Sequence[TaskInstance]], None] | None = None) -> str:
         """The state the run ended in."""
         return self.airflow.stack.airflow.wait_for_run(self.dag_id, self.run_id, timeout=timeout, on_progress=on_progress).state
 

@@ -11,7 +11,7 @@ from laptop.airflow_client import DagRun, TaskInstance
 from tests.live.invariants import accepted_keys, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs
 from tests.live.runs import DAG_ID, LiveAirflow, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 WAIT = 3
 
 

@@ -12,7 +12,7 @@ from tests.live.greens import Deployed, assert_judged_last
 from tests.live.invariants import CensusRun
 from tests.live.runs import LiveAirflow
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 STOP = (
     Click("batch.send[1]", False, Action.MARK, "batch.send[1]", "failed"),
     Click("batch.send[1]", True, Action.MARK_RUN, state="failed"),

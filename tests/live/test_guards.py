@@ -15,7 +15,7 @@ from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_SESSION, WAREHOUSE_
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 from tests.receiver import TOKEN
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 APPROVAL = "approve_mass_disable"
 IDS = incident_ids(560, 20)
 

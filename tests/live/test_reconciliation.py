@@ -88,7 +88,7 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     question = week_2.question("approve_healing")
     assert f"{HARMED} of 10,000 properties" in question
     week_2.answer("approve_healing", "Approve")
-    eventually(lambda: week_2.task("heal").state == "deferred", 60)  # waits without a worker slot
+    eventually(lambda: week_2.task("heal").state == "deferred", 180)  # waits without a worker slot
     assert week_2.wait() == "success", week_2.error("conclude")
     [healing] = healing_runs(live)
     assert (healing.state, healing.conf["scope"]) == ("success", "mismatched")

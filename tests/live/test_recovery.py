@@ -5,7 +5,7 @@ import pytest
 from tests.live.invariants import SYNC_ID, assert_one_at_a_time, assert_staged_alone, first_pass, read_runs, sends_of
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 WAIT = 2
 
 

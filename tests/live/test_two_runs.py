@@ -11,7 +11,7 @@ from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from laptop.airflow_client import AirflowError
 from tests.live.runs import LiveAirflow, LiveRun, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 IDS = incident_ids(600, 8)
 
 
