@@ -23,7 +23,7 @@ DAG_ID = "product_feature_backfill"
 INCIDENT_DAY = "2025-11-21"
 
 
-def eventually(look: Callable[[], Any], seconds: float = 90) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 180) -> Any:
     """What the look gives, as soon as it is true."""
     end = time.monotonic() + seconds
     while not (seen := look()):

@@ -32,7 +32,7 @@ def test_a_failed_batch_that_is_cleared_while_another_is_sending_is_sent_again_a
     live.stack.sandbox.faults.add("run", "reject_rows", message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no", skip=1, times=1)
     run = live.trigger_ids(incident_ids(400, 23), batch_size=6, wait_seconds=WAIT)
 
-    eventually(lambda: state_of(run, 1) == "failed" and state_of(run, 2) in ("running", "deferred"), 120)
+    eventually(lambda: state_of(run, 1) == "failed" and state_of(run, 2) in ("running", "deferred"), 300)
     rejected = (run.folder / "rejected_records.csv").read_text().splitlines()
     cleared = run.clear([("batch.send", 1)])
     state = run.wait()
@@ -102,8 +102,8 @@ def test_a_task_that_is_failed_by_hand_leaves_a_run_that_the_next_try_takes_up(l
     live.settings(census_work_seconds=12.0)
     run = live.trigger_ids(incident_ids(450, 5), batch_size=5, wait_seconds=WAIT)
 
-    eventually(lambda: any(entry["kind"] == "census.run.started" for entry in run.journal()), 120)
-    eventually(lambda: state_of(run, 0) == "deferred", 120)
+    eventually(lambda: any(entry["kind"] == "census.run.started" for entry in run.journal()), 300)
+    eventually(lambda: state_of(run, 0) == "deferred", 300)
     live.stack.airflow.set_task_state(DAG_ID, run.run_id, "batch.send", "failed", map_index=0)
     run.wait()
     run.clear([("batch.send", 0)])
@@ -118,7 +118,7 @@ def test_two_runs_and_a_run_of_somebody_else_never_overlap(live: LiveAirflow) ->
     first = live.trigger_ids(incident_ids(500, 8), batch_size=4, wait_seconds=WAIT)
     second = live.trigger_ids(incident_ids(520, 8), batch_size=4, wait_seconds=WAIT)
 
-    eventually(lambda: "success" in (state_of(first, 0), state_of(second, 0)), 120)
+    eventually(lambda: "success" in (state_of(first, 0), state_of(second, 0)), 300)
     foreign = live.stack.sandbox.start_foreign_run(SYNC_ID, ui_tag="Manual", full_sync=True)
     states = [first.wait(), second.wait()]
     first.clear([("batch.send", 0)])

@@ -29,7 +29,7 @@ def store_as_the_former_version_did(stack: Stack) -> set[str]:
 def test_a_run_that_is_deferred_during_an_upgrade_goes_on_and_sends_nothing_twice(live: LiveAirflow) -> None:
     live.settings(census_work_seconds=25.0)
     run = live.trigger_ids(incident_ids(700, 6), batch_size=3, wait_seconds=1)
-    eventually(lambda: run.tasks("batch.send") and run.tasks("batch.send")[0].state == "deferred", 120)
+    eventually(lambda: run.tasks("batch.send") and run.tasks("batch.send")[0].state == "deferred", 300)
     eventually(lambda: run.tasks("batch.wait_for_turn")[1].state == "deferred", 60)
 
     live.stack.processes["triggerer"].kill()
