@@ -146,6 +146,7 @@ def store(cursor: duckdb.DuckDBPyConnection, relation: Relation, metadata: Metad
             "column_comments": dict(metadata.column_comments),
             "view_text": metadata.view_text,
             "history": [dict(entry) for entry in metadata.history],
+            "clustering": list(metadata.clustering),
         }
     ).replace("'", "''")
     kind = "VIEW" if relation.is_view else "TABLE"

@@ -183,6 +183,14 @@ class TestSending:
             assert send.priority_weight > others
             assert type(send.weight_rule).__name__ == "_AbsolutePriorityWeightStrategy"
 
+    @pytest.mark.parametrize("group", ["probe", "batch"])
+    def test_one_batch_of_a_run_waits_at_a_time_and_never_before_one_that_is_to_be_sent(self, dag: Any, group: str) -> None:
+        turn, send = dag.get_task(f"{group}.wait_for_turn"), dag.get_task(f"{group}.send")
+
+        assert turn.max_active_tis_per_dagrun == 1
+        assert type(turn.weight_rule).__name__ == "_AbsolutePriorityWeightStrategy", "not the sum of all that follows it"
+        assert turn.priority_weight < send.priority_weight
+
     def test_a_batch_is_shown_by_its_name(self, dag: Any) -> None:
         for task_id in ("batch.wait_for_turn", "batch.send"):
             assert dag.get_task(task_id).map_index_template == "{{ task.batch.label }}"

@@ -68,6 +68,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(trim(entries.accepted_by), '')": "empty is refused by name",
     },
     "fragments/known_properties.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
+    "fragments/last_attempts.sql": {"COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"},
     "fragments/named_properties.sql": {"COALESCE(features.{{ settings.features_deleted_column }}, FALSE)": NOT_MARKED},
     "fragments/own_feature_rows.sql": {"COALESCE(features.{{ deleted }}, FALSE)": NOT_MARKED},
     "fragments/placed_records.sql": {"COALESCE(chosen.parent_id, chosen.salesforce_id)": "without a parent, a family alone"},
@@ -92,10 +93,6 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "sending/record_attempt.sql": {
         "COALESCE(source.sync_run_id, sync_log.sync_run_id)": "an id that is known once is never forgotten"
     },
-    "sending/select_attempts_to_judge.sql": {
-        "COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"
-    },
-    "sending/select_last_attempts.sql": {"COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"},
 }
 FILES = sorted(path.relative_to(SQL_FOLDER).as_posix() for path in SQL_FOLDER.rglob("*.sql"))
 OTHER_DEFAULTS = re.compile(r"\b(ifnull|nvl2?|zeroifnull|try_to_\w+|if)\s*\(", re.IGNORECASE)

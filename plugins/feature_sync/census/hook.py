@@ -28,6 +28,7 @@ from feature_sync.census.models import Dataset, RowRecord, Sync, SyncOutline, Sy
 from feature_sync.config.connections import (
     MissingConnectionError,
     UnreadableConnectionError,
+    identity_of,
     read_connection,
     read_fresh_connection,
 )
@@ -191,7 +192,7 @@ class CensusHook(HttpHook):
         if self._tests_a_form:
             return False
         fresh = self._read(read_fresh_connection)
-        if _settings_of(fresh) == _settings_of(self._connection):
+        if identity_of(fresh) == identity_of(self._connection):
             return False
         self._connection = fresh
         for built in ("_session", "api_version"):
@@ -287,18 +288,6 @@ class _BearerAuth(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
-
-
-def _settings_of(connection: Connection) -> tuple[Any, ...]:
-    """What makes a request to Census differ from another one."""
-    return (
-        connection.host,
-        connection.schema,
-        connection.port,
-        connection.login,
-        connection.password,
-        connection.extra_dejson,
-    )
 
 
 class _RetryLaterError(CensusUnavailableError):

@@ -7,6 +7,7 @@ an empty answer. So when Airflow finds nothing, each backend is asked again here
 import logging
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException, ErrorType
@@ -76,6 +77,18 @@ def read_fresh_connection(conn_id: str) -> Connection:
     if look.problems:
         raise UnreadableConnectionError(_unreadable(conn_id, look.problems))
     raise MissingConnectionError(f"{_reason(conn_id, look)}. Create it, or correct its id.")
+
+
+def identity_of(connection: Connection) -> tuple[Any, ...]:
+    """What makes a login with this connection differ from one with another."""
+    return (
+        connection.host,
+        connection.schema,
+        connection.port,
+        connection.login,
+        connection.password,
+        connection.extra_dejson,
+    )
 
 
 def _look(conn_id: str) -> _Look:

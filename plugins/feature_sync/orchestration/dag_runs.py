@@ -1,4 +1,7 @@
-"""What a task may ask Airflow about DAG runs and tasks. The only module that imports Airflow's private task runner."""
+"""
+What a task may ask Airflow about DAG runs and tasks. Only this module and `config.connections` import Airflow's private task
+runner.
+"""
 
 import hashlib
 import logging

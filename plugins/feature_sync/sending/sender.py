@@ -40,8 +40,8 @@ from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 log = logging.getLogger(__name__)
 
-MAX_PREPARATION_SECONDS = 300
-"""A batch that took longer from its check to its trigger, beside the wait, is checked again."""
+MAX_OVERSLEPT_SECONDS = 300
+"""A batch that has slept so much longer than it had to wait is checked again, because the machine was suspended."""
 
 
 class StagingError(RuntimeError):
@@ -164,13 +164,12 @@ class BatchSender:
         if reason := self.policy.reason_to_halt(attempts.values(), self.batch.number, self.generation):
             self._log.record(self._next_attempt(last, AttemptStatus.HALTED, reason=f"It was held back: {reason}."))
             raise BatchHaltedError(halted_message(self.batch, reason))
-        before = self.writers.look()
-        if (pause := self._pause(before)) and not pause.is_over_within(self.prepare_seconds):
+        if (pause := self._pause(self.writers.look())) and not pause.is_over_within(self.prepare_seconds):
             return pause
         staged = self._stage(last)
         if not staged.keys:
             raise self._nothing_to_send(last, staged)
-        start = self._wait_for_start(before)
+        start = self._wait_for_start()
         if isinstance(start, Pause):
             return start
         newest = max((run.id for run in start.of(self.sync_id).runs), default=0)
@@ -274,23 +273,22 @@ class BatchSender:
         limit = self.warehouse.settings.census_run_limit_seconds
         return pause_before_next(page.runs, page.now, self.wait_seconds, limit)
 
-    def _wait_for_start(self, before: SyncRunPage) -> SyncRunPage | Pause:
+    def _wait_for_start(self) -> SyncRunPage | Pause:
         """
         Let the rest of the prescribed wait pass, which is what the batch is prepared in.
 
-        :param before: the look before the preparation.
         :returns: the last look, which says that a run may start now; or why the batch has to be prepared once more: somebody else
             has started a run, or this machine has slept so long that the records may have changed since they were checked.
         """
-        page = self.writers.look()
+        page = prepared = self.writers.look()
         if (pause := self._pause(page)) and pause.is_over_within(self.prepare_seconds):
             log.info("%s: prepared. %s", self.batch.label, pause.reason)
             time.sleep(pause.seconds)
             page = self.writers.look()
         if pause := self._pause(page):
             return pause
-        if (page.now - before.now).total_seconds() > 2 * self.prepare_seconds + MAX_PREPARATION_SECONDS:
-            return Pause("the records of the batch were checked too long ago, so they are checked again")
+        if (page.now - prepared.now).total_seconds() > self.prepare_seconds + MAX_OVERSLEPT_SECONDS:
+            return Pause("the machine was suspended after the records of the batch were checked, so they are checked again")
         return page
 
     @property

@@ -65,6 +65,7 @@ class OwnTable:
 
 
 BY_BATCH = ("run_id", "batch_number")
+"""How the statements of a batch choose rows."""
 
 
 def own_tables(settings: Settings) -> tuple[OwnTable, ...]:

@@ -15,14 +15,14 @@ from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.config.names import BACKFILL_DAG_ID, DAG_IDS
 from feature_sync.config.settings import Settings
 
 log = logging.getLogger(__name__)
 
 DIGEST_DIGITS = 16
 DIGEST = rf"-[0-9a-f]{{{DIGEST_DIGITS}}}$"
-OTHER_DAG_IDS = (RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID)
+OTHER_DAG_IDS = DAG_IDS - {BACKFILL_DAG_ID}
 LOCAL = ("", "file", "local")
 WITH_FOLDERS = (*LOCAL, "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", "arrow_hdfs")
 """Protocols of storages where a file needs a folder. In all others a path is only a name."""

@@ -26,6 +26,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from feature_sync.config.connections import (
     MissingConnectionError,
     UnreadableConnectionError,
+    identity_of,
     read_connection,
     read_fresh_connection,
 )
@@ -257,7 +258,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             raise AccessError(str(missing)) from missing
         except UnreadableConnectionError as unreadable:
             raise ConnectError(f"The warehouse refuses the credentials, and they may be old. {unreadable}.") from unreadable
-        if _identity(fresh) == _identity(before) and _is_plain_token(before):
+        if identity_of(fresh) == identity_of(before) and _is_plain_token(before):
             return False
         self._reopen(fresh)
         return True
@@ -288,11 +289,6 @@ def _make_hook() -> _Hook:
 def _all_rows(cursor: Any) -> list[Row]:
     with cursor:
         return [{name: _in_utc(value) for name, value in row.asDict().items()} for row in cursor.fetchall()]
-
-
-def _identity(connection: Connection) -> tuple[Any, ...]:
-    """What makes one login at the warehouse differ from another."""
-    return connection.host, connection.schema, connection.login, connection.password, connection.extra_dejson
 
 
 def _is_plain_token(connection: Connection) -> bool:

@@ -241,7 +241,10 @@ def _silent_tasks(context: Mapping[str, Any]) -> list[str]:
     give_up_at = time.monotonic() + GRACE_SECONDS
     while True:
         failed = failed_tasks(dag.dag_id, run_id, dag.task_ids)
-        heard = {task_id for task_id, map_index in failed if has_xcom(dag.dag_id, run_id, task_id, ALERT_SENT, map_index)}
+        heard: set[str] = set()
+        for task_id, map_index in failed:  # of a thousand instances, the first that has reported says enough
+            if task_id not in heard and has_xcom(dag.dag_id, run_id, task_id, ALERT_SENT, map_index):
+                heard.add(task_id)
         silent = [
             task_id if map_index < 0 else f"{task_id}[{map_index}]"
             for task_id, map_index in failed

@@ -41,16 +41,6 @@ LINK = f"http://airflow.example/dags/{DAG_ID}/runs/manual__1/tasks/batch.send/ma
 FAILURE = Failure(DAG_ID, "manual__1", "batch.send", 6, LABEL, 2, "BatchFailedError: no", LINK)
 
 
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A channel, and the settings that send failures to it."""
-    server = Receiver()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.stop()
-
-
 class TaskInstance(SimpleNamespace):
     """
     The part of a task instance that a callback reads.

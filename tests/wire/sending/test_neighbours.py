@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -105,6 +107,17 @@ def test_the_list_of_syncs_is_asked_for_once_by_each_sender(campaign: Campaign, 
     begin(sender)
 
     assert lists_of_syncs(campaign) == 1
+
+
+def test_looks_count_on_from_census_s_time_which_comes_in_whole_seconds(campaign: Campaign) -> None:
+    writers = campaign.sender().writers
+    times = [writers.look().now]
+    for _ in range(3):
+        time.sleep(0.3)
+        times.append(writers.look().now)
+
+    assert all(later - former >= timedelta(seconds=0.29) for former, later in pairwise(times)), times
+    assert times[-1] <= datetime.now(UTC), "never ahead of Census"
 
 
 def test_the_quiet_that_a_task_waits_for_is_that_of_all_syncs(campaign: Campaign, active: int) -> None:

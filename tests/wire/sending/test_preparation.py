@@ -9,6 +9,7 @@ import pytest
 
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import load_settings
+from feature_sync.sending import sender as sender_module
 from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.failure_policy import FailurePolicy
 from feature_sync.sending.pacing import Pause
@@ -42,20 +43,20 @@ def at(entry: dict[str, Any]) -> datetime:
 
 
 def test_a_batch_is_staged_during_the_wait_and_triggered_after_it(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEATURE_SYNC_CENSUS_PREPARE_SECONDS", "5")
+    monkeypatch.setenv("FEATURE_SYNC_CENSUS_PREPARE_SECONDS", "8")
     with Warehouse(load_settings()) as campaign.warehouse:
         campaign.send(1)
         before = campaign.sandbox.seq()
 
-        attempt = begin(campaign.sender(2, wait_seconds=5))
+        attempt = begin(campaign.sender(2, wait_seconds=8))
 
     assert attempt.is_open
     [former, *_] = [at(entry) for entry in campaign.journal("census.run.ended")]
     since = campaign.sandbox.journal(after=before)
     [trigger] = [entry for entry in since if "/trigger" in entry.get("path", "")]
-    prepared = [entry for entry in since if at(entry) < former + timedelta(seconds=5)]
-    left = [entry for entry in since if former + timedelta(seconds=5) <= at(entry) and entry["seq"] < trigger["seq"]]
-    assert at(trigger) >= former + timedelta(seconds=5)
+    prepared = [entry for entry in since if at(entry) < former + timedelta(seconds=8)]
+    left = [entry for entry in since if former + timedelta(seconds=8) <= at(entry) and entry["seq"] < trigger["seq"]]
+    assert at(trigger) >= former + timedelta(seconds=8)
     assert "stage" in statements(prepared)
     assert statements(left) == ["record", "count what is staged"], "only these two lie between the wait and the trigger"
 
@@ -99,6 +100,17 @@ def test_a_run_of_somebody_else_during_the_preparation_is_waited_for(campaign: C
         assert concluded(sender, attempt, campaign.wait_for(attempt)).succeeded
     [foreign] = [at(entry) for entry in campaign.journal("census.run.ended") if entry["ui_tag"] == "Manual"]
     assert at(campaign.journal("census.run.started")[-1]) >= foreign + timedelta(seconds=2.5)
+
+
+def test_a_batch_that_has_slept_through_its_turn_is_checked_again(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sender_module, "MAX_OVERSLEPT_SECONDS", -1_000)  # as if the machine had been suspended for long
+        pause = campaign.sender(1).begin()
+
+    assert isinstance(pause, Pause)
+    assert "checked again" in pause.reason
+    assert campaign.triggers == 0
+    assert campaign.send(1).succeeded
 
 
 def random_log(chance: random.Random, run_id: str) -> list[Attempt]:

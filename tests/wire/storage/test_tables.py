@@ -46,6 +46,21 @@ def altering(sandbox: Sandbox, after: int) -> list[str]:
 
 
 class TestOurTables:
+    def test_those_that_grow_with_every_batch_keep_the_rows_of_a_batch_together(self, own: Warehouse) -> None:
+        prepare_tables(own)
+
+        clustered = {}
+        for name in OUR_TABLES:
+            [detail] = own.fetch_all("tables/describe_detail", names={"table": getattr(own.settings, name)})
+            clustered[name] = list(detail["clusteringColumns"])
+        by_batch = ["run_id", "batch_number"]
+        assert clustered == {
+            "payload_table": by_batch,
+            "batch_table": [],
+            "sync_log_table": by_batch,
+            "rejection_table": by_batch,
+        }
+
     def test_they_are_made_empty_with_the_columns_that_the_steps_use(self, sandbox: Sandbox, own: Warehouse) -> None:
         prepare_tables(own)
 

@@ -1,0 +1,17 @@
+"""Where the alerts of these tests arrive."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.receiver import Receiver
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A channel, and the settings that send failures to it."""
+    server = Receiver()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    yield server
+    server.stop()
