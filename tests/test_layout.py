@@ -26,7 +26,7 @@ FLOORS = (
 TREE = {
     "config": "asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
-    "salesforce": "errors models hook comparison read_back",
+    "salesforce": "errors models hook comparison read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
     "replica": "state sensors triggers",

@@ -7,7 +7,12 @@ from feature_sync.census.models import RowRecord, RunStatus, SyncRun
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.wording import count_of
 from feature_sync.salesforce.comparison import Comparison
-from feature_sync.salesforce.errors import SalesforceError, SalesforceUnavailableError
+from feature_sync.salesforce.errors import (
+    SalesforceError,
+    SalesforceLimitError,
+    SalesforceProtocolError,
+    SalesforceUnavailableError,
+)
 from feature_sync.sending.batches import AttemptStatus, Batch
 from feature_sync.sending.rejections import (
     are_over_limit,
@@ -114,8 +119,10 @@ class Outcome:
 
     @property
     def may_be_confirmed(self) -> bool:
-        """Whether Salesforce may answer soon. A login that it refuses stays wrong, and trying again may lock the user out."""
-        return isinstance(self.unanswered, SalesforceUnavailableError)
+        """Whether Salesforce may answer soon. Not if it refuses the login, because trying again may lock the user out."""
+        return isinstance(self.unanswered, SalesforceUnavailableError | SalesforceProtocolError) and not isinstance(
+            self.unanswered, SalesforceLimitError
+        )
 
     @property
     def causes(self) -> frozenset[str]:

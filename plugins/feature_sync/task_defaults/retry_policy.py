@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from feature_sync.backfill.flow_questions import FlowStateError
 from feature_sync.backfill.plan import PlanError
 from feature_sync.backfill.probing import ProbeError
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
@@ -76,6 +77,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _retry(NotReadyError, "the problems may be temporary"),
         _retry(BatchLockedError, "the lock is temporary; only the rejected rows are sent again"),
         _retry(CensusError, "Census may answer next time"),
+        _retry(FlowStateError, "the Flow may be switched in the meantime; the answer of the person stays"),
         _retry(BatchUnconfirmedError, "Salesforce may answer next time; nothing is sent again"),
         _retry(SalesforceError, "Salesforce may answer next time"),
         _retry(BatchSkippedError, "the other run will have ended"),
