@@ -126,9 +126,7 @@ def check_limit(limit: ApiLimit, batches: int) -> OrgFindings:
 def check_flow(state: FlowState | None, name: str) -> OrgFindings:
     """:param name: the developer name that was asked for."""
     if state is None:
-        return OrgFindings(
-            (f"Salesforce has no Flow with the developer name {name}. Correct SALESFORCE_FLOW, or make it empty.",)
-        )
+        return OrgFindings((f"Salesforce has no Flow with the developer name {name}. Correct or empty SALESFORCE_FLOW.",))
     if not state.is_active:
         return OrgFindings(notes=(f"The Flow {state}, so what it works out from these records stays as it is.",))
     return OrgFindings(notes=(f"The Flow is on: {state}.",))
