@@ -15,6 +15,8 @@ Values = Mapping[str, Any]
 """The values of a record by column, as the warehouse has them: bool, date, datetime, str or None."""
 MAX_EXAMPLES = 3
 """Records that a message names for each field."""
+MAX_FIELDS = 5
+"""Fields that a message names."""
 NOTHING = "nothing"
 
 
@@ -86,13 +88,15 @@ class Comparison:
         """A sentence for each field, and for each reason why a record is unknown. Those of most records come first."""
         groups = Counter((each.field, each.unknown) for each in self.differences)
         sentences = []
-        for group, count in groups.most_common():
+        for group, count in groups.most_common(MAX_FIELDS):
             some = [each for each in self.differences if (each.field, each.unknown) == group][:MAX_EXAMPLES]
             field, unknown = group
             head = f"{field} in {count_of(count, 'record')}" if field else f"{unknown}"
             examples = [f"{each.name}: {each.found_instead}" if field else each.name for each in some]
             more = [f"and {count - len(some):,} more"] if count > len(some) else []
             sentences.append(f"{head}: {'; '.join([*examples, *more])}.")
+        if len(groups) > MAX_FIELDS:
+            sentences.append(f"And {count_of(len(groups) - MAX_FIELDS, 'other field')}; the log names them.")
         return " ".join(sentences)
 
 

@@ -74,6 +74,8 @@ class AttemptStatus(StrEnum):
 
 NOT_A_FAILURE = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
 """Outcomes that the failure policy does not count."""
+NOT_AS_SENT = (AttemptStatus.DIFFERS, AttemptStatus.UNCONFIRMED)
+"""Outcomes of a batch that was to be read back and was not found as it was sent."""
 _COLUMNS = {"number": "attempt", "generation": "series", "resends_rejections_of": "resends_attempt"}
 """Attributes of `Attempt` whose column in the sync log has another name."""
 _OF_THE_QUERY = ("batch_records", "seen_at")

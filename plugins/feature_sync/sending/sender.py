@@ -25,7 +25,7 @@ from feature_sync.salesforce.errors import SalesforceError, SalesforceNotAllowed
 from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.read_back import ReadBack
 from feature_sync.sending.adoption import Patience, RunFinder
-from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.batches import NOT_AS_SENT, Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
 from feature_sync.sending.outcome import (
     BatchFailedError,
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 MAX_OVERSLEPT_SECONDS = 300
 """A batch that has slept so much longer than it had to wait is checked again, because the machine was suspended."""
+MAX_LOGGED_DIFFERENCES = 200
+"""A batch of 50 has at most 50 for each field; a whole run at once may have very many."""
 
 
 class StagingError(RuntimeError):
@@ -261,11 +263,18 @@ class BatchSender:
             self._log.record(self._next_attempt(last, AttemptStatus.NOT_SENT, reason=str(error)))
 
     def _is_canary(self, attempts: Iterable[Attempt]) -> bool:
-        """The first batch, every k-th, and one that comes after batches of which nothing was accepted."""
-        every = self.warehouse.settings.canary_every
-        if self.batch.number == 1 or (every and self.batch.number % every == 0):
+        """
+        The first batch, every k-th, one that comes after batches of which nothing was accepted, and one that was to be read back
+        before and was not found as it was sent.
+
+        :param attempts: the last ones at this batch and at others. After a clear, only those that followed it.
+        """
+        every, number = self.warehouse.settings.canary_every, self.batch.number
+        if number == 1 or (every and number % every == 0):
             return True
-        return not any(other.has_written for other in attempts if other.batch_number != self.batch.number)
+        known = list(attempts)
+        own = next((attempt.status for attempt in known if attempt.batch_number == number), None)
+        return own in NOT_AS_SENT or not any(other.has_written for other in known if other.batch_number != number)
 
     def _read_back(self, attempt: Attempt, outcome: Outcome, staged: Staged) -> Outcome:
         """The outcome after a look at what Salesforce itself holds of the accepted records, if the batch is a canary."""
@@ -297,8 +306,8 @@ class BatchSender:
                 ", ".join(found.unreadable),
                 SALESFORCE_CONN_ID,
             )
-        for difference in found.differences:
-            log.error("%s", difference)
+        for difference in found.differences[:MAX_LOGGED_DIFFERENCES]:
+            log.error("%s: %s", self.batch.label, difference)
         if not found.differences:
             log.info("%s: %s records were read back from Salesforce and hold what was sent", self.batch.label, found.records)
         return outcome.with_differences(found)

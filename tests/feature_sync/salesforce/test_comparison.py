@@ -144,3 +144,13 @@ def test_the_summary_groups_by_field_and_names_three_records_of_each() -> None:
     assert found.keys == tuple(sent)
     assert found.summary.startswith("fraud_detection_enabled__c in 5 records: k0 (a2P1): sent True, found False, changed last by")
     assert "; and 2 more. Salesforce shows no record with this key: k5." in found.summary
+
+
+def test_the_summary_names_five_fields() -> None:
+    flags = [product.enabled.column for product in FIELDS.products]
+
+    found = compared(dict.fromkeys(flags, True), record(**dict.fromkeys(flags, False)))
+
+    assert len(found.differences) == 7
+    assert found.summary.count(" in 1 record: ") == 5
+    assert found.summary.endswith(" And 2 other fields; the log names them.")

@@ -310,3 +310,19 @@ class TestSalesforceDoesNotAnswer:
         said = assert_stopped(run)
 
         assert "counts all 4 records as accepted" in said
+
+    def test_a_batch_that_was_not_confirmed_is_read_back_even_if_it_is_none_of_those_any_more(
+        self, run: BatchRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run.send(1)
+        monkeypatch.setenv("FEATURE_SYNC_CANARY_EVERY", "2")
+        run.campaign.sandbox.fault("run", "silent_loss", times=1)
+        down = run.campaign.sandbox.fault("salesforce", "status", code=503)
+        with pytest.raises(BatchUnconfirmedError):
+            run.send(2)
+        run.campaign.sandbox.control("DELETE", f"faults/{down}")
+        monkeypatch.setenv("FEATURE_SYNC_CANARY_EVERY", "0")
+
+        with pytest.raises(BatchFailedError, match="Salesforce does not hold"):
+            run.send(2)
+        assert run.campaign.runs == 2
