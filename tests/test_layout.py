@@ -26,10 +26,10 @@ FLOORS = (
 TREE = {
     "config": "asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
-    "salesforce": "errors models hook comparison read_back org_checks",
+    "salesforce": "errors models hook comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
-    "replica": "state sensors triggers",
+    "replica": "state sensors triggers mismatches",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "

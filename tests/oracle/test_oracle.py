@@ -57,7 +57,7 @@ def mistakes(tables: Tables, seed: int, checks: "Sequence[Check] | None" = None)
 
 def wrong_differences(tables: Tables, settings: Settings, _: World, expected: Expected, __: Random) -> Iterator[str]:
     key = settings.fields.property_id.column
-    rows = tables.run("reconciliation/select_differences", {"most": ALL_DIFFERENCES})
+    rows = tables.run("reconciliation/select_differences", {"most": ALL_DIFFERENCES, "run_id": None})
     found = Counter((row["class"], row["salesforce_id"], row[key], row["field"]) for row in rows)
     yield from compared("differences", found, expected.differences)
 

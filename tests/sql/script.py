@@ -272,7 +272,7 @@ def looking(size: int) -> Script:
     run, scope = {"run_id": RUN}, _scope("all")
     return [
         Step("reconciliation/compare_systems"),
-        Step("reconciliation/select_differences", {"most": 10_000}),
+        Step("reconciliation/select_differences", {"most": 10_000, "run_id": None}),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/count_scope", _scope("mismatched")),
         Step("backfill/freeze_payload", {**scope, **run, "batch_size": size}),
@@ -333,7 +333,7 @@ def _reconciliation(settings: Settings) -> Script:
         Step("reconciliation/select_drift", run),
         Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
         Step("reconciliation/select_unmatched_features"),
-        Step("reconciliation/select_differences", {"most": 100}),
+        *(Step("reconciliation/select_differences", {"most": 100, "run_id": each}) for each in (None, RUN)),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
     ]

@@ -28,8 +28,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         'COALESCE( {{ was_accepted("attempted") }} AND attempted.run_ended_at + {{ late }} >= shared.frozen_at AND NOT '
         "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE) AND NOT ( {{ all_of(fields.features, "
-        '"salesforce.{} IS NOT DISTINCT FROM shared.{}") | indent(20) }} ), FALSE )': "no attempt, or one without an end: nothing "
-        "was written that could be waited for",
+        '"salesforce.{} IS NOT DISTINCT FROM shared.{}") | indent(20) }} ), FALSE )': "no attempt, or one without an end: "
+        "nothing was written that could be waited for",
     },
     "deployment/check_source_values.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
@@ -68,6 +68,10 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(trim(entries.accepted_by), '')": "empty is refused by name",
     },
     "fragments/known_properties.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
+    "fragments/last_sent.sql": {
+        "COALESCE(salesforce.system_modstamp > last_tried.run_ended_at, FALSE)": "no time: no proof that it has arrived",
+        "COALESCE(replica.changed_at > last_tried.run_ended_at + {{ late }}, FALSE)": "no time: no proof that it has arrived",
+    },
     "fragments/last_attempts.sql": {"COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"},
     "fragments/named_properties.sql": {"COALESCE(features.{{ settings.features_deleted_column }}, FALSE)": NOT_MARKED},
     "fragments/own_feature_rows.sql": {"COALESCE(features.{{ deleted }}, FALSE)": NOT_MARKED},

@@ -3,6 +3,7 @@
 SELECT
     payload.record_number,
     payload.batch_number,
+    payload.salesforce_id,
 {% for key in fields.keys %}
     payload.{{ key.column }},
 {% endfor %}

@@ -14,7 +14,8 @@ USING (
         current_timestamp() AS frozen_at,
         placed.salesforce_id,
         placed.parent_id,
-        placed.has_feature_row
+        placed.has_feature_row,
+        placed.is_undo
 {%- for field in fields %},
         placed.{{ field.column }}
 {%- endfor %}

@@ -11,7 +11,9 @@ accepted_records AS (
 {% filter indent(4, first=true) %}{% include "fragments/accepted_records.sql" %}{% endfilter +%}
 )
 
-SELECT in_scope.*
+SELECT
+    in_scope.*,
+    FALSE AS is_undo
 FROM compared AS in_scope
 WHERE in_scope.salesforce_id IN (
     SELECT compared.salesforce_id

@@ -4,7 +4,9 @@ WITH undone AS (
 {% filter indent(4, first=true) %}{% include "fragments/undone_records.sql" %}{% endfilter +%}
 )
 
-SELECT to_undo.*
+SELECT
+    to_undo.*,
+    TRUE AS is_undo
 FROM undone AS to_undo
 WHERE to_undo.salesforce_id IN (
     SELECT undone.salesforce_id

@@ -12,11 +12,11 @@ from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.replica.mismatches import NO_CAUSES, Causes, write_mismatches
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.outcome import left_out_reason
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import run_files, write_json
 from feature_sync.storage.warehouse import Row, Warehouse
 
@@ -108,21 +108,21 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
             ]
         else:
             regular_sync = regular_sync_warnings(warehouse)
-        write_csv(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}))
+        causes = write_mismatches(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}), settings)
         export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
     report = {
-        **_report(run_id, replica, facts, books, fields=settings.fields, aim=aim),
+        **_report(run_id, replica, facts, books, causes, fields=settings.fields, aim=aim),
         "regular_sync": regular_sync,
         "nothing_to_do": nothing,
     }
     if nothing:
         report["result"] = f"Nothing to do. {nothing}"
     write_json(files.validation, report)
-    log.info("%s\nRESULT: %s", _table(report, aim), report["result"])
+    log.info("%s\nRESULT: %s", "\n".join([*_table(report, aim), *causes.table]), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
-    if not nothing and (problems := run_problems(planned, attempts, books, facts, expected=aim.expected)):
+    if not nothing and (problems := run_problems(planned, attempts, books, facts, causes, expected=aim.expected)):
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"]),
             is_explained=is_explained(planned, attempts, books, facts),
@@ -203,6 +203,7 @@ def run_problems(
     attempts: Mapping[int, Attempt],
     books: Books,
     facts: Mapping[str, Any],
+    causes: Causes = NO_CAUSES,
     *,
     expected: str = "the warehouse",
 ) -> list[str]:
@@ -210,6 +211,7 @@ def run_problems(
     Decide whether the run did its job.
 
     :param facts: the row of ``backfill/validate_payload.sql``.
+    :param causes: of what differs.
     :param expected: what Salesforce was held against.
     :returns: a sentence for each problem, the sums first.
     """
@@ -238,6 +240,7 @@ def run_problems(
         problems.append(
             f"{facts['properties_mismatched']:,} of {facts['properties_checked']:,} properties differ from {expected}."
         )
+        problems += [causes.sentence] if causes.sentence else []
     return problems + failed
 
 
@@ -260,7 +263,9 @@ def is_explained(batches: Iterable[Batch], attempts: Mapping[int, Attempt], book
     )
 
 
-def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: FieldTable, aim: Aim) -> dict[str, Any]:
+def _report(
+    run_id: str, replica: Row, facts: Row, books: Books, causes: Causes, *, fields: FieldTable, aim: Aim
+) -> dict[str, Any]:
     synced_at = replica["synced_at"]
     return {
         "run_id": run_id,
@@ -271,6 +276,9 @@ def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: Fiel
         "properties_checked": facts["properties_checked"],
         "properties_mismatched": facts["properties_mismatched"],
         "result": aim.result(facts["properties_checked"], facts["properties_mismatched"]),
+        "fields_mismatched": causes.total,
+        "causes": causes.as_json(),
+        "causes_note": causes.note,
         "records": asdict(books),
         "products": [
             {
@@ -285,7 +293,7 @@ def _report(run_id: str, replica: Row, facts: Row, books: Books, *, fields: Fiel
     }
 
 
-def _table(report: Mapping[str, Any], aim: Aim) -> str:
+def _table(report: Mapping[str, Any], aim: Aim) -> list[str]:
     expected = "before that run" if aim.undo_run_id else "in warehouse"
     head = f"{'product':<24}{'in Salesforce':>15}{expected:>17}{'mismatched':>12}"
     rows = [
@@ -298,4 +306,4 @@ def _table(report: Mapping[str, Any], aim: Aim) -> str:
             f"{count:,} of {report['records']['sent']:,} records sent were accepted by Census's counters alone, because its row "
             "records never came. The numbers above include their values in Salesforce."
         )
-    return "\n".join(lines)
+    return lines

@@ -30,8 +30,8 @@ from feature_sync.reconciliation.verdict import (
     refuse_lost_parameters,
     with_accepted,
 )
+from feature_sync.replica.mismatches import Causes, write_mismatches
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
-from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.freshness import refuse_unfit_tables
 from feature_sync.storage.run_files import RunFiles, run_files, write_json, write_text
 from feature_sync.storage.tables import prepare_tables
@@ -70,7 +70,7 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
             raise NothingComparedError(
                 f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
             )
-        write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
+        causes = _write_mismatches(files, warehouse)
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
@@ -79,7 +79,7 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
         run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
     if not overrides_params:
         verdict = refuse_lost_parameters(verdict, run_config)
-    _write(files, run_id, drift, verdict, history, acceptances=acceptances)
+    _write(files, run_id, drift, verdict, history, acceptances=acceptances, causes=causes)
     log.info("%s", verdict.reason)
     return Finding(
         heals=verdict.heals,
@@ -143,20 +143,21 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
-        write_csv(files.mismatches, warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES}))
+        causes = _write_mismatches(files, warehouse)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features")
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
-    report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, mismatched_before=healed)
+    report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, causes=causes, mismatched_before=healed)
     problems = drift_problems(drift, verdict, statuses, name_unmatched(unmatched))
     if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)
     if problems:
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
-        raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *acceptances.sentences, details]))
+        why = [causes.sentence] if causes.sentence else []
+        raise DriftError("\n".join([f"{count_differences(drift)}.", *why, *problems, *acceptances.sentences, details]))
     return {
         "result": report["result"],
         "properties_checked": drift.properties_checked,
@@ -186,6 +187,11 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
     )
 
 
+def _write_mismatches(files: RunFiles, warehouse: Warehouse) -> Causes:
+    listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None})
+    return write_mismatches(files.mismatches, listed, warehouse.settings)
+
+
 def _write(
     files: RunFiles,
     run_id: str,
@@ -194,6 +200,7 @@ def _write(
     history: pd.DataFrame,
     *,
     acceptances: Acceptances,
+    causes: Causes,
     mismatched_before: int | None = None,
 ) -> dict[str, Any]:
     report = {
@@ -203,12 +210,17 @@ def _write(
         "result": f"{drift.properties_mismatched:,} properties with mismatched feature data"
         + (f", {drift.properties_accepted:,} of them accepted" if drift.properties_accepted else ""),
         **drift.as_json(),
+        "causes": causes.as_json(),
+        "causes_new": causes.new_as_json(),
+        "causes_note": causes.note,
         "acceptances": acceptances.as_json(),
         "healing": {"heals": verdict.heals, "reason": verdict.reason, "mismatched_before": mismatched_before},
     }
     write_json(files.validation, report)
-    write_text(files.report, render_report(drift, verdict, history, acceptances, mismatched_before=mismatched_before))
-    log.info("%s\nRESULT: %s\n%s", "\n".join([_table(drift), *acceptances.sentences]), report["result"], files.report)
+    write_text(files.report, render_report(drift, verdict, history, acceptances, causes, mismatched_before=mismatched_before))
+    log.info(
+        "%s\nRESULT: %s\n%s", "\n".join([_table(drift), *causes.table, *acceptances.sentences]), report["result"], files.report
+    )
     return report
 
 

@@ -12,6 +12,7 @@ from feature_sync.config.paths import INCLUDE
 from feature_sync.reconciliation.acceptances import Acceptances
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
 from feature_sync.reconciliation.verdict import Verdict, count_differences
+from feature_sync.replica.mismatches import Causes
 
 WIDTH, HEIGHT, EDGE = 220, 44, 4
 """Size of a product's curve and of its margin, in pixels."""
@@ -53,7 +54,13 @@ def draw(history: pd.DataFrame) -> Curve:
 
 
 def render_report(
-    drift: Drift, verdict: Verdict, history: pd.DataFrame, acceptances: Acceptances, *, mismatched_before: int | None
+    drift: Drift,
+    verdict: Verdict,
+    history: pd.DataFrame,
+    acceptances: Acceptances,
+    causes: Causes,
+    *,
+    mismatched_before: int | None,
 ) -> str:
     """
     The page as HTML in one file.
@@ -76,6 +83,7 @@ def render_report(
             ],
             both_numbers=count_differences(drift),
             acceptances=acceptances,
+            causes=causes,
             mismatched_before=mismatched_before,
             size={"width": WIDTH, "height": HEIGHT},
             most=MAX_DIFFERENCES,

@@ -1,1 +1,1 @@
-"""The warehouse's copy of Salesforce: how fresh it is, and waiting for it."""
+"""The warehouse's copy of Salesforce: how fresh it is, waiting for it, and why it differs."""

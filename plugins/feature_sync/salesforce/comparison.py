@@ -133,7 +133,7 @@ def _differences(key: str, sent: Iterable[tuple[FeatureField, Any]], record: Sal
     for field, value in sent:
         held = record.values[field.salesforce_name]
         unknown = _unknown(field, value, held)
-        if unknown or not _are_equal(field, value, held):
+        if unknown or not are_equal(field, value, held):
             found.append(Difference(key, field.salesforce_name, value, held, unknown, record))
     return found
 
@@ -146,8 +146,13 @@ def _unknown(field: FeatureField, value: Any, held: Any) -> Unknown | None:
     return Unknown.EMPTY_FLAG if held is None else None
 
 
-def _are_equal(field: FeatureField, value: Any, held: Any) -> bool:
-    """:param held: as JSON has it. A value of another type than the field's is never equal."""
+def are_equal(field: FeatureField, value: Any, held: Any) -> bool:
+    """
+    Whether Salesforce holds a value.
+
+    :param value: as the warehouse has it.
+    :param held: as JSON has it. A value of another type than the field's is never equal.
+    """
     if value is None or held is None:
         return value is held
     match field.kind:

@@ -10,6 +10,7 @@ from feature_sync.reconciliation.acceptances import NO_ACCEPTANCES, Acceptances
 from feature_sync.reconciliation.history import history_table
 from feature_sync.reconciliation.report import EDGE, HEIGHT, WIDTH, draw, render_report
 from feature_sync.reconciliation.verdict import Verdict
+from feature_sync.replica.mismatches import NO_CAUSES
 from tests.feature_sync.reconciliation.drifts import FIELDS, NOON, differing, found
 
 VERDICT = Verdict(heals=False, asks=False, reason="HEALING is <off>; nothing is sent.")
@@ -62,7 +63,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
-    page = render_report(differing(12), VERDICT, history(0.9, 1.0), NO_ACCEPTANCES, mismatched_before=None)
+    page = render_report(differing(12), VERDICT, history(0.9, 1.0), NO_ACCEPTANCES, NO_CAUSES, mismatched_before=None)
     tags = Tags(page)
 
     assert tags.open == []
@@ -74,13 +75,13 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere() -> None:
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    page = render_report(found(accuracy=0.999999), VERDICT, history(), NO_ACCEPTANCES, mismatched_before=None)
+    page = render_report(found(accuracy=0.999999), VERDICT, history(), NO_ACCEPTANCES, NO_CAUSES, mismatched_before=None)
 
     assert "<td>99.99 %</td>" in page
 
 
 def test_it_says_what_was_corrected() -> None:
-    page = render_report(found(), VERDICT, history(), NO_ACCEPTANCES, mismatched_before=3)
+    page = render_report(found(), VERDICT, history(), NO_ACCEPTANCES, NO_CAUSES, mismatched_before=3)
 
     assert "3 were corrected" in page
     assert 'class="verdict"' in page
@@ -92,7 +93,7 @@ def test_accepted_differences_are_shown_beside_new_ones_and_are_not_red() -> Non
         **{"state": "ends_soon", "in_state": 1, "class": "wrongly_false", "salesforce_id": "a0X1", "property_id": "<7>"},
         **{"product": "idv_only", "reason": "a pilot", "accepted_by": "ada", "accepted_until": NOON.date(), "problem": None},
     }
-    page = render_report(drift, VERDICT, history(), Acceptances.from_rows([row]), mismatched_before=None)
+    page = render_report(drift, VERDICT, history(), Acceptances.from_rows([row]), NO_CAUSES, mismatched_before=None)
 
     assert 'class="verdict"' in page
     assert "3 of 1,000 properties\nhave mismatched feature data; 3 of them are accepted." in page
@@ -104,7 +105,7 @@ def test_accepted_differences_are_shown_beside_new_ones_and_are_not_red() -> Non
 
 def test_one_new_difference_beside_accepted_ones_is_red() -> None:
     page = render_report(
-        found(key_mismatch=3, key_mismatch_accepted=2), VERDICT, history(), NO_ACCEPTANCES, mismatched_before=None
+        found(key_mismatch=3, key_mismatch_accepted=2), VERDICT, history(), NO_ACCEPTANCES, NO_CAUSES, mismatched_before=None
     )
 
     assert 'class="verdict bad"' in page

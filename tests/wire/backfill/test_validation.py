@@ -68,25 +68,30 @@ class TestCleanRun:
         eventually(lambda: sandbox.sql(changed_at)[0][0] is False)
         try:
             with pytest.raises(
-                SalesforceDiffersError, match=r"^1 of 12 properties differ from the warehouse\.\nDetails: .*mismatches\.csv"
+                SalesforceDiffersError,
+                match=r"^1 of 12 properties differ from the warehouse\.\nCauses, .*\nDetails: .*mismatches\.csv",
             ):
                 sent.validate()
         finally:
             assert sandbox.salesforce("PATCH", path, json={"Fraud_Detection_Enabled__c": True}).ok
             eventually(lambda: sandbox.sql(changed_at)[0][0] is True)
 
-        assert sent.mismatches == [
-            {
-                "batch_number": "2",
-                "record_number": "7",
-                "snappt_property_id_c": key,
-                "reverse_etl_id_c": key,
-                "in_salesforce": "true",
-                "field": "fraud_detection_enabled_c",
-                "in_salesforce_value": "false",
-                "in_warehouse_value": "true",
-            }
-        ]
+        [row] = sent.mismatches
+        expected = {
+            "batch_number": "2",
+            "record_number": "7",
+            "snappt_property_id_c": key,
+            "reverse_etl_id_c": key,
+            "in_salesforce": "true",
+            "field": "fraud_detection_enabled_c",
+            "in_salesforce_value": "false",
+            "in_warehouse_value": "true",
+            "cause": "edited_in_salesforce",
+            "sent_by_run": "sent",
+            "sent_outcome": "accepted",
+            "sent_value": "true",
+        }
+        assert row.items() >= expected.items()
         assert sent.report["properties_mismatched"] == 1
         assert [row["mismatched"] for row in sent.report["products"]] == [1, 0, 0, 0, 0, 0, 0]
         assert sent.report["products"][0]["enabled_in_salesforce"] == 11

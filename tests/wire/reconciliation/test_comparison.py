@@ -60,7 +60,9 @@ class TestIncident:
         assert Counter(row["class"] for row in rows) == {"wrongly_false": 2_000, "date_differs": 2_000}
         keys = ("class", "salesforce_id", "snappt_property_id_c", "reverse_etl_id_c", "product", "field")
         accepted = ("is_accepted", "accepted_reason", "accepted_by", "accepted_until")
-        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value", *accepted)
+        causes = ("cause", "sent_by_run", "sent_outcome", "sent_value", "before_value", "sent_from", "sent_until", "rejection")
+        seen = ("changed_at", "changed_by", "asked_value")
+        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value", *accepted, *causes, *seen)
 
     @pytest.mark.usefixtures("found")
     def test_the_drift_table_has_one_row_a_product_also_when_the_task_runs_twice(self) -> None:

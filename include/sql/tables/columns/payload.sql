@@ -11,4 +11,5 @@ has_feature_row BOOLEAN
 {%- endfor %}
 {%- for field in fields.features %},
 before_{{ field.column }} {{ field.kind.warehouse_type }}
-{%- endfor +%}
+{%- endfor %},
+is_undo BOOLEAN
