@@ -97,7 +97,7 @@ class RunFiles:
 
     @property
     def mismatches(self) -> ObjectStoragePath:
-        """Each field that differs between Salesforce and the warehouse."""
+        """Each field that differs between Salesforce and the warehouse, with its cause."""
         return self.folder / "mismatches.csv"
 
 
