@@ -10,7 +10,6 @@ from feature_sync.salesforce.causes import Cause
 from tests.sandbox.client import Sandbox, eventually
 from tests.wire.planned_runs import REPLICA, Plan, Run
 
-pytestmark = pytest.mark.usefixtures("three_products")
 FLAG, COLUMN = "Fraud_Detection_Enabled__c", "fraud_detection_enabled_c"
 FEATURES = "crm.sfdc_dbx.product_property_w_features"
 
