@@ -18,6 +18,7 @@ from feature_sync.sending.outcome import left_out_reason
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.run_files import run_files, write_json
+from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Row, Warehouse
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     files = run_files(settings, run_id)
     aim = Aim(config)
     with Warehouse(settings) as warehouse:
+        prepare_tables(warehouse)  # a run may have waited while a version came that has more columns
         planned = read_batches(warehouse, run_id)
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
         facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})

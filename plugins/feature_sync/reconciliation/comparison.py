@@ -142,6 +142,7 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
         )
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     with Warehouse(settings) as warehouse:
+        prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
         causes = _write_mismatches(files, warehouse)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
@@ -157,7 +158,7 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
     if problems:
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
         why = [causes.sentence] if causes.sentence else []
-        raise DriftError("\n".join([f"{count_differences(drift)}.", *why, *problems, *acceptances.sentences, details]))
+        raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *why, *acceptances.sentences, details]))
     return {
         "result": report["result"],
         "properties_checked": drift.properties_checked,

@@ -11,7 +11,7 @@ top to bottom, and `with_salesforce` by what Salesforce answers beside them. A c
 | unknown_on_one_side | a flag is empty on one side; or the keys, the property, its status or its feature rows leave it open |
 | true_through_sibling | True in Salesforce, False by its own property, and an ACTIVE sibling has the product |
 | representation_only | the same time but for a part of a second |
-| never_sent | no attempt that reached Census had the record: in this run, or for the weekly run in any whose values are kept |
+| never_sent | no attempt at its batch reached Census with it: in this run, or for the weekly run in any whose values are kept |
 | rejected | Census's row records say so of the last attempt |
 | undone | the last run was an undo, and *held* is what it sent |
 | moved_in_source | *source* is not *sent*, and *held* is one of these two; the last run was no undo |

@@ -170,3 +170,12 @@ def test_if_salesforce_does_not_answer_the_verdict_is_given_and_says_so(connecte
 
     assert "Salesforce itself was not asked: Salesforce " in said
     assert causes(run, run.ids[0]) == {Cause.EDITED_IN_SALESFORCE}
+
+
+def test_a_run_that_was_frozen_by_an_older_version_gets_its_verdict(sandbox: Sandbox, plan: Plan) -> None:
+    run = plan("causes-older", 2)
+    run.send()
+    run.until_fresh()
+    sandbox.sql(f"ALTER TABLE {load_settings().payload_table} DROP COLUMN is_undo")
+
+    assert run.validate().result == "0 properties with mismatched feature data"

@@ -67,7 +67,7 @@ class TestOurTables:
         payload, batch, sync_log, rejection = (columns_of(sandbox, getattr(own.settings, name)) for name in OUR_TABLES)
         kinds = {field.column: field.kind.warehouse_type.lower() for field in FIELDS}
         before = {f"before_{field.column}": kinds[field.column] for field in FIELDS.features}
-        assert payload == FROZEN | kinds | before
+        assert payload == FROZEN | kinds | before | {"is_undo": "boolean"}
         assert batch == kinds | {"run_id": "string", "batch_number": "int"}
         assert {"run_id", "batch_number", "attempt", "status", "sync_run_id", "run_ended_at"} < set(sync_log)
         assert set(rejection) == {"run_id", "batch_number", "attempt", "reverse_etl_id_c", "reason"}
@@ -97,7 +97,7 @@ class TestOurTables:
 
         columns = columns_of(sandbox, table)
         assert len(altering(sandbox, before)) == 1
-        assert len(columns) == len({name.lower() for name in columns}) == len(FROZEN) + 23 + 21 + 1
+        assert len(columns) == len({name.lower() for name in columns}) == len(FROZEN) + 23 + 21 + 2
         assert sandbox.sql(f"SELECT run_id, record_number, note, has_feature_row FROM {table}") == [("old", 7, "mine", None)]
 
     def test_a_new_product_gets_its_columns_in_the_tables_that_hold_products(
