@@ -176,6 +176,8 @@ def test_a_run_that_was_frozen_by_an_older_version_gets_its_verdict(sandbox: San
     run = plan("causes-older", 2)
     run.send()
     run.until_fresh()
-    sandbox.sql(f"ALTER TABLE {load_settings().payload_table} DROP COLUMN is_undo")
+    table = load_settings().payload_table
+    marked = "TBLPROPERTIES ('feature_sync.table' = 'payload/1')"
+    sandbox.sql(f"CREATE OR REPLACE TABLE {table} {marked} AS SELECT * EXCEPT (is_undo) FROM {table}")
 
     assert run.validate().result == "0 properties with mismatched feature data"
