@@ -48,6 +48,7 @@ MAX_RETRY_WAIT = 60.0
 """Seconds. A call does not wait for a longer Retry-After, because the task's own retry comes later anyway."""
 OWN_EXTRAS = ("session_id", "proxies", "timeout", "attempts", "backoff_seconds")
 """Extras of the connection that are read here, and not by the provider's hook."""
+SECRET_EXTRAS = ("security_token", "consumer_secret", "private_key", "session_id")
 MAX_QUERY_LENGTH = 12_000
 """Bytes of an encoded query. Salesforce refuses an address of more than 16,384 (REST API: limits of the URI's length)."""
 MAX_KEYS = 200
@@ -252,7 +253,8 @@ class SalesforceReader(SalesforceHook):
         except SalesforceError:
             raise
         except SalesforceAuthenticationFailed as refused:
-            said = f"Salesforce refuses the login of connection {self.conn_id}: {_shortened(str(refused))}."
+            text = _shortened(_without_secrets(str(refused), self._connection))
+            said = f"Salesforce refuses the login of connection {self.conn_id}: {text}."
             if str(refused.code) in TEMPORARY_LOGIN_CODES:
                 raise SalesforceUnavailableError(said) from None
             if str(refused.code) == LIMIT_CODE:
@@ -389,6 +391,15 @@ def _error(response: requests.Response) -> tuple[str, str]:
 def _shortened(text: str, most: int = 300) -> str:
     one_line = " ".join(text.split()).rstrip(".")
     return one_line if len(one_line) <= most else f"{one_line[:most]}..."
+
+
+def _without_secrets(text: str, connection: Connection) -> str:
+    """Whoever answers a login in Salesforce's place may repeat what it was sent."""
+    extras = connection.extra_dejson.items()
+    secrets = [value for name, value in extras if name.removeprefix("extra__salesforce__") in SECRET_EXTRAS]
+    for secret in filter(None, [connection.password, *secrets]):
+        text = text.replace(str(secret), "***")
+    return text
 
 
 def _of(answer: Any, name: str) -> Any:

@@ -27,6 +27,7 @@ class Server:
     """Answers each request with the next of its answers, and the last one for ever."""
 
     def __init__(self) -> None:
+        self.port = 0
         self.answers: list[tuple[int, Any, dict[str, str]]] = []
         self.requests: list[tuple[str, str, str]] = []
 
@@ -53,6 +54,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(content)
 
+        def do_POST(self) -> None:
+            """A login that is refused by something that repeats it."""
+            content = self.rfile.read(int(self.headers["Content-Length"]))[-250:]
+            scripted.requests.append((self.command, self.path, ""))
+            self.send_response(scripted.answers[0][0])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -68,6 +78,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         )
         extra = {"session_id": SECRET, "instance_url": f"https://127.0.0.1:{port}", "backoff_seconds": 0.01, "attempts": 3}
         monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", json.dumps({"conn_type": "salesforce", "extra": extra}))
+        scripted.port = port
         yield scripted
         http.shutdown()
 
@@ -155,6 +166,30 @@ def test_a_netrc_file_does_not_replace_the_session(server: Server, monkeypatch: 
     SalesforceReader().limits()
 
     assert server.requests[0][2] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "requests"), [(500, SalesforceAuthError, 1), (503, SalesforceUnavailableError, 5)], ids=["500", "503"]
+)
+def test_a_login_that_is_refused_repeats_no_secret_and_is_sent_again_only_if_salesforce_is_down(
+    server: Server, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[SalesforceError], requests: int
+) -> None:
+    """A refused login over SOAP is a 500 too. If it were sent again and again, Salesforce would lock the user out."""
+    server.answer(status)
+    extra = {
+        "domain": f"127.0.0.1:{server.port}/services/Soap/u/59.0?",
+        "security_token": "token-of-ours",
+        "backoff_seconds": 0.01,
+    }
+    connection = {"conn_type": "salesforce", "login": "user", "password": SECRET, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", json.dumps(connection))
+
+    with pytest.raises(kind) as raised:
+        SalesforceReader().limits()
+
+    assert len(server.requests) == requests
+    assert SECRET not in str(raised.value)
+    assert "token-of-ours" not in str(raised.value)
 
 
 def test_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from feature_sync.backfill import payload
 from feature_sync.config.settings import load_settings
 from feature_sync.sending import operators
 from feature_sync.sending.batches import AttemptStatus
@@ -159,6 +160,28 @@ class TestADifference:
             run.send(2)
         with pytest.raises(BatchHaltedError):
             run.send(3)
+
+    def test_the_first_probe_is_the_first_batch(self, run: BatchRun) -> None:
+        run.campaign.sandbox.fault("run", "silent_loss", times=1)
+
+        with pytest.raises(BatchFailedError, match="Salesforce does not hold"):
+            run.send(1, is_probe=True)
+        with pytest.raises(BatchHaltedError):
+            run.send(2, is_probe=True)
+
+    def test_an_undo_is_read_back_too(self, run: BatchRun) -> None:
+        for number in (1, 2, 3):
+            run.send(number)
+        sandbox, done = run.campaign.sandbox, run.campaign.run_id
+        sandbox.control("POST", "replication", {})
+        undo = f"undo-{done}"
+        payload.freeze_payload({"undo_run_id": done, "batch_size": SIZE}, undo)
+        payload.release_payload(undo)
+        run.campaign.run_id = undo
+        sandbox.fault("run", "silent_loss", times=1)
+
+        with pytest.raises(BatchFailedError, match=rf"{SIZE} of {SIZE} records differ\. .* sent False, found True"):
+            run.send(1)
 
     def test_if_it_is_not_gone_the_clear_stops_again(self, run: BatchRun) -> None:
         run.campaign.sandbox.fault("run", "silent_loss", times=2)
