@@ -41,7 +41,7 @@ SETTINGS = {
     "backfill/select_other_runs": {"census_run_limit_seconds", "copy_limit_seconds"},
     "sending/check_batch": {"copy_limit_seconds"},
     "replica/check_replica": {"copy_limit_seconds"},
-    "fragments/last_sent": {"copy_limit_seconds"},
+    "fragments/sent_fields": {"copy_limit_seconds"},
     "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},
     "fragments/placed_records": {"parent_column"},
     "fragments/feature_rows": {"merges_siblings"},

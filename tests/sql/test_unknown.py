@@ -68,7 +68,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(trim(entries.accepted_by), '')": "empty is refused by name",
     },
     "fragments/known_properties.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
-    "fragments/last_sent.sql": {
+    "fragments/sent_fields.sql": {
         "COALESCE(salesforce.system_modstamp > last_tried.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         "COALESCE(replica.changed_at > last_tried.run_ended_at + {{ late }}, FALSE)": "no time: no proof that it has arrived",
     },

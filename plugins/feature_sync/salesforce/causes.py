@@ -35,7 +35,7 @@ from feature_sync.salesforce.comparison import are_equal
 from feature_sync.salesforce.models import SalesforceRecord
 
 ACCEPTED = "accepted"
-"""What ``last_sent.sql`` says of an attempt whose record Census accepted."""
+"""What ``sent_fields.sql`` says of an attempt whose record Census accepted."""
 
 
 class Cause(StrEnum):
