@@ -12,7 +12,7 @@ from tests.live.greens import Deployed, assert_judged_last
 from tests.live.invariants import CensusRun
 from tests.live.runs import LiveAirflow
 
-pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 STOP = (
     Click("batch.send[1]", False, Action.MARK, "batch.send[1]", "failed"),
     Click("batch.send[1]", True, Action.MARK_RUN, state="failed"),
@@ -44,6 +44,7 @@ def test_a_run_that_was_stopped_is_green_when_it_goes_on_as_a_whole_and_not_by_h
     assert ended.lie is None
 
 
+@pytest.mark.long
 def test_nobody_makes_a_run_green_by_marking_it_while_it_sends_nor_with_the_verdict_of_the_try_before(campaign: Campaign) -> None:
     """Airflow keeps the XComs and the dates of the try before, so a verdict that is marked early looks like one."""
     marked_run = Click("batch.send[1]", False, Action.MARK_RUN, state="success")
@@ -58,6 +59,7 @@ def test_nobody_makes_a_run_green_by_marking_it_while_it_sends_nor_with_the_verd
     assert "validate did not succeed by itself" in ended.note
 
 
+@pytest.mark.long
 def test_nor_by_marking_a_verdict_that_was_no(campaign: Campaign) -> None:
     marked = Click("run", True, Action.MARK, "validate", "success")
     ended = campaign.carry_out(Course(Kind.BATCHED, (marked, Click("run", True, Action.MARK_RUN, state="queued")), rejects=True))
@@ -66,6 +68,7 @@ def test_nor_by_marking_a_verdict_that_was_no(campaign: Campaign) -> None:
     assert "validate did not succeed by itself" in ended.note
 
 
+@pytest.mark.long
 def test_a_paused_run_goes_on_and_nothing_is_sent_twice(campaign: Campaign) -> None:
     pause = Click("batch.send[0]", False, Action.PAUSE)
     ended = campaign.carry_out(Course(Kind.BATCHED, (pause, Click("batch.send[0]", True, Action.UNPAUSE))))
