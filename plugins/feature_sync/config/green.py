@@ -130,9 +130,10 @@ def _reason_if_marked(rule: Rule, tasks: Tasks) -> str | None:
     marked = [name for name, each in _all(tasks, but=rule.waits) if each.state == "success" and not each.ended_by_itself]
     if not marked:
         return None
+    itself, it, its = ("itself", "it", "its") if len(marked) == 1 else ("themselves", "them", "their")
     return (
-        f"{_listed(marked)} did not succeed by itself. Somebody marked it as a success, so nobody knows what it would have said. "
-        "Clear it with its downstream tasks."
+        f"{_listed(marked)} did not succeed by {itself}. Somebody marked {it} as a success, so nobody knows what would have come "
+        f"of {it}. Clear {it} with {its} downstream tasks."
     )
 
 

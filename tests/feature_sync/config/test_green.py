@@ -96,6 +96,14 @@ def test_a_batch_that_was_marked_is_named() -> None:
     assert "batch.send[1] did not succeed by itself" in reason
 
 
+def test_so_are_several_of_them() -> None:
+    marked = [stopped(2, "success", index=1), stopped(3, "success", index=2)]
+    reason = str(backfill(batch__send=[ended(1, index=0), *marked], validate=[ended(4)]))
+
+    assert "batch.send[1], batch.send[2] did not succeed by themselves. Somebody marked them as a success" in reason
+    assert reason.endswith("Clear them with their downstream tasks.")
+
+
 def test_a_task_that_only_waits_may_be_marked() -> None:
     waits = {"wait_for_copy": [stopped(3, "success")], "batch__wait_for_turn": [cleared("success", index=0)]}
 
