@@ -52,7 +52,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync.backfill import payload, plan, preconditions
-from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON
+from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON, refuse_active_flow, refuse_inactive_flow
 from feature_sync.backfill.operators import ValidationOperator
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
 from feature_sync.config.asked import ON_REQUEST
@@ -113,12 +113,14 @@ def product_feature_backfill() -> None:
         question="{% if params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records'] %}"
         + SWITCH_OFF
         + "{% endif %}",
+        on_approval=refuse_active_flow,
         not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
     )
     confirm_flow_on = RunApprovalOperator(
         task_id="confirm_flow_on",
         subject="Is the rollup Flow on again?",
         question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + SWITCH_ON + "{% endif %}",
+        on_approval=refuse_inactive_flow,
         not_needed="Nobody is asked: in this run nobody has confirmed that the Flow is off.",
         trigger_rule=TriggerRule.ALL_DONE,
     )

@@ -36,7 +36,7 @@ def create_app(world: World) -> ASGIApp:
         records=world.records,
         engine=world.run_engine,
     )
-    salesforce = SalesforceApi(world.state, world.journal, world.faults, world.org)
+    salesforce = SalesforceApi(world.state, world.journal, world.faults, world.settings, world.org)
 
     async def serve_warehouse(request: Request) -> Response:
         return await warehouse(request)

@@ -1,6 +1,7 @@
 """The command line: ``python -m sandbox`` and ``python -m sandbox connections``."""
 
 import argparse
+import asyncio
 import fcntl
 import logging
 import os
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 18_100
 WRONG_USE = 2
 GRACE_SECONDS = 1
+TRUST = (
+    "The sandbox signs its own certificate. Set REQUESTS_CA_BUNDLE to the file authority.pem in its state folder, so that"
+    " Airflow's SalesforceHook trusts it."
+)
 
 
 class StartError(Exception):
@@ -30,7 +35,9 @@ class StartError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "connections":
-        print("\n".join(connection_lines(options.host, options.port)))
+        print("\n".join(connection_lines(options.host, options.port, options.tls_port)))
+        if options.tls_port is not None:
+            print(TRUST, file=sys.stderr)
         return 0
     if options.command == "settings":
         print("\n".join(settings_lines(options.world or INCIDENT)))
@@ -63,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_world(parser, default="the one in DIR, else incident")
     commands = parser.add_subparsers(title="other commands", metavar="connections | settings")
-    connections = commands.add_parser("connections", help="print the two Airflow connections as environment lines")
+    connections = commands.add_parser(
+        "connections", help="print the Airflow connections as environment lines; the one to Salesforce needs --tls-port"
+    )
     connections.set_defaults(command="connections")
     _add_address(connections)
     settings = commands.add_parser("settings", help="print the package's settings for a world as environment lines")
@@ -80,6 +89,12 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help="port of all services; 0 picks a free one (default: %(default)s)"
     )
+    parser.add_argument(
+        "--tls-port",
+        type=int,
+        help="port of the same services over TLS, for clients of Salesforce, which speak https only; 0 picks a free one"
+        " (default: no TLS)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s, this machine only)")
 
 
@@ -89,25 +104,45 @@ def _serve(options: argparse.Namespace) -> int:
         raise StartError("--state DIR is required: the folder for all state")
     lock = _lock(options.state)
     listener = _listen(options.host, options.port)
+    secure = _listen(options.host, options.tls_port) if options.tls_port is not None else None
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     # The warehouse takes a second to import. Mistakes on the command line are reported before that.
     import uvicorn  # noqa: PLC0415
 
     from sandbox.app import create_app  # noqa: PLC0415
+    from sandbox.certificates import server_context  # noqa: PLC0415
     from sandbox.world import World, WorldError  # noqa: PLC0415
 
     try:
         world = World(options.state, options.world)
     except WorldError as error:
         raise StartError(str(error)) from error
-    world.settings.change(changed)
+    try:
+        world.settings.change(changed)
+    except SettingError as error:
+        raise StartError(f"--set: {error}") from error
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            address, port = listener.getsockname()[:2]
-            print(f"The sandbox listens on http://{address}:{port} and keeps its state in {options.state}", flush=True)
+            addresses = [_address("http", listener)]
+            if secure is not None:
+                await self._listen_with_tls(secure)
+                addresses.append(_address("https", secure))
+            print(f"The sandbox listens on {' and '.join(addresses)} and keeps its state in {options.state}", flush=True)
+
+        async def _listen_with_tls(self, secure: socket.socket) -> None:
+            """uvicorn serves either with or without TLS. Its connections take both, so they get one more server."""
+
+            def connect() -> asyncio.Protocol:
+                return self.config.http_protocol_class(  # type: ignore[call-arg]
+                    config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+                )
+
+            context = server_context(options.state, options.host)
+            loop = asyncio.get_running_loop()
+            self.servers.append(await loop.create_server(connect, sock=secure, ssl=context, backlog=self.config.backlog))
 
     config = uvicorn.Config(
         create_app(world),
@@ -156,6 +191,11 @@ def _lock(folder: Path) -> IO[str]:
     except OSError as error:
         raise StartError(f"another sandbox uses the state folder {folder}") from error
     return lock
+
+
+def _address(scheme: str, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,17 +1,30 @@
 """Every setting of the sandbox, with its type. ``--set`` and ``/sandbox/settings`` change them."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sandbox.state import State
-from sandbox.tokens import CENSUS_PERSONAL_TOKEN, WAREHOUSE_CLIENT_SECRET, WAREHOUSE_TOKEN
+from sandbox.tokens import CENSUS_PERSONAL_TOKEN, SALESFORCE_CLIENT_SECRET, WAREHOUSE_CLIENT_SECRET, WAREHOUSE_TOKEN
 
 
 class SettingError(ValueError):
     """A setting is unknown, or its value is not allowed."""
+
+
+def _split(value: Any) -> Any:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _parse_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+# On the command line every value is a text.
+FieldNames = Annotated[tuple[str, ...], BeforeValidator(_split)]
+FieldValues = Annotated[dict[str, bool | str | None], BeforeValidator(_parse_json)]
 
 
 class Settings(BaseModel):
@@ -51,6 +64,29 @@ class Settings(BaseModel):
     warehouse_client_secret: str = Field(
         WAREHOUSE_CLIENT_SECRET, min_length=1, description="The secret for which `/oidc/v1/token` gives out `warehouse_token`"
     )
+    salesforce_client_secret: str = Field(
+        SALESFORCE_CLIENT_SECRET,
+        min_length=1,
+        description="The secret for which `/services/oauth2/token` gives out the session of the API user",
+    )
+    salesforce_soap_login: bool = Field(True, description="Whether the org allows the login over SOAP; new orgs do not")
+    salesforce_daily_requests: int = Field(15_000, ge=0, description="REST requests that the org allows in 24 hours")
+    api_user_views_setup: bool = Field(
+        True, description="Whether the API user may see limits, flows and permissions (View Setup and Configuration)"
+    )
+    api_user_hidden_fields: FieldNames = Field(
+        (), description="Fields that the API user may not read; on the command line separated by commas"
+    )
+    census_uneditable_fields: FieldNames = Field((), description="Fields that Census's user may not edit")
+    census_uneditable: Literal["reject", "drop"] = Field(
+        "reject", description="What becomes of a row with such a field: it is rejected, or Census leaves the field out silently"
+    )
+    automation_overwrites: FieldValues = Field(
+        {}, description="Fields and values that another flow sets in each record after it was saved; a JSON object"
+    )
+    automation_runs_as: Literal["user", "automated_process"] = Field(
+        "user", description="Who changes the records then: whoever saved them, or `Automated Process`"
+    )
     checkbox_null: Literal["reject", "false"] = Field("reject", description="What Salesforce does with NULL for a checkbox")
     flow_enabled: bool = Field(True, description="Whether the rollup Flow runs; off: no limits, no locks, no rollup")
     flow_fires: Literal["always", "trigger_rollups"] = Field(
@@ -78,8 +114,10 @@ class Settings(BaseModel):
 class SettingsStore:
     """The settings in force: the defaults and the changes. The state keeps the changes."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, check: Callable[[Settings], None] = lambda _: None) -> None:
+        """:param check: raises `SettingError` for a value that does not fit the world."""
         self._state = state
+        self._check = check
         self._current = Settings.model_validate(self._changed())
 
     @property
@@ -90,6 +128,7 @@ class SettingsStore:
         """:raises SettingError: a value is not allowed. No setting is changed."""
         changed = {**self._changed(), **values}
         settings = parse_settings(changed)
+        self._check(settings)
         with self._state.transaction() as tx:
             for name in values:
                 tx.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, settings.model_dump_json(include={name})))

@@ -8,6 +8,11 @@ WAREHOUSE_CLIENT_SECRET = "dose-local"  # noqa: S105 - not a secret
 CENSUS_PERSONAL_TOKEN = "census-pat-local"  # noqa: S105 - not a secret
 CENSUS_WORKSPACE_KEY = "secret-token:local"
 SALESFORCE_SESSION = "00Dlocal0000001.session"
+SALESFORCE_API_SESSION = "00Dlocal0000001.api-user"
+SALESFORCE_CLIENT_ID = "3MVG9local.feature-sync"
+SALESFORCE_CLIENT_SECRET = "salesforce-secret-local"  # noqa: S105 - not a secret
+SALESFORCE_PASSWORD = "password-local"  # noqa: S105 - not a secret
+SALESFORCE_SECURITY_TOKEN = "security-token-local"  # noqa: S105 - not a secret
 
 
 def bearer(authorization: str | None) -> str | None:

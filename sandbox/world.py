@@ -1,6 +1,7 @@
 """All parts of the sandbox, put together over one state folder."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from sandbox.census.engine import RunEngine
@@ -11,7 +12,7 @@ from sandbox.census.syncs import Syncs
 from sandbox.faults import Faults
 from sandbox.journal import SANDBOX_STARTED, Journal
 from sandbox.replication import Replication
-from sandbox.salesforce.org import Org
+from sandbox.salesforce.org import Org, check_settings
 from sandbox.settings import SettingsStore
 from sandbox.state import State
 from sandbox.warehouse import metadata
@@ -39,7 +40,7 @@ class World:
         self.engine = Engine(folder / "warehouse")
         self.journal = Journal(self.state)
         self.faults = Faults(self.state)
-        self.settings = SettingsStore(self.state)
+        self.settings = SettingsStore(self.state, partial(check_settings, self.definition.schema))
         self.org = Org(
             self.state, self.journal, self.faults, self.settings, schema=self.definition.schema, companies=self._parents
         )

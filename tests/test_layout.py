@@ -19,13 +19,14 @@ FLOORS = (
     {"backfill"},
     {"sending", "replica"},
     {"orchestration", "deployment"},
-    {"census", "storage"},
+    {"census", "salesforce", "storage"},
     {"config"},
 )
 """From the roof down. A room imports itself and the rooms on lower floors."""
 TREE = {
     "config": "asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
+    "salesforce": "errors models hook comparison read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
     "replica": "state sensors triggers",
@@ -38,7 +39,7 @@ TREE = {
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}
 AIRFLOW_MODULES = {"operators", "sensors", "triggers", "task_group", "trigger_form"}
-AIRFLOW_FILES = {PACKAGE / "census" / "hook.py", PACKAGE / "config" / "connections.py"}
+AIRFLOW_FILES = {PACKAGE / "census" / "hook.py", PACKAGE / "salesforce" / "hook.py", PACKAGE / "config" / "connections.py"}
 MAX_MODULES = 12
 MAX_TEST_LINES = 500
 

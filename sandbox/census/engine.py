@@ -16,6 +16,7 @@ from sandbox.census.syncs import SUPPORTED_OPERATIONS, Syncs, starts_itself
 from sandbox.faults import Active, Faults
 from sandbox.salesforce.org import Change, Org, Outcome
 from sandbox.salesforce.schema import OBJECT, OrgField
+from sandbox.salesforce.users import CENSUS
 from sandbox.settings import SettingsStore
 from sandbox.state import State, iso, now
 
@@ -205,17 +206,25 @@ class RunEngine:
         operation = sync["operation"]
         if operation != "update":
             changes = [replace(change, values={**change.values, key.name: change.key}) for change in changes]
-        return self._org.transact(changes, operation=operation, source="census", sync_run_id=run["id"])
+        return self._org.transact(changes, operation=operation, source="census", by=CENSUS, sync_run_id=run["id"])
 
     def _to_set(self, sync: dict[str, Any], key: OrgField, record: sqlite3.Row) -> dict[str, Any]:
         """The values of a row that are written. With `preserve_values`, 'Set If Empty', a field that has a value stays."""
-        values = _without_key(rows.present(record)["record_payload"], key.name)
+        values = self._without_refused(_without_key(rows.present(record)["record_payload"], key.name))
         preserved = {mapping["to"].lower() for mapping in sync["mappings"] if mapping.get("preserve_values")}
         found = self._org.find(key, record["identifier"]) if preserved else []
         if len(found) != 1:
             return values
         held = {name.lower() for name in found[0].keys() if found[0][name] is not None}  # noqa: SIM118 - a row of SQLite
         return {name: value for name, value in values.items() if name.lower() not in preserved & held}
+
+    def _without_refused(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A connector that reads describe first leaves out what it may not edit, and says nothing."""
+        settings = self._settings.current
+        if settings.census_uneditable == "reject":
+            return values
+        refused = {name.lower() for name in settings.census_uneditable_fields}
+        return {name: value for name, value in values.items() if name.lower() not in refused}
 
     def _held_back(self, run: sqlite3.Row, chunk: Sequence[sqlite3.Row], fault: Active | None) -> dict[int, Outcome]:
         """The rows that a fault keeps from Salesforce, by position, with the outcome that Census reports for them."""

@@ -10,13 +10,16 @@ from typing import Any, Literal
 
 from sandbox.faults import Faults
 from sandbox.journal import SALESFORCE_TRANSACTION, Journal
-from sandbox.salesforce import flow
-from sandbox.salesforce.schema import FieldType, InvalidValueError, ObjectSchema, OrgField, check_value
-from sandbox.settings import SettingsStore
+from sandbox.salesforce import flow, permissions
+from sandbox.salesforce.schema import OBJECT, FieldType, InvalidValueError, ObjectSchema, OrgField, check_value
+from sandbox.salesforce.users import AUTOMATED_PROCESS, CENSUS, User
+from sandbox.settings import SettingError, Settings, SettingsStore
 from sandbox.state import State, iso, now
 
 ROLLUP = "org.rollup"
 VERSION = "org.version"
+MADE_BY = {"CreatedById": CENSUS.id, "LastModifiedById": CENSUS.id}
+"""Who made the records of a world that does not say it."""
 Operation = Literal["insert", "update", "upsert"]
 
 
@@ -60,6 +63,7 @@ class Org:
         with state.transaction() as tx:
             for statement in schema.create_table().split(";"):
                 tx.execute(statement)
+            self._add_columns(tx)
 
     def load(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Fill the org with its first records. The Flow does not run."""
@@ -70,8 +74,15 @@ class Org:
             sources = [*names[:-1], "SystemModstamp"]
             tx.executemany(
                 f"INSERT INTO org_record ({', '.join(names)}, version) VALUES ({', '.join('?' * len(names))}, {version})",
-                ([_stored(record[name]) for name in sources] for record in records),
+                ([_stored({**MADE_BY, **record}[name]) for name in sources] for record in records),
             )
+
+    def _add_columns(self, tx: sqlite3.Connection) -> None:
+        """A state folder may be older than the fields that say who changed a record."""
+        existing = {row["name"] for row in tx.execute("PRAGMA table_info(org_record)")}
+        for name in MADE_BY.keys() - existing:
+            tx.execute(f"ALTER TABLE org_record ADD COLUMN {name} TEXT")
+            tx.execute(f"UPDATE org_record SET {name} = ?", (MADE_BY[name],))
 
     def transact(
         self,
@@ -79,6 +90,7 @@ class Org:
         *,
         operation: Operation = "update",
         source: str,
+        by: User,
         sync_run_id: int | None = None,
     ) -> list[Outcome]:
         """
@@ -86,12 +98,13 @@ class Org:
 
         :param operation: `update` rejects or ignores a key without a record, as the setting says. `upsert` and `insert` create
             the record. `insert` ignores a key that has a record.
+        :param by: the user who changes the records. A row with a field that he may not edit is rejected.
         """
         with self._state.transaction() as tx:
             outcomes: list[Outcome | None] = [None] * len(changes)
             writes: dict[int, tuple[str | None, dict[str, Any]]] = {}
             for position, change in enumerate(changes):
-                prepared = self._prepare(tx, change, operation)
+                prepared = self._prepare(tx, change, operation, by)
                 if isinstance(prepared, Outcome):
                     outcomes[position] = prepared
                 else:
@@ -104,7 +117,8 @@ class Org:
             if accepted:
                 version = self._next_version()
                 for position, (record_id, values) in accepted.items():
-                    self._write(tx, record_id, values, moment, version)
+                    written = self._write(tx, record_id, {**values, "LastModifiedById": by.id}, moment, version)
+                    self._overwrite(tx, written, by, version)
                     outcomes[position] = Outcome("succeeded")
                 if any(self._starts_flow(*write) for write in accepted.values()):
                     self._state.set_fact(ROLLUP, json.dumps([time.time(), self._settings.current.rollup_seconds]))
@@ -132,7 +146,7 @@ class Org:
         return self._state.query(f"SELECT * FROM org_record WHERE {field.name} = ? AND NOT IsDeleted", (value,))
 
     def _prepare(
-        self, tx: sqlite3.Connection, change: Change, operation: Operation
+        self, tx: sqlite3.Connection, change: Change, operation: Operation, by: User
     ) -> Outcome | tuple[str | None, dict[str, Any]]:
         found = self._matching(tx, change, operation)
         if isinstance(found, Outcome):
@@ -143,6 +157,12 @@ class Org:
             field = self.schema.get(name)
             if field is None or not field.updateable:
                 return Outcome("rejected", f"INVALID_FIELD_FOR_INSERT_UPDATE: Unable to create/update fields: {name}")
+            if not permissions.may_edit(field, by, self._settings.current):
+                return Outcome(
+                    "rejected",
+                    f"INVALID_FIELD_FOR_INSERT_UPDATE: Unable to create/update fields: {field.name}. Please check the security"
+                    " settings of this field and verify that it is read/write for your profile or permission set.",
+                )
             # Census destination Salesforce: an empty string leaves the field as it is, NULL clears it.
             if value == "":
                 continue
@@ -224,16 +244,57 @@ class Org:
         self._state.set_fact(name, str(number))
         return number
 
-    def _write(self, tx: sqlite3.Connection, record_id: str | None, values: Mapping[str, Any], moment: str, version: int) -> None:
+    def _overwrite(self, tx: sqlite3.Connection, record_id: str, by: User, version: int) -> None:
+        """
+        Another flow sets fields of the record after it was saved. A record that has these values already is left alone.
+
+        Salesforce admins' blog, "Flow Running User and Its Execution Context": a record-triggered flow runs as the user who saved
+        the record, so it leaves no other name. Only a path of it that runs later may do so, as Automated Process.
+        """
+        settings = self._settings.current
+        values = overwritten(self.schema, settings)
+        if not values:
+            return
+        stored = tx.execute("SELECT * FROM org_record WHERE Id = ?", (record_id,)).fetchone()
+        if all(stored[name] == value for name, value in values.items()):
+            return
+        user = AUTOMATED_PROCESS if settings.automation_runs_as == "automated_process" else by
+        self._write(tx, record_id, {**values, "LastModifiedById": user.id}, iso(now()), version)
+
+    def _write(self, tx: sqlite3.Connection, record_id: str | None, values: Mapping[str, Any], moment: str, version: int) -> str:
+        """Change a record or make one, and return its id."""
         stamped = {**values, "LastModifiedDate": moment, "SystemModstamp": moment, "version": version}
         if record_id is not None:
             assignments = ", ".join(f"{name} = ?" for name in stamped)
             tx.execute(f"UPDATE org_record SET {assignments} WHERE Id = ?", (*stamped.values(), record_id))
-            return
+            return record_id
         empty = {field.name: 0 if field.type is FieldType.BOOLEAN else None for field in self.schema}
         count = tx.execute("SELECT count(*) AS records FROM org_record").fetchone()["records"]
         new_id = f"a2P8X0z{count + 1:08d}AAA"
-        _insert(tx, {**empty, "Id": new_id, "Name": new_id, "CreatedDate": moment, **stamped})
+        made = {"Id": new_id, "Name": new_id, "CreatedDate": moment, "CreatedById": values["LastModifiedById"]}
+        _insert(tx, {**empty, **made, **stamped})
+        return new_id
+
+
+def overwritten(schema: ObjectSchema, settings: Settings) -> dict[str, Any]:
+    """The fields that the other flow sets, as the org stores them."""
+    return {
+        schema[name].name: check_value(schema[name], value, null_is_false=False)
+        for name, value in settings.automation_overwrites.items()
+    }
+
+
+def check_settings(schema: ObjectSchema, settings: Settings) -> None:
+    """:raises SettingError: a setting names a field that the object does not have, or a value that the field does not take."""
+    for setting in ("api_user_hidden_fields", "census_uneditable_fields", "automation_overwrites"):
+        for name in getattr(settings, setting):
+            field = schema.get(name)
+            if field is None or not field.custom:
+                raise SettingError(f"setting {setting!r}: {OBJECT} has no custom field {name!r}")
+    try:
+        overwritten(schema, settings)
+    except InvalidValueError as invalid:
+        raise SettingError(f"setting 'automation_overwrites': {invalid}") from invalid
 
 
 def _insert(tx: sqlite3.Connection, values: Mapping[str, Any]) -> None:
@@ -252,9 +313,8 @@ def _stored(value: Any) -> Any:
     return value
 
 
-def presented(row: sqlite3.Row, field: OrgField) -> Any:
+def presented(value: Any, field: OrgField) -> Any:
     """A stored value as Salesforce's REST API returns it: ``2026-11-24T15:00:00.000+0000`` for datetimes."""
-    value = row[field.name]
     if value is None:
         return None
     if field.type is FieldType.BOOLEAN:

@@ -19,7 +19,9 @@ class FieldType(StrEnum):
 
     ID = "id"
     STRING = "string"
+    REFERENCE = "reference"
     BOOLEAN = "boolean"
+    INT = "int"
     DATE = "date"
     DATETIME = "datetime"
 
@@ -33,7 +35,8 @@ class OrgField:
     """
     One field of the object.
 
-    ``is_key``: an external id, which finds records. ``is_unique``: no two records may share its value.
+    ``is_key``: an external id, which finds records. ``is_unique``: no two records may share its value. ``relationship``: the name
+    by which a query reaches the record that a reference points to, and ``refers_to``: the object of that record.
     """
 
     name: str
@@ -42,6 +45,8 @@ class OrgField:
     is_key: bool = False
     updateable: bool = True
     is_unique: bool = False
+    relationship: str | None = None
+    refers_to: str | None = None
 
     @property
     def custom(self) -> bool:
@@ -66,6 +71,15 @@ class ObjectSchema:
 
     def __iter__(self) -> Iterator[OrgField]:
         return iter(self.fields.values())
+
+    def relationship(self, name: str) -> OrgField | None:
+        """The reference of a relationship, such as ``LastModifiedById`` of ``LastModifiedBy``."""
+        return next((field for field in self if field.relationship and field.relationship.lower() == name.lower()), None)
+
+    def without(self, hidden: Iterable[str]) -> "ObjectSchema":
+        """The schema as somebody sees it who has no right to read some fields."""
+        names = {name.lower() for name in hidden}
+        return ObjectSchema({name: field for name, field in self.fields.items() if name not in names})
 
     def create_table(self) -> str:
         """The SQL that creates the table of the records. Comparisons of text ignore case, as in SOQL."""

@@ -1,15 +1,17 @@
-"""SOQL: parsed by sqlglot, checked against the object's fields, and translated to SQL for SQLite."""
+"""SOQL: parsed by sqlglot, checked against the fields of the objects, and translated to SQL for SQLite."""
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from sandbox.salesforce.schema import OBJECT, FieldType, ObjectSchema, OrgField
+from sandbox.salesforce.objects import RECORDS_TABLE, Objects, SObject
+from sandbox.salesforce.schema import FieldType, OrgField
 from sandbox.state import iso
 
 AGGREGATES = (exp.Count, exp.Min, exp.Max, exp.Sum, exp.Avg)
@@ -39,22 +41,59 @@ class SoqlError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """An object of a query: the one after FROM, or one that a ``relationship`` of its ``parent`` leads to."""
+
+    object: SObject
+    alias: str
+    parent: "Reached | None" = None
+    reference: OrgField | None = None
+
+    @property
+    def relationship(self) -> str:
+        return (self.reference and self.reference.relationship) or ""
+
+    @property
+    def id_column(self) -> str:
+        """The column of the SQL that holds the id of its record."""
+        return f"{self.alias}_id"
+
+    def chain(self) -> Iterator["Reached"]:
+        """The object, and those on the way to it."""
+        yield self
+        if self.parent:
+            yield from self.parent.chain()
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A field of the answer: the object it belongs to, and the column of the SQL that holds its value."""
+
+    of: Reached
+    field: OrgField
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """
     A query for SQLite.
 
-    ``fields``: the fields of a record, in order. ``columns``: the same for an aggregate. ``count``: it was ``SELECT COUNT()``.
+    ``fields``: the fields of a record, in order. ``columns``: the same for an aggregate, by their names in the answer.
+    ``count``: it was ``SELECT COUNT()``.
     """
 
     sql: str
-    fields: tuple[OrgField, ...] = ()
-    columns: tuple[str, ...] = ()
+    values: tuple[str, ...]
+    first: Reached
+    fields: tuple[Selected, ...] = ()
+    columns: Mapping[str, OrgField | None] = field(default_factory=dict)
     count: bool = False
 
 
-def parse(soql: str, schema: ObjectSchema, *, include_deleted: bool) -> Query:
+def parse(soql: str, objects: Objects, *, include_deleted: bool) -> Query:
     """
-    Translate a query of ``Product_Property__c`` (Salesforce: SOQL and SOSL reference).
+    Translate a query (Salesforce: SOQL and SOSL reference).
 
     :raises SoqlError: the query is not SOQL, names an unknown object or field, or compares a date with a quoted text.
     """
@@ -66,26 +105,132 @@ def parse(soql: str, schema: ObjectSchema, *, include_deleted: bool) -> Query:
     if not isinstance(tree, exp.Select) or (odd := next((node for node in tree.walk() if not isinstance(node, ALLOWED)), None)):
         what = tree.key if not isinstance(tree, exp.Select) else odd.sql() if odd else ""
         raise SoqlError("MALFORMED_QUERY", f"unexpected token: {what}")
-    _check_object(tree)
-    aliases = {node.alias.lower() for node in tree.expressions if isinstance(node, exp.Alias)}
-    for column in list(tree.find_all(exp.Column)):
-        if column.name.lower() not in aliases:
-            column.replace(exp.column(exp.to_identifier(_field(column, schema).name, quoted=False)))
+    scope = _Scope(tree, objects)
+    scope.resolve(tree)
     _compare_with_null(tree)
-    _read_dates(tree, schema)
-    if not include_deleted:
-        tree = tree.where("NOT IsDeleted", dialect="sqlite")
-    tree.set("from_", exp.From(this=exp.to_table("org_record")))
+    _read_dates(tree, scope)
+    if not include_deleted and scope.first.object.schema.get("IsDeleted"):
+        tree = tree.where(f"NOT {scope.first.alias}.IsDeleted", dialect="sqlite")
+    scope.add_tables(tree)
     if _is_count(tree):
-        return Query(tree.sql(dialect="sqlite"), count=True)
+        return scope.query(tree, count=True)
     if tree.args.get("group") or any(node.find(*AGGREGATES) for node in tree.expressions):
-        columns = _name_aggregates(tree)
-        return Query(tree.sql(dialect="sqlite"), columns=columns)
-    fields = tuple(_field(node, schema) for node in tree.expressions if isinstance(node, exp.Column))
-    if len(fields) != len(tree.expressions):
+        return scope.query(tree, columns=_name_aggregates(tree, scope))
+    return scope.query(tree, fields=_select_fields(tree, scope))
+
+
+class _Scope:
+    """The objects that a query reaches, each under an alias of its own."""
+
+    def __init__(self, tree: exp.Select, objects: Objects) -> None:
+        tables = list(tree.find_all(exp.Table))
+        found = objects.get(tables[0].name) if len(tables) == 1 and not tables[0].db else None
+        if found is None:
+            raise SoqlError(
+                "INVALID_TYPE",
+                f"sObject type '{tables[0].name if tables else ''}' is not supported. If you are attempting to use a custom"
+                " object, be sure to append the '__c' after the entity name. Please reference your WSDL or the describe call"
+                " for the appropriate names.",
+            )
+        if tree.args.get("distinct"):
+            raise SoqlError("MALFORMED_QUERY", "unexpected token: DISTINCT")
+        self._objects = objects
+        self._own_names = {found.name.lower(), tables[0].alias.lower()} - {""}
+        self.first = Reached(found, "r0")
+        self._reached = {self.first.alias: self.first}
+
+    def resolve(self, tree: exp.Select) -> None:
+        """Give each column the alias of its object, and the name that the object has for it."""
+        aliases = {node.alias.lower() for node in tree.expressions if isinstance(node, exp.Alias)}
+        for column in list(tree.find_all(exp.Column)):
+            if column.table or column.name.lower() not in aliases:
+                of, found = self._find([part.name for part in column.parts])
+                column.replace(exp.column(found.name, table=of.alias))
+
+    def at(self, column: exp.Column) -> tuple[Reached, OrgField] | None:
+        """The object and the field of a column that `resolve` has seen."""
+        of = self._reached.get(column.table)
+        return (of, of.object.schema[column.name]) if of else None
+
+    def add_tables(self, tree: exp.Select) -> None:
+        tree.set("from_", exp.From(this=exp.to_table(_table(self.first.object), alias=self.first.alias)))
+        for each in self._reached.values():
+            if each.parent and each.reference:
+                target = exp.to_table(_table(each.object), alias=each.alias)
+                tree.join(target, on=f"{each.alias}.Id = {each.parent.alias}.{each.reference.name}", join_type="left", copy=False)
+
+    def query(
+        self,
+        tree: exp.Select,
+        *,
+        fields: tuple[Selected, ...] = (),
+        columns: Mapping[str, OrgField | None] | None = None,
+        count: bool = False,
+    ) -> Query:
+        made = {one.object.name: one.object for one in self._reached.values() if one.object.rows}
+        parts = [f"{_table(each)} AS ({_rows_sql(each)})" for each in made.values()]
+        values = tuple(json.dumps(list(each.rows())) for each in made.values() if each.rows)
+        sql = (f"WITH {', '.join(parts)} " if parts else "") + tree.sql(dialect="sqlite")
+        return Query(sql, values, self.first, fields, columns or {}, count)
+
+    def _find(self, names: list[str]) -> tuple[Reached, OrgField]:
+        *path, name = names
+        if path and path[0].lower() in self._own_names:
+            path = path[1:]
+        of = self.first
+        for relationship in path:
+            of = self._follow(of, relationship)
+        found = of.object.schema.get(name)
+        if found is None:
+            raise SoqlError(
+                "INVALID_FIELD",
+                f"No such column '{name}' on entity '{of.object.name}'. If you are attempting to use a custom field, be sure to"
+                " append the '__c' after the custom field name. Please reference your WSDL or the describe call for the"
+                " appropriate names.",
+            )
+        return of, found
+
+    def _follow(self, of: Reached, relationship: str) -> Reached:
+        reference = of.object.schema.relationship(relationship)
+        target = self._objects.get(reference.refers_to or "") if reference else None
+        if reference is None or target is None:
+            raise SoqlError(
+                "INVALID_FIELD",
+                f"Didn't understand relationship '{relationship}' in field path. If you are attempting to use a custom"
+                " relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL or the"
+                " describe call for the appropriate names.",
+            )
+        known = next((one for one in self._reached.values() if one.parent is of and one.reference is reference), None)
+        if known is None:
+            known = Reached(target, f"r{len(self._reached)}", of, reference)
+            self._reached[known.alias] = known
+        return known
+
+
+def _table(of: SObject) -> str:
+    return f"rows_of_{of.name.lower()}" if of.rows else RECORDS_TABLE
+
+
+def _rows_sql(of: SObject) -> str:
+    """The rows come as one JSON text. Comparisons of text ignore case, as in SOQL."""
+    columns = ", ".join(
+        f"(value ->> '$.{each.name}'){' COLLATE NOCASE' if each.type is FieldType.STRING else ''} AS {each.name}"
+        for each in of.schema
+    )
+    return f"SELECT {columns} FROM json_each(?)"
+
+
+def _select_fields(tree: exp.Select, scope: _Scope) -> tuple[Selected, ...]:
+    """Select the fields, and the id of each object beside them, because an answer has the address of each record."""
+    found = [scope.at(node) if isinstance(node, exp.Column) else None for node in tree.expressions]
+    if not all(found):
         raise SoqlError("MALFORMED_QUERY", "only fields and aggregates can be selected")
-    tree.set("expressions", [exp.Star()])
-    return Query(tree.sql(dialect="sqlite"), fields=fields)
+    fields = tuple(Selected(*one, f"c{number}") for number, one in enumerate(found) if one)
+    reached = {one.alias: one for each in fields for one in (*each.of.chain(), scope.first)}
+    columns = [exp.alias_(exp.column(each.field.name, table=each.of.alias), each.column) for each in fields]
+    ids = [exp.alias_(exp.column("Id", table=one.alias), one.id_column) for one in reached.values()]
+    tree.set("expressions", columns + ids)
+    return fields
 
 
 def _quote_dates(soql: str) -> str:
@@ -97,21 +242,6 @@ def _quote_dates(soql: str) -> str:
     return _PIECES.sub(quote, soql)
 
 
-def _check_object(tree: exp.Select) -> None:
-    tables = list(tree.find_all(exp.Table))
-    if len(tables) != 1 or tables[0].name.lower() != OBJECT.lower() or tables[0].db:
-        raise SoqlError("INVALID_TYPE", f"sObject type '{tables[0].sql() if tables else ''}' is not supported.")
-    if tree.args.get("distinct"):
-        raise SoqlError("MALFORMED_QUERY", "unexpected token: DISTINCT")
-
-
-def _field(column: exp.Column, schema: ObjectSchema) -> OrgField:
-    field = schema.get(column.name)
-    if field is None:
-        raise SoqlError("INVALID_FIELD", f"No such column '{column.name}' on entity '{OBJECT}'.")
-    return field
-
-
 def _compare_with_null(tree: exp.Select) -> None:
     for node in list(tree.find_all(exp.EQ, exp.NEQ)):
         if isinstance(node.expression, exp.Null):
@@ -119,23 +249,24 @@ def _compare_with_null(tree: exp.Select) -> None:
             node.replace(exp.Not(this=is_null) if isinstance(node, exp.NEQ) else is_null)
 
 
-def _read_dates(tree: exp.Select, schema: ObjectSchema) -> None:
+def _read_dates(tree: exp.Select, scope: _Scope) -> None:
     """Convert marked dates to their stored form, and refuse dates that the query quotes."""
     for literal in list(tree.find_all(exp.Literal)):
         value = literal.this
         parent = literal.parent
         compared = parent.this if isinstance(parent, exp.Binary | exp.In) else None
-        field = schema.get(compared.name) if isinstance(compared, exp.Column) else None
-        timed = field is not None and field.type in (FieldType.DATE, FieldType.DATETIME)
+        found = scope.at(compared) if isinstance(compared, exp.Column) else None
+        criterion = found[1] if found else None
+        timed = criterion is not None and criterion.type in (FieldType.DATE, FieldType.DATETIME)
         if literal.is_string and value.startswith(_MARK):
-            if field is None or not timed or ("T" in value) != (field.type is FieldType.DATETIME):
+            if criterion is None or not timed or ("T" in value) != (criterion.type is FieldType.DATETIME):
                 raise SoqlError("INVALID_FIELD", f"filter criterion {value[1:]} does not have the type of its field")
             literal.replace(exp.Literal.string(_stored(value[1:])))
-        elif field is not None and timed:
+        elif criterion is not None and timed:
             raise SoqlError(
                 "INVALID_FIELD",
-                f"value of filter criterion for field '{field.name}' must be of type {field.type} and should not be enclosed"
-                " in quotes",
+                f"value of filter criterion for field '{criterion.name}' must be of type {criterion.type} and should not be"
+                " enclosed in quotes",
             )
 
 
@@ -149,22 +280,24 @@ def _is_count(tree: exp.Select) -> bool:
     return len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Count) and tree.expressions[0].this is None
 
 
-def _name_aggregates(tree: exp.Select) -> tuple[str, ...]:
+def _name_aggregates(tree: exp.Select, scope: _Scope) -> dict[str, OrgField | None]:
     """Salesforce numbers the aggregates that have no alias: ``expr0``, ``expr1``."""
-    named: list[exp.Expr] = []
+    named: dict[str, OrgField | None] = {}
+    columns: list[exp.Expr] = []
     number = 0
     for node in tree.expressions:
-        if isinstance(node, exp.Alias | exp.Column):
-            named.append(node)
+        inner = node.this if isinstance(node, exp.Alias) else node
+        # The newest date of a column is shown as the dates of that column are.
+        shown = inner.this if isinstance(inner, exp.Min | exp.Max) else inner
+        found = scope.at(shown) if isinstance(shown, exp.Column) else None
+        if isinstance(node, exp.Alias):
+            name = node.alias
+        elif found and shown is inner:
+            name = found[1].name
         else:
-            named.append(exp.alias_(node.copy(), f"expr{number}"))
+            name = f"expr{number}"
             number += 1
-    tree.set("expressions", named)
-    return tuple(node.alias_or_name for node in named)
-
-
-def aggregate_value(columns: Mapping[str, object], name: str, schema: ObjectSchema) -> object:
-    """A value of an aggregate. Checkboxes are stored as numbers and shown as booleans."""
-    field = schema.get(name)
-    value = columns[name]
-    return bool(value) if field is not None and field.type is FieldType.BOOLEAN and value is not None else value
+        named[name] = found[1] if found else None
+        columns.append(exp.alias_(inner.copy(), name))
+    tree.set("expressions", columns)
+    return named

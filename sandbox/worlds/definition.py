@@ -11,6 +11,7 @@ from sandbox.warehouse.engine import Engine
 WAREHOUSE_TYPES = {
     FieldType.ID: "VARCHAR",
     FieldType.STRING: "VARCHAR",
+    FieldType.REFERENCE: "VARCHAR",
     FieldType.BOOLEAN: "BOOLEAN",
     FieldType.DATE: "DATE",
     FieldType.DATETIME: "TIMESTAMPTZ",

@@ -37,11 +37,18 @@ def _schema() -> ObjectSchema:
                 for field in table
             ),
             OrgField("CreatedDate", "Created Date", FieldType.DATETIME, updateable=False),
+            _user("CreatedById", "Created By ID"),
             OrgField("LastModifiedDate", "Last Modified Date", FieldType.DATETIME, updateable=False),
+            _user("LastModifiedById", "Last Modified By ID"),
             OrgField("SystemModstamp", "System Modstamp", FieldType.DATETIME, updateable=False),
             OrgField("IsDeleted", "Deleted", FieldType.BOOLEAN, updateable=False),
         ]
     )
+
+
+def _user(name: str, label: str) -> OrgField:
+    relationship = name.removesuffix("Id")
+    return OrgField(name, label, FieldType.REFERENCE, updateable=False, relationship=relationship, refers_to="User")
 
 
 def _replica() -> Replica:

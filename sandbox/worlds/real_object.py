@@ -17,13 +17,13 @@ STALE_REPLICA = "crm.salesforce.product_property_c"
 
 STANDARD = (
     ("id", "Id", "Record ID", FieldType.ID),
-    ("owner_id", "OwnerId", "Owner ID", FieldType.STRING),
+    ("owner_id", "OwnerId", "Owner ID", FieldType.REFERENCE),
     ("is_deleted", "IsDeleted", "Deleted", FieldType.BOOLEAN),
     ("name", "Name", "Product Property Name", FieldType.STRING),
     ("created_date", "CreatedDate", "Created Date", FieldType.DATETIME),
-    ("created_by_id", "CreatedById", "Created By ID", FieldType.STRING),
+    ("created_by_id", "CreatedById", "Created By ID", FieldType.REFERENCE),
     ("last_modified_date", "LastModifiedDate", "Last Modified Date", FieldType.DATETIME),
-    ("last_modified_by_id", "LastModifiedById", "Last Modified By ID", FieldType.STRING),
+    ("last_modified_by_id", "LastModifiedById", "Last Modified By ID", FieldType.REFERENCE),
     ("system_modstamp", "SystemModstamp", "System Modstamp", FieldType.DATETIME),
     ("last_activity_date", "LastActivityDate", "Last Activity Date", FieldType.DATE),
     ("last_viewed_date", "LastViewedDate", "Last Viewed Date", FieldType.DATETIME),
@@ -91,7 +91,19 @@ def api_name(column: str) -> str:
 
 def _fields() -> Iterator[tuple[str, OrgField]]:
     for column, name, label, kind in STANDARD:
-        yield column, OrgField(name, label, kind, updateable=name in ("Name", "OwnerId"))
+        # Every reference here is one to a user: `OwnerId` is `Owner`.
+        is_user = kind is FieldType.REFERENCE
+        yield (
+            column,
+            OrgField(
+                name,
+                label,
+                kind,
+                updateable=name in ("Name", "OwnerId"),
+                relationship=name.removesuffix("Id") if is_user else None,
+                refers_to="User" if is_user else None,
+            ),
+        )
     for column in (KEY, "reverse_etl_id_c"):
         # Neither key is unique in this org. Salesforce refuses a row whose key finds several records.
         yield column, OrgField(api_name(column), _label(column), FieldType.STRING, is_key=True)

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from sandbox.salesforce.schema import FieldType
+from sandbox.salesforce.users import ADMIN
 from sandbox.worlds.real_object import FIELDS, OLD_ID_VERIFICATION, products
 from sandbox.worlds.real_properties import (
     NEW_IN_A_WEEK,
@@ -32,7 +33,7 @@ IN_THE_BIN = 6
 WRONG_SHARE = 0.07
 KEYS_ARE_EQUAL_SINCE = dt.datetime(2025, 6, 1, tzinfo=dt.UTC)
 """Records made before have another value, or none, in Reverse_ETL_ID__c."""
-USER = "0055Y00000ADMIN1AAQ"
+USER = ADMIN.id
 
 
 @dataclass(frozen=True, slots=True)

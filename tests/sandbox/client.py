@@ -58,6 +58,8 @@ class Sandbox:
     state: Path
     process: subprocess.Popen[str]
     url: str
+    secure_url: str = ""
+    """The same over TLS, if it was started with ``--tls-port``."""
     session: requests.Session = field(default_factory=requests.Session)
     _connections: list[Any] = field(default_factory=list)
     """Open connections to the warehouse that no statement uses now."""
@@ -73,7 +75,8 @@ class Sandbox:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert "listens on" in line, process.stderr.read() if process.stderr else line
-        return cls(state, process, line.split()[4])
+        secure = next((word for word in line.split() if word.startswith("https://")), "")
+        return cls(state, process, line.split()[4], secure)
 
     def stop(self) -> int:
         self.hang_up()

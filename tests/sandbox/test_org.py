@@ -1,32 +1,15 @@
 """The Salesforce org: the Flow's limits and locks, what a field takes, and the REST API through simple-salesforce."""
 
-from typing import Any
-
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
-from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceExpiredSession, SalesforceMalformedRequest, SalesforceResourceNotFound
 
-from tests.sandbox.client import BACKFILL, BATCH_TABLE, SALESFORCE_SESSION, Sandbox, eventually
+from tests.sandbox.client import BACKFILL, BATCH_TABLE, Sandbox, eventually
+from tests.sandbox.salesforce_client import client
 
 OBSERVED = (
     'CANNOT_EXECUTE_FLOW_TRIGGER: We can\'t save this record because the "Product Property | After | Rollup Flow" process failed.'
 )
-
-
-class _PlainHttp(HTTPAdapter):
-    """simple-salesforce knows https alone."""
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        request.url = (request.url or "").replace("https://", "http://", 1)
-        return super().send(request, *args, **kwargs)
-
-
-def client(sandbox: Sandbox, session_id: str = SALESFORCE_SESSION) -> Salesforce:
-    session = requests.Session()
-    session.mount("https://", _PlainHttp())
-    return Salesforce(instance_url=sandbox.url, session_id=session_id, session=session)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,7 @@ def script(settings: Settings) -> Script:
         Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/check_staged_batch", {**run, "batch_number": 1}),
+        Step("sending/select_sent_values", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step(
             "sending/record_rejections", {**run, "batch_number": 1, "attempt": 1, "rejections": _rejections("UNABLE_TO_LOCK_ROW")}
         ),
@@ -137,6 +138,7 @@ def script(settings: Settings) -> Script:
         ),
         Step("sending/check_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
         Step("sending/select_batch_keys", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
+        Step("sending/select_sent_values", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
         Step("sending/record_before_values", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
         Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": 1, "attempt": 2}),
         Step("sending/check_staged_batch", {**run, "batch_number": 2}),

@@ -15,7 +15,15 @@ class BatchRun:
         self.campaign = campaign
         self.left: dict[int, Any] = {}
 
-    def send(self, number: int, *, generation: int = 0, on_batch_failure: str = "continue", most: int = 3) -> dict[str, Any]:
+    def send(
+        self,
+        number: int,
+        *,
+        generation: int = 0,
+        on_batch_failure: str = "continue",
+        most: int = 3,
+        is_probe: bool = False,
+    ) -> dict[str, Any]:
         """One try of a batch's task. As Airflow does, it removes what an earlier try has left."""
         self.left.pop(number, None)
 
@@ -33,6 +41,7 @@ class BatchRun:
             on_batch_failure=on_batch_failure,
             max_consecutive_failures=str(most),
             retries=3,
+            is_probe=is_probe,
             patience=self.campaign.patience,
         )
         return task.execute({"ti": ti})  # type: ignore[arg-type]

@@ -22,7 +22,14 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, Sandbox, eventually
 
-IMPATIENT = Patience(lookup_seconds=0.5, lookup_pause=0.1, flight_seconds=1.5, records_quiet_seconds=1.5)
+IMPATIENT = Patience(
+    lookup_seconds=0.5,
+    lookup_pause=0.1,
+    flight_seconds=1.5,
+    records_quiet_seconds=1.5,
+    read_back_seconds=0.5,
+    read_back_pause=0.1,
+)
 SIZE = 4
 """Records a batch. Not a divisor of much, and enough for some to be rejected and some not."""
 

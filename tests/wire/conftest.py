@@ -12,6 +12,7 @@ from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import BACKFILL, FAST, PROJECT, PROPERTIES, Sandbox
 from tests.wire.airflow_api import AirflowApi
+from tests.wire.connections import salesforce_connection
 from tests.wire.few import Few, few_records
 from tests.wire.planned_runs import Plan, planner
 
@@ -19,7 +20,7 @@ from tests.wire.planned_runs import Plan, planner
 @pytest.fixture(scope="session")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One process for all modules; it starts when the first test asks for it."""
-    sandbox = Sandbox.start(tmp_path_factory.mktemp("sandbox") / "state", **FAST)
+    sandbox = Sandbox.start(tmp_path_factory.mktemp("sandbox") / "state", "--tls-port", "0", **FAST)
     yield sandbox
     sandbox.stop()
 
@@ -79,6 +80,14 @@ def sandbox(world: Sandbox) -> Iterator[Sandbox]:
         for run in world.census("GET", f"syncs/{sync_id}/sync_runs").json()["data"]:
             if run["status"] in ("queued", "working"):
                 world.census("POST", f"sync_runs/{run['id']}/cancel")
+
+
+@pytest.fixture
+def connected(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The same with the optional connection: Salesforce itself may be asked."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(sandbox.state / "authority.pem"))
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(sandbox))
+    return sandbox
 
 
 @pytest.fixture(scope="module")

@@ -23,3 +23,16 @@ def census_connection(sandbox: Sandbox, extra: dict[str, Any] | None = None, **c
     return json.dumps(
         {"conn_type": "http", "host": sandbox.url, "password": CENSUS_TOKEN, "extra": SOON | (extra or {})} | changes
     )
+
+
+SALESFORCE_SECRET = "salesforce-secret-local"
+
+
+def salesforce_connection(sandbox: Sandbox, secret: str = SALESFORCE_SECRET, **extra: Any) -> str:
+    """For ``AIRFLOW_CONN_SALESFORCE_DEFAULT``: a user who only reads. ``sandbox/connections.py`` explains the odd domain."""
+    login = {
+        "domain": f"{sandbox.secure_url.removeprefix('https://')}/services/oauth2/token?",
+        "consumer_key": "3MVG9local.feature-sync",
+        "consumer_secret": secret,
+    }
+    return json.dumps({"conn_type": "salesforce", "extra": login | SOON | extra})

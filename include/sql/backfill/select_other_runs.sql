@@ -45,7 +45,7 @@ noted AS (
         ) AS is_in_flight,
         MAX(
             COALESCE(
-                (attempted.records_rejected IS NOT NULL OR attempted.status = 'accepted_by_counters')
+                (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', 'unconfirmed'))
                 AND attempted.run_ended_at + {{ late }} >= shared.frozen_at
                 AND NOT COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)
                 AND NOT (

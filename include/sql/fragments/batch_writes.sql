@@ -10,7 +10,7 @@ SELECT
     attempted.frozen_at,
     COALESCE(attempted.closed_at, attempted.opened_at) AS known_at,
     attempted.run_ended_at,
-    attempted.records_rejected IS NOT NULL OR attempted.status IN ('sending', 'accepted_by_counters') AS is_probable,
+    attempted.records_rejected IS NOT NULL OR attempted.status IN ('sending', 'accepted_by_counters', 'differs', 'unconfirmed') AS is_probable,
     sent.{{ fields.features | map(attribute="column") | join(",\n    sent.") }}
 FROM attempted
 INNER JOIN {{ settings.payload_table }} AS sent

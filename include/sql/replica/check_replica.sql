@@ -23,7 +23,7 @@ last_written AS (
     SELECT attempted.*
     FROM attempted
     WHERE
-        (attempted.records_rejected IS NOT NULL OR attempted.status = 'accepted_by_counters')
+        (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', 'unconfirmed'))
         AND (CAST(:run_id AS STRING) IS NULL OR attempted.run_id = CAST(:run_id AS STRING))
     QUALIFY row_number() OVER (PARTITION BY attempted.run_id, attempted.record_number ORDER BY attempted.attempt DESC) = 1
 ),

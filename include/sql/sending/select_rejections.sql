@@ -3,7 +3,11 @@
 WITH last_sent AS (
     SELECT batch_number, MAX(attempt) AS attempt
     FROM {{ settings.sync_log_table }}
-    WHERE run_id = :run_id AND status IN ('succeeded', 'accepted_by_counters', 'failed', 'over_limit', 'organization_limit')
+    WHERE
+        run_id = :run_id
+        AND status IN (
+            'succeeded', 'accepted_by_counters', 'failed', 'over_limit', 'organization_limit', 'differs', 'unconfirmed'
+        )
     GROUP BY batch_number
 )
 

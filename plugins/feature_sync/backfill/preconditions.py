@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.backfill.scope import count_scope, status_problems
+from feature_sync.backfill.plan import most_batches
+from feature_sync.backfill.scope import RunScope, count_scope, status_problems
 from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import WriterRuns, describe_schedule
 from feature_sync.census.sync_checks import batch_sync_problems
-from feature_sync.config.names import CENSUS_CONN_ID, DATABRICKS_CONN_ID
+from feature_sync.config.names import CENSUS_CONN_ID, DATABRICKS_CONN_ID, SALESFORCE_CONN_ID
 from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.orchestration.pool import PoolUnknownError, fetch_pool, pool_problems
+from feature_sync.salesforce.errors import SalesforceError, SalesforceLimitError, SalesforceUnavailableError
+from feature_sync.salesforce.hook import SalesforceReader
+from feature_sync.salesforce.org_checks import look_at_org
 from feature_sync.storage.candidates import describe_candidates, key_columns
 from feature_sync.storage.freshness import freshness_problems, read_freshness
 from feature_sync.storage.run_files import prove_output_writable
@@ -36,7 +40,8 @@ class Problem:
 
 def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, Any]:
     """
-    Check the run config, the connections, the pool, the tables, the Census sync, the output path and the scope.
+    Check the run config, the connections, the pool, the tables, the Census sync, the output path, the scope and, if there is a
+    connection to Salesforce, the org.
 
     A problem does not end the checks, so one look at the log is enough. If the run config can be used and the source tables
     are as they must be, our own tables are created too, empty. A regular sync that would undo the repair is a warning in the log.
@@ -71,6 +76,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
                 problems += [Problem(text, is_temporary=True) for text in error.problems]
             except StatementError as error:
                 problems.append(Problem(str(error), is_temporary=error.is_temporary))
+        problems += _org_problems(settings, _planned_batches(config, found_scope))
         if not problems and not config_problems:
             for warning in regular_sync_warnings(warehouse):
                 log.warning("%s", warning)
@@ -82,6 +88,13 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     else:
         log.info("In scope: %s, which are %s", f"{found_scope.records:,}", config.description)
     return {"records": found_scope.records, "scope": config.description}
+
+
+def _planned_batches(config: RunConfig | None, found: RunScope | None) -> int:
+    """How many batches the run may have. 0 if that is not known, or if it sends nothing."""
+    if config is None or found is None or config.dry_run:
+        return 0
+    return most_batches(config.strategy, found.records, config.batch_size)
 
 
 def _refuse(config_problems: list[str], problems: list[Problem]) -> None:
@@ -142,6 +155,26 @@ def _neighbour_problems(census: CensusHook, settings: Settings) -> list[Problem]
             describe_schedule(sync),
         )
     return []
+
+
+def _org_problems(settings: Settings, batches: int) -> list[Problem]:
+    """Ask Salesforce itself, if there is a connection. What could not be looked at is said and is no problem."""
+    reader = SalesforceReader()
+    try:
+        if not reader.is_configured():
+            log.info(
+                "Not checked: fields, limits and Flow in Salesforce itself, because there is no connection %s", SALESFORCE_CONN_ID
+            )
+            return []
+        findings = look_at_org(reader, settings, batches)
+    except SalesforceError as error:
+        is_temporary = isinstance(error, SalesforceUnavailableError) and not isinstance(error, SalesforceLimitError)
+        return [Problem(f"Salesforce cannot be asked ({SALESFORCE_CONN_ID}): {error}", is_temporary)]
+    for sentence in findings.not_checked:
+        log.warning("%s", sentence)
+    for sentence in findings.notes:
+        log.info("%s", sentence)
+    return [Problem(text) for text in findings.problems]
 
 
 def _may_pass(error: CensusError) -> bool:

@@ -79,6 +79,28 @@ def read_fresh_connection(conn_id: str) -> Connection:
     raise MissingConnectionError(f"{_reason(conn_id, look)}. Create it, or correct its id.")
 
 
+def find_connection(conn_id: str) -> Connection | None:
+    """
+    A connection that a site need not have. That there is none is no reason to wait or to warn.
+
+    :returns: None if every place where Airflow looks for connections answered, twice, that it has none.
+    :raises UnreadableConnectionError: as in `read_connection`.
+    """
+    for pause in (PAUSES[0], None):
+        look = _look(conn_id)
+        if look.connection is not None and not look.problems:
+            return look.connection
+        if look.problems:
+            try:
+                return read_fresh_connection(conn_id)
+            except MissingConnectionError:
+                return None
+        if pause is None or look.places == (ENVIRONMENT,):
+            break
+        time.sleep(pause)
+    return None
+
+
 def identity_of(connection: Connection) -> tuple[Any, ...]:
     """What makes a login with this connection differ from one with another."""
     return (

@@ -2,6 +2,8 @@
 
 DATABRICKS_CONN_ID = "databricks_default"
 CENSUS_CONN_ID = "census_default"
+SALESFORCE_CONN_ID = "salesforce_default"
+"""Optional. Without it, nothing is asked of Salesforce itself."""
 CENSUS_POOL = "census_sync"
 BACKFILL_DAG_ID = "product_feature_backfill"
 RECONCILIATION_DAG_ID = "product_feature_reconciliation"

@@ -242,6 +242,14 @@ class Settings(AlertSettings):
         "Longest time that the row records of a completed Census run are waited for. If some are still missing then, and all "
         "counters of the run are right, the batch is accepted by counters."
     )
+    salesforce_flow: Annotated[str, Field(pattern=r"^\w*$")] = _setting(
+        "Developer name of the rollup Flow. If there is a connection salesforce_default, Salesforce is asked whether it is on. "
+        "Empty: people are asked alone."
+    )
+    canary_every: NonNegativeInt = _setting(
+        "If there is a connection salesforce_default, the first batch of a run is read back from Salesforce before the next one "
+        "is sent, and so is every batch whose number is a multiple of this. 1: every batch. 0: only the first."
+    )
     copy_poll_seconds: float = _setting("Pause between two looks at the replica.", ge=0.2, le=3600)
     copy_limit_seconds: PositiveInt = _setting("Longest wait until the replica shows what was sent.")
     copy_age_limit_seconds: PositiveInt = _setting(

@@ -24,6 +24,8 @@ class Patience:
     ``records_quiet_seconds``: row records that are missing come no more once Census has not changed the run for so long. 221 s
     from the end of a run to its last change were seen; Census documents no limit.
     ``cancel_seconds``: how long a run that was told to cancel may take to end.
+    ``read_back_seconds``: how long Salesforce is asked again if it does not hold what was sent. It shows a write at once, but an
+    automation that runs after the write may write once more. ``read_back_pause``: between two of these looks.
     """
 
     triggers: int = 3
@@ -32,6 +34,8 @@ class Patience:
     flight_seconds: float = CONNECT_TIMEOUT + READ_TIMEOUT + 10.0
     records_quiet_seconds: float = 240.0
     cancel_seconds: float = 60.0
+    read_back_seconds: float = 15.0
+    read_back_pause: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

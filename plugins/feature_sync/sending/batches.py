@@ -49,6 +49,10 @@ class AttemptStatus(StrEnum):
     failed. ``OVER_LIMIT``: a probe was larger than Salesforce's limits allow; its rejected records go into smaller batches.
     ``ORGANIZATION_LIMIT``: a limit of the whole Salesforce organisation was reached, such as its API calls a day. Every batch
     after it is held back.
+    ``DIFFERS``: Census said that records were accepted, but Salesforce itself, when asked, held something else. Every batch
+    after it is held back.
+    ``UNCONFIRMED``: Salesforce was to be asked, and did not answer. Every batch after it is held back. The next try asks again,
+    and sends nothing.
     """
 
     SENDING = "sending"
@@ -59,6 +63,8 @@ class AttemptStatus(StrEnum):
     HALTED = "halted"
     OVER_LIMIT = "over_limit"
     ORGANIZATION_LIMIT = "organization_limit"
+    DIFFERS = "differs"
+    UNCONFIRMED = "unconfirmed"
 
     @property
     def is_success(self) -> bool:
@@ -68,6 +74,8 @@ class AttemptStatus(StrEnum):
 
 NOT_A_FAILURE = (AttemptStatus.HALTED, AttemptStatus.OVER_LIMIT)
 """Outcomes that the failure policy does not count."""
+NOT_AS_SENT = (AttemptStatus.DIFFERS, AttemptStatus.UNCONFIRMED)
+"""Outcomes of a batch that was to be read back and was not found as it was sent."""
 _COLUMNS = {"number": "attempt", "generation": "series", "resends_rejections_of": "resends_attempt"}
 """Attributes of `Attempt` whose column in the sync log has another name."""
 _OF_THE_QUERY = ("batch_records", "seen_at")
@@ -123,6 +131,16 @@ class Attempt:
         return self.status is AttemptStatus.SENDING
 
     @property
+    def is_to_be_judged(self) -> bool:
+        """Whether the next try looks at its Census run, and in Salesforce, before anything is sent."""
+        return self.is_open or self.status is AttemptStatus.UNCONFIRMED
+
+    @property
+    def has_written(self) -> bool:
+        """Whether Salesforce has accepted some of its records, as far as Census says."""
+        return self.status.is_success or (self.records_rejected is not None and self.records_rejected < self.records)
+
+    @property
     def blames_records(self) -> bool:
         """
         Whether it failed because of some of its records, and of nothing that the other batches share.
@@ -136,7 +154,7 @@ class Attempt:
     @property
     def next_resends_rejections_of(self) -> int | None:
         """The attempt whose rejected records the next attempt sends again, or None for the whole batch."""
-        if self.status.is_success:
+        if self.status.is_success or self.status is AttemptStatus.DIFFERS:
             return None
         return self.number if self.records_rejected else self.resends_rejections_of
 

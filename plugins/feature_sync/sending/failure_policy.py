@@ -8,6 +8,13 @@ from typing import Any
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.sending.batches import NOT_A_FAILURE, Attempt, AttemptStatus
 
+_STOPS_ALL = {
+    AttemptStatus.ORGANIZATION_LIMIT: "reached a limit of the whole Salesforce organisation",
+    AttemptStatus.DIFFERS: "was read back from Salesforce, which holds something else than what was sent",
+    AttemptStatus.UNCONFIRMED: "could not be read back from Salesforce",
+}
+"""What the batches after it would meet too. One such failure holds them back, whatever is chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
@@ -51,8 +58,8 @@ class FailurePolicy:
         for attempt in sorted(others, key=lambda one: (one.seen_at is not None, one.seen_at), reverse=True):
             if attempt.status.is_success or self._tolerates(attempt):
                 break
-            if attempt.status is AttemptStatus.ORGANIZATION_LIMIT:
-                return f"batch {attempt.batch_number:03d} reached a limit of the whole Salesforce organisation"
+            if cause := _STOPS_ALL.get(attempt.status):
+                return f"batch {attempt.batch_number:03d} {cause}"
             failed.append(attempt.batch_number)
         limit = self.most_failures
         if len(failed) < limit:

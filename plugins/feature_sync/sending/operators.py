@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.census.errors import CensusBusyError, CensusNotFoundError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
+from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.dag_runs import generation_of, skip, xcoms_of
@@ -20,6 +21,7 @@ from feature_sync.sending.outcome import (
     BatchHaltedError,
     BatchLockedError,
     BatchSkippedError,
+    BatchUnconfirmedError,
     Outcome,
     count_row_results,
     halted_message,
@@ -60,6 +62,7 @@ class CensusBatchOperator(PatientOperator):
     :param patience: how long it waits for Census.
     :raises BatchFailedError: not all of the batch was accepted. The message names the batch, the counts and the reasons.
     :raises BatchLockedError: the same, but some or all reasons are temporary.
+    :raises BatchUnconfirmedError: the batch was to be read back, and Salesforce did not answer.
     :raises BatchHaltedError: the failure policy holds the batch back.
     :raises BatchSkippedError: Census skipped the run because another one was active.
     """
@@ -114,7 +117,7 @@ class CensusBatchOperator(PatientOperator):
             if reason := sender.reason_to_skip():
                 skip(context, reason)
             attempt = self._begin(ti, sender, settings, inline_until)
-            if not attempt.is_open:
+            if not attempt.is_to_be_judged:
                 return _summary(attempt)
             inline_until = time.monotonic() + settings.census_inline_poll_seconds
             try:
@@ -246,6 +249,21 @@ def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
     if outcome.status is AttemptStatus.NOT_SENT:
         raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
     said = f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
+    if outcome.status is AttemptStatus.DIFFERS:
+        raise BatchFailedError(
+            f"{said}Every batch after it is held back. Find out what changed these fields, or why the write did not arrive. "
+            "When the cause is gone, clear this run and choose 'Clear only failed tasks': the whole batch is sent again and read "
+            "back, and then the batches that were held back are sent.",
+            outcome.causes,
+        )
+    if outcome.status is AttemptStatus.UNCONFIRMED:
+        advice = (
+            "Every batch after it is held back. Nothing of it is sent again: when Salesforce answers, or after you have removed "
+            f"the connection {SALESFORCE_CONN_ID}, clear this run and choose 'Clear only failed tasks'."
+        )
+        if outcome.may_be_confirmed:
+            raise BatchUnconfirmedError(f"{said}Airflow tries this task again by itself. {advice}", outcome.causes)
+        raise BatchFailedError(f"{said}{advice}", outcome.causes)
     if outcome.is_temporary and outcome.status is AttemptStatus.FAILED:
         raise BatchLockedError(
             f"{said}Airflow tries this task again by itself: only the records that were not accepted are sent again. If this was "

@@ -1,10 +1,18 @@
 """Whether a Census run did its job. ``completed`` alone does not say so: a run with rejected rows completes too."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feature_sync.census.models import RowRecord, RunStatus, SyncRun
+from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.wording import count_of
+from feature_sync.salesforce.comparison import Comparison
+from feature_sync.salesforce.errors import (
+    SalesforceError,
+    SalesforceLimitError,
+    SalesforceProtocolError,
+    SalesforceUnavailableError,
+)
 from feature_sync.sending.batches import AttemptStatus, Batch
 from feature_sync.sending.rejections import (
     are_over_limit,
@@ -32,6 +40,10 @@ class BatchLockedError(_BatchError):
     """Salesforce rejected rows of a batch, some or all of them for a temporary reason."""
 
 
+class BatchUnconfirmedError(_BatchError):
+    """A batch was accepted, but could not be read back from Salesforce. That may be temporary."""
+
+
 class BatchHaltedError(RuntimeError):
     """A batch was held back because batches before it failed."""
 
@@ -47,11 +59,13 @@ class Outcome:
 
     ``reason``: why it is not a success, or only one by the counters; empty if it is one beyond doubt.
     ``rejected``: the rows that were not accepted, or None if Census's row records do not say so for sure.
+    ``unanswered``: why Salesforce could not be asked, if that decided.
     """
 
     status: AttemptStatus
     reason: str = ""
     rejected: tuple[RowRecord, ...] | None = None
+    unanswered: SalesforceError | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -76,9 +90,47 @@ class Outcome:
             None if known is None else (*known, *left_out),
         )
 
+    def accepted(self, staged: Collection[str]) -> frozenset[str]:
+        """
+        The keys of the records that Salesforce has accepted, as far as Census says. None if a limit was reached.
+
+        :param staged: the upsert keys that were in the batch table.
+        """
+        if self.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
+            return frozenset(staged)
+        if self.rejected is None or self.status not in (AttemptStatus.SUCCEEDED, AttemptStatus.FAILED):
+            return frozenset()
+        return frozenset(staged) - {row.identifier for row in self.rejected}
+
+    def with_differences(self, found: Comparison) -> "Outcome":
+        """The verdict after Salesforce was asked: it is no success if Salesforce holds something else than what was sent."""
+        if not found.differences:
+            return self
+        told = (
+            f"Salesforce does not hold what Census says it accepted: {len(found.keys):,} of {count_of(found.records, 'record')} "
+            f"{'differs' if len(found.keys) == 1 else 'differ'}. {found.summary}"
+        )
+        return replace(self, status=AttemptStatus.DIFFERS, reason=f"{told} {self.reason}".strip())
+
+    def unconfirmed(self, error: SalesforceError) -> "Outcome":
+        """The verdict if Salesforce was to be asked, and could not be."""
+        told = f"Census says what was accepted, but it could not be read back from Salesforce: {error}"
+        return replace(self, status=AttemptStatus.UNCONFIRMED, reason=f"{told} {self.reason}".strip(), unanswered=error)
+
+    @property
+    def may_be_confirmed(self) -> bool:
+        """Whether Salesforce may answer soon. Not if it refuses the login, because trying again may lock the user out."""
+        return isinstance(self.unanswered, SalesforceUnavailableError | SalesforceProtocolError) and not isinstance(
+            self.unanswered, SalesforceLimitError
+        )
+
     @property
     def causes(self) -> frozenset[str]:
         """Why it is not a success, without what differs from batch to batch: one text for each reason of rejected rows."""
+        if self.status is AttemptStatus.DIFFERS:
+            return frozenset({"Salesforce does not hold what was sent"})
+        if self.unanswered is not None:
+            return frozenset({f"Salesforce cannot be asked ({SALESFORCE_CONN_ID}): {type(self.unanswered).__name__}"})
         return reasons_in_common(self.rejected or ()) or frozenset({without_ids(self.reason)})
 
     @property

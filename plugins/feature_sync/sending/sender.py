@@ -11,7 +11,7 @@ finds the same answer:
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,12 @@ from feature_sync.census.errors import CensusAuthError, CensusNotFoundError, Cen
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
 from feature_sync.census.neighbours import WriterRuns
+from feature_sync.config.names import SALESFORCE_CONN_ID
+from feature_sync.salesforce.errors import SalesforceError, SalesforceNotAllowedError
+from feature_sync.salesforce.hook import SalesforceReader
+from feature_sync.salesforce.read_back import ReadBack
 from feature_sync.sending.adoption import Patience, RunFinder
-from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.batches import NOT_AS_SENT, Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
 from feature_sync.sending.outcome import (
     BatchFailedError,
@@ -42,6 +46,8 @@ log = logging.getLogger(__name__)
 
 MAX_OVERSLEPT_SECONDS = 300
 """A batch that has slept so much longer than it had to wait is checked again, because the machine was suspended."""
+MAX_LOGGED_DIFFERENCES = 200
+"""A batch of 50 has at most 50 for each field; a whole run at once may have very many."""
 
 
 class StagingError(RuntimeError):
@@ -112,6 +118,9 @@ class BatchSender:
     :param wait_seconds: least time from the end of one Census run to the start of the next.
     :param generation: of the task's tries, see `Attempt`.
     :param is_probe: the batch tests whether its size works. Then exceeding a governor limit is an answer, not a failure.
+    :param salesforce: is asked what it holds after a batch, if there is a connection.
+
+    ``is_canary``: whether what the batch wrote is read back from Salesforce before the next one is sent. `begin` decides it.
     """
 
     warehouse: Warehouse
@@ -124,7 +133,9 @@ class BatchSender:
     generation: int = 0
     is_probe: bool = False
     patience: Patience = field(default_factory=Patience)
+    salesforce: SalesforceReader = field(default_factory=SalesforceReader)
     writers: WriterRuns = field(init=False)
+    is_canary: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         """One look for the life of the sender, because it asks for the list of syncs once."""
@@ -144,11 +155,12 @@ class BatchSender:
         :raises CensusError: Census refused, or could not be asked.
         """
         attempts = self._log.attempts_to_judge(self.run_id, self.batch.number, self.policy.most_failures, self.generation)
+        object.__setattr__(self, "is_canary", self._is_canary(attempts.values()))
         last = attempts.get(self.batch.number)
         if last and last.status.is_success and last.generation == self.generation:
             log.info("%s: attempt %s has succeeded already (%s)", self.batch.label, last.number, last.status)
             return last
-        if last and last.is_open:
+        if last and last.is_to_be_judged:
             page = self.census.list_runs(self.sync_id)
             try:
                 run = self._finder.find(last, page)
@@ -211,7 +223,7 @@ class BatchSender:
         outcome = judge(run, staged.keys, records, refusal)
         if self.is_probe and outcome.status is AttemptStatus.FAILED and outcome.is_over_limit(len(staged.keys)):
             outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
-        outcome = outcome.with_left_out(staged.left_out)
+        outcome = self._read_back(attempt, outcome.with_left_out(staged.left_out), staged)
         self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
             replace(
@@ -246,9 +258,68 @@ class BatchSender:
     def note_not_sent(self, error: Exception) -> None:
         """Record why nothing was sent, unless a run may exist: then its outcome has to be found first."""
         last = self._log.last_attempt(self.run_id, self.batch.number)
-        is_noted = last and (last.is_open or (last.status is AttemptStatus.NOT_SENT and last.reason == str(error)))
+        is_noted = last and (last.is_to_be_judged or (last.status is AttemptStatus.NOT_SENT and last.reason == str(error)))
         if not is_noted:
             self._log.record(self._next_attempt(last, AttemptStatus.NOT_SENT, reason=str(error)))
+
+    def _is_canary(self, attempts: Iterable[Attempt]) -> bool:
+        """
+        The first batch, every k-th, one that comes after batches of which nothing was accepted, and one that was to be read back
+        before and was not found as it was sent.
+
+        :param attempts: the last ones at this batch and at others. After a clear, only those that followed it.
+        """
+        every, number = self.warehouse.settings.canary_every, self.batch.number
+        if number == 1 or (every and number % every == 0):
+            return True
+        known = list(attempts)
+        own = next((attempt.status for attempt in known if attempt.batch_number == number), None)
+        return own in NOT_AS_SENT or not any(other.has_written for other in known if other.batch_number != number)
+
+    def _read_back(self, attempt: Attempt, outcome: Outcome, staged: Staged) -> Outcome:
+        """The outcome after a look at what Salesforce itself holds of the accepted records, if the batch is a canary."""
+        accepted = outcome.accepted(staged.keys)
+        if not self.is_canary or not accepted:
+            return outcome
+        read_back = ReadBack(
+            self.salesforce, self.warehouse.settings, self.patience.read_back_seconds, self.patience.read_back_pause
+        )
+        try:
+            if not self.salesforce.is_configured():
+                log.info(
+                    "%s: not read back: there is no connection %s. Whether Salesforce holds what was sent is checked by the task "
+                    "`validate`, from the replica",
+                    self.batch.label,
+                    SALESFORCE_CONN_ID,
+                )
+                return outcome
+            found = read_back.compare(self._sent_values(attempt, accepted))
+        except SalesforceNotAllowedError as refused:
+            log.warning("%s: not read back: %s", self.batch.label, refused)
+            return outcome
+        except SalesforceError as error:
+            return outcome.unconfirmed(error)
+        if found.unreadable:
+            log.warning(
+                "%s: not read back: %s. The user of connection %s does not see these fields",
+                self.batch.label,
+                ", ".join(found.unreadable),
+                SALESFORCE_CONN_ID,
+            )
+        for difference in found.differences[:MAX_LOGGED_DIFFERENCES]:
+            log.error("%s: %s", self.batch.label, difference)
+        if not found.differences:
+            log.info("%s: %s records were read back from Salesforce and hold what was sent", self.batch.label, found.records)
+        return outcome.with_differences(found)
+
+    def _sent_values(self, attempt: Attempt, accepted: Collection[str]) -> dict[str, Row]:
+        """The values of the accepted records in the frozen payload, by upsert key."""
+        key = self.warehouse.settings.fields.upsert_key.column
+        rows = self.warehouse.fetch_all(
+            "sending/select_sent_values",
+            _batch_values(self.run_id, self.batch, attempt.resends_rejections_of, attempt.number),
+        )
+        return {row[key]: row for row in rows if row[key] in accepted}
 
     def _next_attempt(self, last: Attempt | None, status: AttemptStatus, **values: Any) -> Attempt:
         return Attempt(

@@ -5,6 +5,7 @@ from datetime import timedelta
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from feature_sync.backfill.flow_questions import FlowStateError
 from feature_sync.backfill.plan import PlanError
 from feature_sync.backfill.probing import ProbeError
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
@@ -19,7 +20,14 @@ from feature_sync.reconciliation.comparison import DriftError, HealingRefusedErr
 from feature_sync.reconciliation.drift import NothingComparedError
 from feature_sync.reconciliation.operators import HealingFailedError
 from feature_sync.replica.state import ReplicaStalledError
-from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchLockedError, BatchSkippedError
+from feature_sync.salesforce.errors import SalesforceAuthError, SalesforceError, SalesforceLimitError
+from feature_sync.sending.outcome import (
+    BatchFailedError,
+    BatchHaltedError,
+    BatchLockedError,
+    BatchSkippedError,
+    BatchUnconfirmedError,
+)
 from feature_sync.sending.sender import NotTriggeredError, StagingError
 from feature_sync.storage.csv_files import CsvError
 from feature_sync.storage.warehouse import AccessError, StatementError
@@ -61,12 +69,17 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(DeployError, "a person has to look at what Census has"),
         _fail(CensusAuthError, "a retry cannot fix the token, which was just read again"),
         _fail(CensusRefusedError, "a retry cannot fix the request"),
+        _fail(SalesforceAuthError, "a retry cannot fix the login, and may lock the user out"),
+        _fail(SalesforceLimitError, "each try uses up API calls that the organisation does not have"),
         _fail(HITLRejectException, "a person said no"),
         _fail(QuestionChangedError, "the numbers have changed since the question was asked"),
         _fail(HITLTimeoutError, "nobody answered in time"),
         _retry(NotReadyError, "the problems may be temporary"),
         _retry(BatchLockedError, "the lock is temporary; only the rejected rows are sent again"),
         _retry(CensusError, "Census may answer next time"),
+        _retry(FlowStateError, "the Flow may be switched in the meantime; the answer of the person stays"),
+        _retry(BatchUnconfirmedError, "Salesforce may answer next time; nothing is sent again"),
+        _retry(SalesforceError, "Salesforce may answer next time"),
         _retry(BatchSkippedError, "the other run will have ended"),
         _retry(NotTriggeredError, "Census may answer next time"),
         _retry(StagingError, "another task staged its batch in between"),

@@ -14,6 +14,7 @@ from feature_sync.config.connections import (
     PAUSES,
     MissingConnectionError,
     UnreadableConnectionError,
+    find_connection,
     read_connection,
     read_fresh_connection,
 )
@@ -167,3 +168,38 @@ class TestFresh:
         assert read_connection(CONN_ID).password == "token-one", "Airflow takes what it finds"
         with pytest.raises(UnreadableConnectionError):
             read_fresh_connection(CONN_ID)
+
+
+class TestOneThatASiteNeedNotHave:
+    def test_an_environment_without_it_is_believed_at_once(self, pauses: list[float]) -> None:
+        assert find_connection(CONN_ID) is None
+        assert pauses == []
+
+    def test_the_api_server_is_asked_twice_and_nothing_is_warned_of(
+        self, in_a_task: Any, pauses: list[float], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        in_a_task(NOT_FOUND)
+
+        assert find_connection(CONN_ID) is None
+        assert pauses == list(PAUSES[:1])
+        assert caplog.records == []
+
+    def test_it_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_CENSUS_DEFAULT", STORED)
+
+        found = find_connection(CONN_ID)
+
+        assert found is not None
+        assert found.password == "token-one"
+
+    def test_a_backend_that_fails_is_waited_for_and_is_no_proof_that_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    ) -> None:
+        site = use_site_backend(monkeypatch)
+        site.failures = 2
+        assert find_connection(CONN_ID) is None
+
+        site.failures = 1000
+        with pytest.raises(UnreadableConnectionError):
+            find_connection(CONN_ID)
+        assert len(pauses) > len(PAUSES)

@@ -65,3 +65,28 @@ def test_a_limit_of_the_organisation_holds_back_the_rest_at_once(policy: Failure
 
     assert reason == "batch 007 reached a limit of the whole Salesforce organisation"
     assert policy.reason_to_halt([limited], 8, generation=1) == "", "whoever clears the run knows of it"
+
+
+@pytest.mark.parametrize("policy", [CONTINUE, STOP])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        pytest.param(AttemptStatus.DIFFERS, "holds something else than what was sent", id="differs"),
+        pytest.param(AttemptStatus.UNCONFIRMED, "batch 001 could not be read back from Salesforce", id="unconfirmed"),
+    ],
+)
+def test_one_batch_that_salesforce_does_not_confirm_holds_back_the_rest(
+    policy: FailurePolicy, status: AttemptStatus, said: str
+) -> None:
+    """None of its records was rejected, so by the counts alone it would be a batch that ends a row of failures."""
+    first = failed(1, 0, status=status)
+
+    assert said in policy.reason_to_halt([first, failed(2, None, status=AttemptStatus.HALTED)], 3, generation=0)
+
+
+def test_a_batch_that_is_confirmed_after_a_clear_holds_back_nothing() -> None:
+    first = failed(1, 0, status=AttemptStatus.SUCCEEDED, generation=1)
+    again = failed(1, 0, status=AttemptStatus.DIFFERS, generation=1)
+
+    assert CONTINUE.reason_to_halt([first, failed(2, None, status=AttemptStatus.HALTED)], 2, generation=1) == ""
+    assert CONTINUE.reason_to_halt([again, failed(2, None, status=AttemptStatus.HALTED, seen_at=NOON)], 2, generation=1)

@@ -5,8 +5,16 @@ from typing import Any
 import pytest
 
 from feature_sync.census.models import RowRecord, SyncRun
-from feature_sync.sending.batches import AttemptStatus
-from feature_sync.sending.outcome import judge
+from feature_sync.salesforce.comparison import Comparison, Difference
+from feature_sync.salesforce.errors import (
+    SalesforceAuthError,
+    SalesforceError,
+    SalesforceLimitError,
+    SalesforceProtocolError,
+    SalesforceUnavailableError,
+)
+from feature_sync.sending.batches import Attempt, AttemptStatus
+from feature_sync.sending.outcome import Outcome, judge
 
 COMPLETED = {
     "id": 7,
@@ -179,3 +187,59 @@ def test_a_skipped_run_sent_nothing() -> None:
 
     assert outcome.status is AttemptStatus.NOT_SENT
     assert not outcome.succeeded
+
+
+class TestReadBack:
+    DIFFERENT = Comparison(50, (Difference("k01", "ID_Verification_Enabled__c", True, False),))
+
+    @pytest.mark.parametrize(
+        ("outcome", "accepted"),
+        [
+            pytest.param(judge(run(), KEYS, rows()), 50, id="all"),
+            pytest.param(judge(run(records_failed=2, records_updated=48), KEYS, rows(2)), 48, id="all-but-two"),
+            pytest.param(judge(run(), KEYS, []), 50, id="by-counters"),
+            pytest.param(judge(run(records_failed=50, records_updated=0), KEYS, rows(50)), 0, id="none"),
+            pytest.param(judge(run(status="failed"), KEYS, []), 0, id="not-known"),
+            pytest.param(
+                judge(run(records_failed=1, records_updated=49), KEYS, rows(1, "REQUEST_LIMIT_EXCEEDED")), 0, id="limit-reached"
+            ),
+        ],
+    )
+    def test_the_records_that_census_calls_accepted_are_read_back(self, outcome: Outcome, accepted: int) -> None:
+        assert len(outcome.accepted(KEYS)) == accepted
+
+    def test_what_salesforce_holds_decides_and_the_other_reason_stays(self) -> None:
+        outcome = judge(run(records_failed=2, records_updated=48), KEYS, rows(2, "NO")).with_differences(self.DIFFERENT)
+
+        assert (outcome.status, outcome.succeeded, len(outcome.rejected or ())) == (AttemptStatus.DIFFERS, False, 2)
+        assert "1 of 50 records differs. ID_Verification_Enabled__c in 1 record: k01: sent True, found False." in outcome.reason
+        assert "2 x 'NO'" in outcome.reason
+        assert outcome.causes == {"Salesforce does not hold what was sent"}
+
+    def test_no_difference_changes_nothing(self) -> None:
+        outcome = judge(run(), KEYS, rows())
+
+        assert outcome.with_differences(Comparison(50, ())) is outcome
+
+    @pytest.mark.parametrize(
+        ("error", "may_pass"),
+        [
+            pytest.param(SalesforceUnavailableError("503"), True, id="down"),
+            pytest.param(SalesforceLimitError("used up"), False, id="no-calls-left"),
+            pytest.param(SalesforceAuthError("wrong password"), False, id="login"),
+            pytest.param(SalesforceProtocolError("html"), True, id="not-understood"),
+        ],
+    )
+    def test_a_salesforce_that_cannot_be_asked_is_no_success(self, error: SalesforceError, may_pass: bool) -> None:
+        outcome = judge(run(), KEYS, rows()).unconfirmed(error)
+
+        assert (outcome.status, outcome.succeeded, outcome.rejected) == (AttemptStatus.UNCONFIRMED, False, ())
+        assert str(error) in outcome.reason
+        assert outcome.may_be_confirmed is may_pass
+
+    def test_the_whole_batch_is_sent_again_if_it_differs_and_none_of_it_if_it_is_only_not_confirmed(self) -> None:
+        differs = Attempt("r", 1, 2, AttemptStatus.DIFFERS, 50, resends_rejections_of=1, records_rejected=3)
+        unconfirmed = Attempt("r", 1, 2, AttemptStatus.UNCONFIRMED, 50, records_rejected=0)
+
+        assert differs.next_resends_rejections_of is None
+        assert (differs.is_to_be_judged, unconfirmed.is_to_be_judged) == (False, True)

@@ -351,6 +351,7 @@ class TestWarehouse:
             check(INCIDENT)
 
     def test_a_secrets_backend_that_does_not_answer_is_worth_another_try(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of the connection to Salesforce nobody knows then whether there is one, so that it need not be there is no way out."""
         monkeypatch.setattr(connections, "PAUSES", (0.1,))
         for name in ("DATABRICKS", "CENSUS"):
             monkeypatch.delenv(f"AIRFLOW_CONN_{name}_DEFAULT")
@@ -358,7 +359,7 @@ class TestWarehouse:
 
         problems = problems_of(INCIDENT, NotReadyError)
 
-        assert sum("cannot be read now: no answer from SiteBackend (ConnectionError)" in problem for problem in problems) == 2
+        assert sum("cannot be read now: no answer from SiteBackend (ConnectionError)" in problem for problem in problems) == 3
 
 
 class TestOurTables:
