@@ -55,7 +55,14 @@ def run(folder: Path, terminal: Terminal, *, port: int | None = None, world: str
     with folder_lock(folder):
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
-        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True, world=world) as stack:
+        with Stack(
+            empty_folder(folder),
+            environment=project_environment(),
+            port=port,
+            usual_ports=True,
+            world=world,
+            asks_salesforce=True,
+        ) as stack:
             terminal.line(f"Ready after {time.monotonic() - begun:.0f} s: {stack.airflow.url}, logs in {shown(stack.logs)}")
             good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
             terminal.status("Stopping ...")
