@@ -1,4 +1,4 @@
-{% from "macros.sql" import all_of %}
+{% from "macros.sql" import all_of, was_accepted %}
 {% set late = "INTERVAL '" ~ settings.copy_limit_seconds ~ "' SECOND" %}
 -- How far the replica has caught up with the records that a run sent, or that every run sent if :run_id is NULL.
 -- Each accepted record counts with the Census run that wrote it last. The replication may bring a later change of another record
@@ -23,7 +23,7 @@ last_written AS (
     SELECT attempted.*
     FROM attempted
     WHERE
-        (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', 'unconfirmed'))
+        {{ was_accepted("attempted") }}
         AND (CAST(:run_id AS STRING) IS NULL OR attempted.run_id = CAST(:run_id AS STRING))
     QUALIFY row_number() OVER (PARTITION BY attempted.run_id, attempted.record_number ORDER BY attempted.attempt DESC) = 1
 ),
