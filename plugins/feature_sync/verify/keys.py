@@ -1,0 +1,89 @@
+"""Whether records, properties and feature rows belong together: keys, duplicates, twins."""
+
+from feature_sync.checks.findings import Finding, judged, not_checked, right, wrong
+from feature_sync.config.settings import Settings
+from feature_sync.config.wording import count_of
+from feature_sync.reconciliation.drift import DriftClass
+from feature_sync.reconciliation.verdict import class_cures, name_unmatched
+from feature_sync.storage.source_tables import describe_source
+from feature_sync.storage.warehouse import Row, Warehouse
+
+KEYS, DUPLICATES, TWINS, DIFFERENCES = "keys", "duplicates", "twins", "differences"
+USUAL_TWIN_COLUMN = "sfdc_id"
+"""The column of the properties table that siblings share, as far as is known. `verify/count_twins.sql` has it too."""
+
+
+def check_keys(warehouse: Warehouse, counts: Row) -> list[Finding]:
+    """
+    Count the records that no run can send, because nobody can say what they should hold.
+
+    :param counts: filled with the row of ``verify/count_keys.sql``.
+    """
+    counts.update(warehouse.fetch_one("verify/count_keys"))
+    examples = warehouse.fetch_all("reconciliation/select_unmatched_features") if counts["unmatched_features"] else []
+    return key_findings(counts, warehouse.settings, name_unmatched(examples))
+
+
+def key_findings(counts: Row, settings: Settings, unmatched: str) -> list[Finding]:
+    """
+    :param counts: of ``verify/count_keys.sql``.
+    :param unmatched: examples of what the feature table names and the properties table lacks.
+    """
+    if not counts["records"]:
+        return [wrong(KEYS, f"{settings.salesforce_table} has no record. Look at the replication of Salesforce.")]
+    cures = class_cures("", unmatched)
+    problems = [
+        (TWINS if kind is DriftClass.TRUE_THROUGH_SIBLING else KEYS, f"{kind.found(counts[kind])}. {cure}")
+        for kind, cure in cures.items()
+        if counts.get(kind)
+    ]
+    records = count_of(counts["records"], "record")
+    differing = count_of(counts["records_that_differ"], "record", "differs", "differ")
+    well = f"Each of {records} in Salesforce belongs to one property, and no two share a key."
+    return [
+        *(wrong(name, text) for name, text in problems),
+        *([] if any(name == KEYS for name, _ in problems) else [right(KEYS, well)]),
+        right(
+            DIFFERENCES,
+            f"{differing} from the warehouse, of {records} in Salesforce. If there are any, start product_feature_backfill with "
+            "scope=mismatched and Dry run.",
+        ),
+    ]
+
+
+def check_duplicates(warehouse: Warehouse) -> list[Finding]:
+    found = warehouse.fetch_one("verify/count_repeated_ids")
+    table = warehouse.settings.properties_table
+    repeated = count_of(found["properties"], "property", "is", "are")
+    problems = [
+        f"{repeated} in {table} more than once, such as {found['example']}. Nobody can say which row is right. If the "
+        "replication marks deleted rows, set PROPERTIES_DELETED_COLUMN. Otherwise correct the table."
+    ]
+    return judged(DUPLICATES, problems if found["properties"] else [], f"No property is in {table} more than once.")
+
+
+def check_twins(warehouse: Warehouse) -> list[Finding]:
+    """Whether several properties share one object in Salesforce, and whether the settings know it."""
+    settings = warehouse.settings
+    column = settings.twin_column or USUAL_TWIN_COLUMN
+    if column.lower() not in describe_source(warehouse, settings.properties_table).columns:
+        text = f"Whether several properties share an object, because TWIN_COLUMN is empty and there is no column {column}."
+        return [not_checked(TWINS, text)]
+    return [twin_finding(warehouse.fetch_one("verify/count_twins"), settings, column)]
+
+
+def twin_finding(counts: Row, settings: Settings, column: str) -> Finding:
+    """:param counts: of ``verify/count_twins.sql``."""
+    if not counts["objects"]:
+        return right(TWINS, f"No two properties share a value of {column}.")
+    shared = (
+        f"{count_of(counts['properties'], 'property')} of {settings.properties_table} share "
+        f"{count_of(counts['objects'], 'value')} of {column}"
+    )
+    if settings.twin_column:
+        return right(TWINS, f"{shared}. TWINS is {settings.twins}.")
+    return wrong(
+        TWINS,
+        f"{shared}, and TWIN_COLUMN is empty, so a backfill would turn off what a property has through another one. Set "
+        f"TWIN_COLUMN={column}, and ask the business whether the product of a sibling counts: then TWINS=any_active_sibling.",
+    )
