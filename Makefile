@@ -28,12 +28,14 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick test-live test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run verify up down status test test-quick test-live test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
+	@echo 'make verify   let the DAG feature_sync_verify look at a fresh sandbox, print its page, then stop everything; exit code 1 if something'
+	@echo '              is wrong, as in the incident (WORLD=real too)'
 	@echo 'make test     ruff, mypy and all tests but those of make test-live (about an hour on two cores)'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-live    the tests on a real Airflow that take longest: clicks, sites, two runs at once, alerts (half an hour)'
@@ -56,6 +58,9 @@ help:
 
 run: $(INSTALLED)
 	@$(PYTHON) -m laptop run $(PORT_OPTION) $(WORLD_OPTION)
+
+verify: $(INSTALLED)
+	@$(PYTHON) -m laptop verify $(PORT_OPTION) $(WORLD_OPTION)
 
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION) $(WORLD_OPTION)

@@ -28,7 +28,7 @@ class TestOutput:
 
     def test_a_folder_of_others_is_wrong(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         asked = []
-        monkeypatch.setattr(run_files.os, "access", lambda path, mode, **_: asked.append((Path(path), mode)))
+        monkeypatch.setattr(run_files.os, "access", lambda path, mode, **_: bool(asked.append((Path(path), mode))))
 
         assert self.look(monkeypatch, tmp_path / "new") is Verdict.WRONG
         assert asked[-1:] == [(tmp_path, os.W_OK | os.X_OK)]
