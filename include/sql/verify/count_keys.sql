@@ -50,6 +50,12 @@ SELECT
 {% else %}
     CAST(0 AS BIGINT) AS true_through_sibling,
 {% endif %}
+{% for class, prefix in (("unknown_in_salesforce", "salesforce_"), ("unknown_in_warehouse", "")) %}
+{% for product in fields.products %}
+    {{ "+ " if not loop.first }}COUNT_IF(is_compared AND {{ prefix }}{{ product.enabled.column }} IS NULL)
+{% endfor %}
+    AS {{ class }},
+{% endfor %}
     COUNT_IF(NOT has_property AND NOT key_mismatch) AS missing_in_warehouse,
     COUNT_IF(key_mismatch) AS key_mismatch,
     COUNT_IF(has_property AND NOT key_mismatch AND has_ambiguous_features) AS ambiguous_features,

@@ -1,10 +1,13 @@
 """Whether records, properties and feature rows belong together: keys, duplicates, twins."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from feature_sync.checks.findings import Finding, judged, not_checked, right, wrong
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
-from feature_sync.reconciliation.drift import DriftClass
-from feature_sync.reconciliation.verdict import class_cures, name_unmatched
+from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
+from feature_sync.reconciliation.verdict import class_cures, name_unmatched, with_accepted
 from feature_sync.storage.source_tables import describe_source
 from feature_sync.storage.warehouse import Row, Warehouse
 
@@ -13,42 +16,60 @@ USUAL_TWIN_COLUMN = "sfdc_id"
 """The column of the properties table that siblings share, as far as is known. `verify/count_twins.sql` has it too."""
 
 
-def check_keys(warehouse: Warehouse, counts: Row) -> list[Finding]:
+def check_keys(warehouse: Warehouse, differing: list[int], *, knows_accepted: bool) -> list[Finding]:
     """
     Count the records that no run can send, because nobody can say what they should hold.
 
-    :param counts: filled with the row of ``verify/count_keys.sql``.
+    :param differing: gets the number of records that differ.
+    :param knows_accepted: whether there is a table of the differences that people have accepted. They are not wrong.
     """
-    counts.update(warehouse.fetch_one("verify/count_keys"))
-    examples = warehouse.fetch_all("reconciliation/select_unmatched_features") if counts["unmatched_features"] else []
+    if knows_accepted:
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), warehouse.settings.fields)
+        found = {kind: with_accepted(drift, kind) for kind in UNHEALABLE if drift.new(kind)}
+        counts = Counts(drift.properties_checked, drift.properties_new, found)
+    else:
+        counts = counts_of(warehouse.fetch_one("verify/count_keys"))
+    has_unmatched = DriftClass.UNMATCHED_FEATURES in counts.found
+    examples = warehouse.fetch_all("reconciliation/select_unmatched_features") if has_unmatched else []
+    differing.append(counts.differing)
     return key_findings(counts, warehouse.settings, name_unmatched(examples))
 
 
-def key_findings(counts: Row, settings: Settings, unmatched: str) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Counts:
     """
-    :param counts: of ``verify/count_keys.sql``.
-    :param unmatched: examples of what the feature table names and the properties table lacks.
+    ``records``: in Salesforce. ``differing``: those that a backfill would send.
+    ``found``: what no backfill can correct, by class: the beginning of a sentence with the number.
     """
-    if not counts["records"]:
-        return [wrong(KEYS, f"{settings.salesforce_table} has no record. Look at the replication of Salesforce.")]
+
+    records: int
+    differing: int
+    found: Mapping[DriftClass, str]
+
+
+def counts_of(row: Row) -> Counts:
+    """:param row: of ``verify/count_keys.sql``."""
+    found = {kind: kind.found(row[kind]) for kind in UNHEALABLE if row.get(kind)}
+    return Counts(row["records"], row["records_that_differ"], found)
+
+
+def key_findings(counts: Counts, settings: Settings, unmatched: str) -> list[Finding]:
+    """:param unmatched: examples of what the feature table names and the properties table lacks."""
+    if not counts.records:
+        return [wrong(KEYS, f"No record of {settings.salesforce_table} can be compared. Look at the replication of Salesforce.")]
     cures = class_cures("", unmatched)
+    del cures[DriftClass.UNKNOWN_STATUS]  # a check of its own names them
     problems = [
-        (TWINS if kind is DriftClass.TRUE_THROUGH_SIBLING else KEYS, f"{kind.found(counts[kind])}. {cure}")
+        wrong(TWINS if kind is DriftClass.TRUE_THROUGH_SIBLING else KEYS, f"{counts.found[kind]}. {cure}")
         for kind, cure in cures.items()
-        if counts.get(kind)
+        if kind in counts.found
     ]
-    records = count_of(counts["records"], "record")
-    differing = count_of(counts["records_that_differ"], "record", "differs", "differ")
-    well = f"Each of {records} in Salesforce belongs to one property, and no two share a key."
-    return [
-        *(wrong(name, text) for name, text in problems),
-        *([] if any(name == KEYS for name, _ in problems) else [right(KEYS, well)]),
-        right(
-            DIFFERENCES,
-            f"{differing} from the warehouse, of {records} in Salesforce. If there are any, start product_feature_backfill with "
-            "scope=mismatched and Dry run.",
-        ),
-    ]
+    records = count_of(counts.records, "record")
+    if not any(each.name == KEYS for each in problems):
+        problems.append(right(KEYS, f"Each of {records} in Salesforce belongs to one property, and no two share a key."))
+    differ = count_of(counts.differing, "record", "differs", "differ")
+    sent = "If there are any, start product_feature_backfill with scope=mismatched and Dry run."
+    return [*problems, right(DIFFERENCES, f"{differ} from the warehouse, of {records} in Salesforce. {sent}")]
 
 
 def check_duplicates(warehouse: Warehouse) -> list[Finding]:

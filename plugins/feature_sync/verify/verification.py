@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from feature_sync.backfill.plan import most_batches
 from feature_sync.backfill.scope import status_problems
@@ -33,7 +34,7 @@ from feature_sync.storage.freshness import read_clock
 from feature_sync.storage.marks import OwnTable
 from feature_sync.storage.source_tables import source_columns
 from feature_sync.storage.tables import look_at_own_tables
-from feature_sync.storage.warehouse import ConnectError, Row, Warehouse
+from feature_sync.storage.warehouse import ConnectError, Warehouse
 from feature_sync.verify import clocks, keys, rights, surroundings
 from feature_sync.verify.page import headline, render_page
 
@@ -138,8 +139,10 @@ def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], int]:
     read = tables if len(ages) == len(tables) else []  # one finding for each table: all of them were read
     own: dict[OwnTable, Description | None] = {}
     of_own = _ask(OWN_TABLES, lambda: _check_own_tables(warehouse, own))
-    counts: Row = {}
+    accepted = next((found for table, found in own.items() if table.name == settings.accepted_table), None)
+    differing: list[int] = []
     unusable = "" if is_right(sources) and read else ", because a table that is read cannot be used."
+    look_at_keys = partial(keys.check_keys, warehouse, differing, knows_accepted=accepted is not None and is_right(of_own))
     findings = [
         *_ask(rights.NAME, lambda: rights.check_rights(warehouse, read, own)),
         *sources,
@@ -147,10 +150,10 @@ def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], int]:
         *_ask(STATUSES, lambda: _check_statuses(warehouse), unusable and f"Whether every status is known{unusable}"),
         *_ask(keys.DUPLICATES, lambda: keys.check_duplicates(warehouse), unusable and f"Repeated ids{unusable}"),
         *_ask(keys.TWINS, lambda: keys.check_twins(warehouse), unusable and f"Shared objects{unusable}"),
-        *_ask(keys.KEYS, lambda: keys.check_keys(warehouse, counts), unusable and f"Keys and differences{unusable}"),
+        *_ask(keys.KEYS, look_at_keys, unusable and f"Keys and differences{unusable}"),
         *of_own,
     ]
-    return findings, counts.get("records_that_differ", 0)
+    return findings, sum(differing)
 
 
 def _ask(name: str, check: Callable[[], list[Finding]], why_not: str = "") -> list[Finding]:
