@@ -6,10 +6,11 @@ do it. It writes nothing anywhere.
 
 **When.** A person starts it on the first day, after a change to settings, connections or rights, and whenever something is odd.
 
-**What it checks.** The settings and the pool. In the warehouse: the connection, what was granted to us, the tables with their
-columns and ages, statuses, repeated ids, twins, keys, and our own tables. In Census: the sync of the batches, the other syncs of
-the same object, what the regular sync would write, value by value, and the version of the API. In Salesforce, if there is a
-connection: the fields, the API calls that are left, the Flow. Around them: the output path, alerts, and the clocks.
+**What it checks.** The settings, the pool and two options of Airflow. In the warehouse: the connection, what was granted to us,
+the tables with their columns and ages, statuses, repeated ids, twins, keys, and our own tables. In Census: the sync of the
+batches, the other syncs of the same object, what the regular sync would write, value by value, and the version of the API. In
+Salesforce, if there is a connection: the fields, the API calls that are left, the Flow. Around them: the output path, alerts, the
+clocks.
 
 **Where the page is.** In the log of `verify`, and as Markdown in its XCom `page`.
 
@@ -23,7 +24,7 @@ comes later may have the same cause. What could not be checked does not fail it;
 `product_feature_backfill` with **Dry run**.
 """
 
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import conf, dag, get_current_context, task
 
 from feature_sync.config.asked import ON_REQUEST
 from feature_sync.config.names import VERIFY_DAG_ID
@@ -46,7 +47,8 @@ def feature_sync_verify() -> None:
     @task
     def verify() -> str:
         refuse_config()
-        found = verification.verify()
+        overrides_params = conf.getboolean("core", "dag_run_conf_overrides_params")
+        found = verification.verify(conf.getint("core", "max_map_length"), overrides_params=overrides_params)
         get_current_context()["ti"].xcom_push(key="page", value=found.page)
         found.refuse()
         return found.headline

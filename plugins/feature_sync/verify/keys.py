@@ -16,25 +16,6 @@ USUAL_TWIN_COLUMN = "sfdc_id"
 """The column of the properties table that siblings share, as far as is known. `verify/count_twins.sql` has it too."""
 
 
-def check_keys(warehouse: Warehouse, differing: list[int], *, knows_accepted: bool) -> list[Finding]:
-    """
-    Count the records that no run can send, because nobody can say what they should hold.
-
-    :param differing: gets the number of records that differ.
-    :param knows_accepted: whether there is a table of the differences that people have accepted. They are not wrong.
-    """
-    if knows_accepted:
-        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), warehouse.settings.fields)
-        found = {kind: with_accepted(drift, kind) for kind in UNHEALABLE if drift.new(kind)}
-        counts = Counts(drift.properties_checked, drift.properties_new, found)
-    else:
-        counts = counts_of(warehouse.fetch_one("verify/count_keys"))
-    has_unmatched = DriftClass.UNMATCHED_FEATURES in counts.found
-    examples = warehouse.fetch_all("reconciliation/select_unmatched_features") if has_unmatched else []
-    differing.append(counts.differing)
-    return key_findings(counts, warehouse.settings, name_unmatched(examples))
-
-
 @dataclass(frozen=True, slots=True)
 class Counts:
     """
@@ -45,6 +26,25 @@ class Counts:
     records: int
     differing: int
     found: Mapping[DriftClass, str]
+
+
+def check_keys(warehouse: Warehouse, seen: list[Counts], *, knows_accepted: bool) -> list[Finding]:
+    """
+    Count the records that no run can send, because nobody can say what they should hold.
+
+    :param seen: gets what was counted.
+    :param knows_accepted: whether there is a table of the differences that people have accepted. They are not wrong.
+    """
+    if knows_accepted:
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), warehouse.settings.fields)
+        found = {kind: with_accepted(drift, kind) for kind in UNHEALABLE if drift.new(kind)}
+        counts = Counts(drift.properties_checked, drift.properties_new, found)
+    else:
+        counts = counts_of(warehouse.fetch_one("verify/count_keys"))
+    has_unmatched = DriftClass.UNMATCHED_FEATURES in counts.found
+    examples = warehouse.fetch_all("reconciliation/select_unmatched_features") if has_unmatched else []
+    seen.append(counts)
+    return key_findings(counts, warehouse.settings, name_unmatched(examples))
 
 
 def counts_of(row: Row) -> Counts:

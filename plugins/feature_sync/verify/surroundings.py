@@ -5,15 +5,34 @@ from datetime import date
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.checks.findings import Finding, not_checked, right, wrong
+from feature_sync.config.asked import OVERRIDES
 from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
 from feature_sync.config.names import CENSUS_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
 from feature_sync.storage.run_files import output_permission
 
-OUTPUT, ALERTS, API = "output path", "alerts", "Census's API"
+OUTPUT, ALERTS, API, LIMITS = "output path", "alerts", "Census's API", "Airflow's options"
 END_OF_V1 = date(2027, 1, 15)
 """The day on which Census retires API v1, by its guide of the migration to v2."""
+
+
+def option_findings(batches: int, max_batches: int, *, overrides_params: bool) -> list[Finding]:
+    """
+    Judge the options of Airflow without which a run loses what was asked for, or cannot begin.
+
+    :param batches: how many a run with every record may have; 0 if that is not known.
+    :param max_batches: ``[core] max_map_length``. :param overrides_params: ``[core] dag_run_conf_overrides_params``.
+    """
+    findings = []
+    if not overrides_params:
+        lost = "so a run would lose what its config asks for, and is refused. Set it to True"
+        findings.append(wrong(LIMITS, f"{OVERRIDES} is off, {lost}; only runs with the form's defaults could begin."))
+    if batches > max_batches:
+        text = f"A run with every record has {batches:,} batches, but Airflow maps at most {max_batches:,}"
+        findings.append(wrong(LIMITS, f"{text} ([core] max_map_length). Raise it, or send the records in several runs."))
+    enough = f"{OVERRIDES} is on, and [core] max_map_length allows {max_batches:,} batches"
+    return findings or [right(LIMITS, f"{enough}; a run with every record has {batches:,}." if batches else f"{enough}.")]
 
 
 def check_output(settings: Settings) -> list[Finding]:

@@ -37,6 +37,7 @@ from feature_sync.storage.tables import look_at_own_tables
 from feature_sync.storage.warehouse import ConnectError, Warehouse
 from feature_sync.verify import clocks, keys, rights, surroundings
 from feature_sync.verify.page import headline, render_page
+from feature_sync.verify.surroundings import option_findings
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ STATUSES, OWN_TABLES, REGULAR_SYNC = "statuses", "our own tables", "regular sync
 NEEDED_TO_JUDGE = (table_checks.CONNECTION, table_checks.SOURCES)
 """Without these, the regular sync's values cannot be compared with ours."""
 USUAL = RunConfig()
-"""A run with every parameter at its default, to say how many batches the records that differ would be."""
+"""A run with every parameter at its default, to say how many batches some records would be."""
 
 
 class NotReadyForRunsError(ProblemsError):
@@ -74,8 +75,13 @@ class Verification:
             raise NotReadyForRunsError(problems)
 
 
-def verify() -> Verification:
-    """Run every check. One that fails hides no other, and one that cannot be asked is not right."""
+def verify(max_batches: int, *, overrides_params: bool = True) -> Verification:
+    """
+    Run every check. One that fails hides no other, and one that cannot be asked is not right.
+
+    :param max_batches: Airflow's ``[core] max_map_length``.
+    :param overrides_params: Airflow's ``[core] dag_run_conf_overrides_params``.
+    """
     now = datetime.now(UTC)
     try:
         settings = load_settings()
@@ -85,21 +91,22 @@ def verify() -> Verification:
         findings = [wrong("settings", str(error)), rest]
     else:
         findings = [right("settings", f"The settings and the field table can be used; {fields} columns are sent.")]
-        findings += _look(settings, now)
+        findings += _look(settings, now, partial(option_findings, max_batches=max_batches, overrides_params=overrides_params))
     verification = Verification(tuple(findings), now)
     log.info("\n%s", verification.page)
     return verification
 
 
-def _look(settings: Settings, now: datetime) -> list[Finding]:
+def _look(settings: Settings, now: datetime, check_options: Callable[[int], list[Finding]]) -> list[Finding]:
     census = CensusHook()
     of_census = _ask(census_checks.SYNC, lambda: check_census(census, settings))
     has_sync = not any(each.verdict is Verdict.NOT_CHECKED for each in of_census)
-    of_tables, differing = [not_checked("tables", "Rights, tables, ages, keys, because the warehouse does not answer.")], 0
+    of_tables = [not_checked("tables", "Rights, tables, ages, keys, because the warehouse does not answer.")]
+    counts = keys.Counts(0, 0, {})
     with Warehouse(settings) as warehouse:
         connection = _ask(table_checks.CONNECTION, lambda: _check_connection(warehouse))
         if is_right(connection):
-            of_tables, differing = _look_at_tables(warehouse)
+            of_tables, counts = _look_at_tables(warehouse)
         can_judge = has_sync and is_right(each for each in (*connection, *of_tables) if each.name in NEEDED_TO_JUDGE)
         of_regular_sync = _ask(
             REGULAR_SYNC,
@@ -113,11 +120,12 @@ def _look(settings: Settings, now: datetime) -> list[Finding]:
         )
     return [
         *_ask(pool_checks.NAME, lambda: check_pool(settings)),
+        *check_options(_batches(counts.records)),
         *connection,
         *of_tables,
         *of_census,
         *of_regular_sync,
-        *_ask(org_findings.NAME, lambda: check_org(settings, most_batches(USUAL.strategy, differing, USUAL.batch_size))),
+        *_ask(org_findings.NAME, lambda: check_org(settings, _batches(counts.differing))),
         *_ask(surroundings.OUTPUT, lambda: surroundings.check_output(settings)),
         *_ask(surroundings.ALERTS, lambda: surroundings.check_alerts(settings)),
         *_ask(surroundings.API, lambda: surroundings.check_api(census, now.date())),
@@ -130,8 +138,12 @@ def _look(settings: Settings, now: datetime) -> list[Finding]:
     ]
 
 
-def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], int]:
-    """:returns: what was found, and how many records differ from the warehouse; 0 if that is not known."""
+def _batches(records: int) -> int:
+    return most_batches(USUAL.strategy, records, USUAL.batch_size)
+
+
+def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], keys.Counts]:
+    """:returns: what was found, and how many records there are and differ; 0 if that is not known."""
     settings = warehouse.settings
     sources = _ask(table_checks.SOURCES, lambda: check_sources(warehouse))
     ages = _ask(table_checks.AGES, lambda: check_ages(warehouse, sources))
@@ -140,9 +152,9 @@ def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], int]:
     own: dict[OwnTable, Description | None] = {}
     of_own = _ask(OWN_TABLES, lambda: _check_own_tables(warehouse, own))
     accepted = next((found for table, found in own.items() if table.name == settings.accepted_table), None)
-    differing: list[int] = []
+    seen: list[keys.Counts] = []
     unusable = "" if is_right(sources) and read else ", because a table that is read cannot be used."
-    look_at_keys = partial(keys.check_keys, warehouse, differing, knows_accepted=accepted is not None and is_right(of_own))
+    look_at_keys = partial(keys.check_keys, warehouse, seen, knows_accepted=accepted is not None and is_right(of_own))
     findings = [
         *_ask(rights.NAME, lambda: rights.check_rights(warehouse, read, own)),
         *sources,
@@ -153,7 +165,7 @@ def _look_at_tables(warehouse: Warehouse) -> tuple[list[Finding], int]:
         *_ask(keys.KEYS, look_at_keys, unusable and f"Keys and differences{unusable}"),
         *of_own,
     ]
-    return findings, sum(differing)
+    return findings, seen[0] if seen else keys.Counts(0, 0, {})
 
 
 def _ask(name: str, check: Callable[[], list[Finding]], why_not: str = "") -> list[Finding]:

@@ -10,7 +10,7 @@ from feature_sync.checks.findings import Verdict
 from feature_sync.config.settings import load_settings
 from feature_sync.storage import run_files
 from feature_sync.verify.clocks import clock_finding, difference
-from feature_sync.verify.surroundings import api_finding, check_alerts, check_output
+from feature_sync.verify.surroundings import api_finding, check_alerts, check_output, option_findings
 
 
 class TestOutput:
@@ -56,6 +56,22 @@ class TestAlerts:
 
         monkeypatch.setenv("AIRFLOW_CONN_FEATURE_ALERTS", '{"conn_type": "apprise"}')
         assert self.look() is Verdict.RIGHT
+
+
+@pytest.mark.parametrize(
+    ("batches", "overrides", "said"),
+    [
+        (200, True, []),
+        (1_025, True, ["A run with every record has 1,025 batches, but Airflow maps at most 1,024"]),
+        (0, False, ["[core] dag_run_conf_overrides_params is off"]),
+        (1_025, False, ["[core] dag_run_conf_overrides_params is off", "A run with every record"]),
+    ],
+)
+def test_options_of_airflow_that_would_refuse_a_run_are_wrong(batches: int, overrides: bool, said: list[str]) -> None:
+    wrong = [each.text for each in option_findings(batches, 1_024, overrides_params=overrides) if each.verdict is Verdict.WRONG]
+
+    assert len(wrong) == len(said)
+    assert all(text.startswith(begin) for text, begin in zip(wrong, said, strict=True))
 
 
 @pytest.mark.parametrize(

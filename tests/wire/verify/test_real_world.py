@@ -13,6 +13,7 @@ from feature_sync.reconciliation.accepting import accept
 from feature_sync.storage.marks import own_tables
 from feature_sync.verify.verification import Verification, verify
 from tests.sandbox.client import FAST, Sandbox
+from tests.wire.backfill.checking import MAX_BATCHES
 
 REPLICA = "crm.sfdc_replica.product_property_c"
 
@@ -41,7 +42,7 @@ def wrong(found: Verification) -> dict[str, str]:
 
 @pytest.mark.usefixtures("settings")
 def test_with_its_settings_only_the_data_is_wrong() -> None:
-    found = verify()
+    found = verify(MAX_BATCHES)
 
     assert set(wrong(found)) == {"keys", "regular sync"}
     assert (
@@ -52,7 +53,7 @@ def test_with_its_settings_only_the_data_is_wrong() -> None:
 
 @pytest.mark.usefixtures("settings")
 def test_what_people_have_accepted_is_not_wrong(real: Sandbox) -> None:
-    before = [each.text for each in verify().findings if each.name == "keys"]
+    before = [each.text for each in verify(MAX_BATCHES).findings if each.name == "keys"]
     [orphan] = real.sql(
         f"SELECT MIN(held.id) FROM {REPLICA} AS held LEFT JOIN rds.pg_rds_public.properties AS known"
         " ON known.id = held.snappt_property_id_c WHERE known.id IS NULL AND NOT held.is_deleted"
@@ -62,7 +63,7 @@ def test_what_people_have_accepted_is_not_wrong(real: Sandbox) -> None:
     form = {"class": "missing_in_warehouse", "ids": [orphan[0]], "reason": "no longer needed", "accepted_until": until}
     accept(form, "manual__1", "me")
 
-    after = [each.text for each in verify().findings if each.name == "keys"]
+    after = [each.text for each in verify(MAX_BATCHES).findings if each.name == "keys"]
     for table in own_tables(load_settings()):
         real.sql(f"DROP TABLE {table.name}")
 
@@ -79,7 +80,7 @@ def test_as_shipped_the_tables_and_the_sync_are_wrong(settings: dict[str, str], 
     for name in settings:
         monkeypatch.delenv(name)
 
-    found = wrong(verify())
+    found = wrong(verify(MAX_BATCHES))
 
     assert {"tables that are read", "Census sync of the batches"} <= set(found)
 
@@ -89,7 +90,7 @@ def test_shared_objects_are_found_if_no_setting_knows_them(monkeypatch: pytest.M
     monkeypatch.setenv("FEATURE_SYNC_TWIN_COLUMN", "")
     monkeypatch.setenv("FEATURE_SYNC_TWINS", "own")
 
-    found = wrong(verify())
+    found = wrong(verify(MAX_BATCHES))
 
     assert "share" in found["twins"]
     assert "TWIN_COLUMN=sfdc_id" in found["twins"]

@@ -13,7 +13,7 @@ from feature_sync.storage.marks import own_tables
 from feature_sync.verify.verification import NotReadyForRunsError, Verification, verify
 from tests.sandbox.client import BACKFILL, DATASET, Sandbox
 from tests.wire.airflow_api import AirflowApi
-from tests.wire.backfill.checking import DOWN, Watch, statements_of
+from tests.wire.backfill.checking import DOWN, MAX_BATCHES, Watch, statements_of
 from tests.wire.connections import census_connection
 
 LOGIN = "/services/oauth2/token"
@@ -57,7 +57,7 @@ def names(found: Verification, verdict: Verdict) -> list[str]:
 
 
 def test_on_the_first_day_the_query_that_caused_the_incident_is_all_that_is_wrong(watch: Watch) -> None:
-    found = verify()
+    found = verify(MAX_BATCHES)
 
     [regular_sync] = of(found, Verdict.WRONG)
     assert REGULAR_SYNC in regular_sync.text
@@ -70,7 +70,7 @@ def test_on_the_first_day_the_query_that_caused_the_incident_is_all_that_is_wron
 
 @pytest.mark.usefixtures("_corrected")
 def test_when_that_is_corrected_nothing_is_wrong_although_no_table_of_ours_exists(sandbox: Sandbox) -> None:
-    found = verify()
+    found = verify(MAX_BATCHES)
 
     found.refuse()
     assert found.headline.startswith("0 findings are wrong, 3 were not checked, ")
@@ -84,7 +84,7 @@ def test_the_page_says_what_is_wrong_before_the_rest(sandbox: Sandbox, monkeypat
         "AIRFLOW_CONN_CENSUS_DEFAULT", census_connection(sandbox, {"api_version": "v1"}, password="secret-token:local")
     )
 
-    page = verify().page
+    page = verify(MAX_BATCHES).page
 
     headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)
     assert headings == ["What is wrong, in the order to repair it", "What was not checked, and why", "What is right"]
@@ -105,7 +105,7 @@ class TestWhatIsWrong:
         with watch.by_hand():
             sandbox.census("PATCH", f"syncs/{BACKFILL}", json={"paused": True})
 
-        found = verify()
+        found = verify(MAX_BATCHES)
         with watch.by_hand():
             sandbox.census("PATCH", f"syncs/{BACKFILL}", json={"paused": False})
 
@@ -134,7 +134,7 @@ class TestWhatIsWrong:
     ) -> None:
         monkeypatch.delenv(f"AIRFLOW_CONN_{connection}_DEFAULT")
 
-        found = verify()
+        found = verify(MAX_BATCHES)
 
         [wrong] = of(found, Verdict.WRONG)
         assert wrong.name == named
@@ -145,7 +145,7 @@ class TestWhatIsWrong:
     def test_a_missing_connection_to_salesforce_is_only_not_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AIRFLOW_CONN_SALESFORCE_DEFAULT")
 
-        found = verify()
+        found = verify(MAX_BATCHES)
 
         found.refuse()
         [unseen] = [each for each in of(found, Verdict.NOT_CHECKED) if each.name == "Salesforce"]
@@ -154,12 +154,12 @@ class TestWhatIsWrong:
     def test_a_system_that_does_not_answer_is_wrong(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_CENSUS_DEFAULT", census_connection(sandbox, host=DOWN))
 
-        assert names(verify(), Verdict.WRONG) == ["Census sync of the batches"]
+        assert names(verify(MAX_BATCHES), Verdict.WRONG) == ["Census sync of the batches"]
 
     def test_what_salesforce_hides_is_not_checked_and_what_it_shows_counts(self, sandbox: Sandbox) -> None:
         sandbox.settings(api_user_views_setup=False, api_user_hidden_fields=["idv_only_enabled__c"])
 
-        found = verify()
+        found = verify(MAX_BATCHES)
         sandbox.settings(api_user_views_setup=True, api_user_hidden_fields=[])
 
         [wrong] = of(found, Verdict.WRONG)
@@ -169,7 +169,7 @@ class TestWhatIsWrong:
     def test_a_statement_that_fails_is_wrong_and_hides_nothing(self, sandbox: Sandbox) -> None:
         sandbox.fault("warehouse", "fail", contains="records_that_differ", message="[INTERNAL_ERROR] no")
 
-        found = verify()
+        found = verify(MAX_BATCHES)
 
         [wrong] = of(found, Verdict.WRONG)
         assert wrong.name == "keys"
@@ -180,7 +180,7 @@ class TestWhatIsWrong:
 def test_settings_that_cannot_be_used_are_the_one_thing_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATURE_SYNC_HEALING", "maybe")
 
-    found = verify()
+    found = verify(MAX_BATCHES)
 
     assert [(each.name, each.verdict) for each in found.findings] == [
         ("settings", Verdict.WRONG),
