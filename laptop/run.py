@@ -53,6 +53,22 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def run(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
     """Start a fresh stack in ``folder``, run the DAG and report its progress. Return 0 if every record is repaired, else 1."""
+    with _fresh_stack(folder, terminal, port, world) as stack:
+        good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
+        terminal.status("Stopping ...")
+    return 0 if good else 1
+
+
+def verify(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
+    """Start a fresh stack in ``folder``, let the DAG look at it and print its page. Return 0 if nothing is wrong, else 1."""
+    with _fresh_stack(folder, terminal, port, world) as stack:
+        good = shown_page(stack.airflow, terminal)
+        terminal.status("Stopping ...")
+    return 0 if good else 1
+
+
+@contextmanager
+def _fresh_stack(folder: Path, terminal: Terminal, port: int | None, world: str) -> Iterator[Stack]:
     with folder_lock(folder):
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
@@ -65,19 +81,7 @@ def run(folder: Path, terminal: Terminal, *, port: int | None = None, world: str
             asks_salesforce=True,
         ) as stack:
             terminal.line(f"Ready after {time.monotonic() - begun:.0f} s: {stack.airflow.url}, logs in {shown(stack.logs)}")
-            good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
-            terminal.status("Stopping ...")
-        return 0 if good else 1
-
-
-def verify(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
-    """Start a fresh stack in ``folder``, let the DAG look at it and print its page. Return 0 if nothing is wrong, else 1."""
-    with folder_lock(folder):
-        terminal.line("Starting Airflow and the sandbox ...")
-        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True, world=world) as stack:
-            good = shown_page(stack.airflow, terminal)
-            terminal.status("Stopping ...")
-        return 0 if good else 1
+            yield stack
 
 
 def shown_page(airflow: AirflowClient, terminal: Terminal) -> bool:
