@@ -28,8 +28,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         'COALESCE( {{ was_accepted("attempted") }} AND attempted.run_ended_at + {{ late }} >= shared.frozen_at AND NOT '
         "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE) AND NOT ( {{ all_of(fields.features, "
-        '"salesforce.{} IS NOT DISTINCT FROM shared.{}") | indent(20) }} ), FALSE )': "no attempt, or one without an end: nothing "
-        "was written that could be waited for",
+        '"salesforce.{} IS NOT DISTINCT FROM shared.{}") | indent(20) }} ), FALSE )': "no attempt, or one without an end: "
+        "nothing was written that could be waited for",
     },
     "deployment/check_source_values.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
