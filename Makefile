@@ -28,18 +28,25 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help run up down status test test-quick test-live test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+# The tests on Spark need a JDK, which not every machine has.
+spark_too = if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
+# Two of the three mostly wait for an Airflow of their own, see tests/conftest.py.
+SHARED_AMONG_THREE := -n 3 --no-loadscope-reorder
+
+.PHONY: help run verify up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
-	@echo 'make test     ruff, mypy and all tests but those of make test-live (about an hour on two cores)'
+	@echo 'make verify   let the DAG feature_sync_verify look at a fresh sandbox, print its page, then stop everything; exit code 1 if something'
+	@echo '              is wrong, as in the incident (WORLD=real too)'
+	@echo 'make test     ruff, mypy and the tests (half an hour on two cores)'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
-	@echo 'make test-live    the tests on a real Airflow that take longest: clicks, sites, two runs at once, alerts (half an hour)'
+	@echo 'make test-long    the tests that take longest: most of those on a real Airflow, and the settings that change the SQL on Spark (an hour)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
-	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox; needs a JDK 17. If there is one, `make test` does it too,'
-	@echo '                  but tries settings that change the SQL together instead of each by itself; no line of SQL is left out'
+	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox, with each setting that changes the SQL; needs a JDK 17.'
+	@echo '                  If there is one, `make test` does it with the usual settings, and `make test-long` with the others, taken together'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
 	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
@@ -57,6 +64,9 @@ help:
 run: $(INSTALLED)
 	@$(PYTHON) -m laptop run $(PORT_OPTION) $(WORLD_OPTION)
 
+verify: $(INSTALLED)
+	@$(PYTHON) -m laptop verify $(PORT_OPTION) $(WORLD_OPTION)
+
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION) $(WORLD_OPTION)
 
@@ -65,8 +75,8 @@ down status:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m laptop $@; else echo 'Nothing is running.'; fi
 
 test: $(INSTALLED) lint
-	@if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-print-directory $(SPARK_INSTALLED); fi
-	$(PYTHON) -m pytest -n 3 --no-loadscope-reorder -m "not long"
+	@$(spark_too)
+	$(PYTHON) -m pytest $(SHARED_AMONG_THREE) -m "not long"
 
 # What an engineer runs after each change. The folders and modules that it names start no process.
 test-quick: $(INSTALLED) lint
@@ -79,8 +89,9 @@ test-next: $(INSTALLED)
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
 
-test-live: $(INSTALLED)
-	$(PYTHON) -m pytest tests/live -m long
+test-long: $(INSTALLED)
+	@$(spark_too)
+	$(PYTHON) -m pytest $(SHARED_AMONG_THREE) -m long
 
 test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null

@@ -23,6 +23,9 @@ import psutil
 
 HOST = "127.0.0.1"
 RELEASE = "release"
+END = "end"
+COLLECT_SECONDS = 30
+"""How long a process that was killed, or a leash that was told to end, may take. Longer is a fault of this program."""
 
 
 class ComponentError(RuntimeError):
@@ -158,10 +161,12 @@ class Leash:
 
     def close(self) -> None:
         """End the sessions that still run, unless they were released. Wait for their end."""
-        if self._process.stdin is not None:
+        if self._process.stdin is not None and not self._process.stdin.closed:
             with suppress(BrokenPipeError):
+                # The pipe's end is not enough: a process that this one has forked may hold the pipe open.
+                self._process.stdin.write(f"{END}\n")
                 self._process.stdin.close()
-        self._process.wait()
+        self._process.wait(COLLECT_SECONDS)
 
 
 @dataclass(slots=True)
@@ -234,7 +239,7 @@ class Component:
         if self.session is not None:
             self.session.kill()
         if self._process is not None:
-            self._process.wait()
+            self._process.wait(COLLECT_SECONDS)
 
     def stop(self, *, grace_seconds: float = 6) -> None:
         stop_components([self], grace_seconds=grace_seconds)
@@ -255,7 +260,7 @@ def stop_components(components: Collection[Component], *, grace_seconds: float =
     end_sessions([component.session for component in components if component.session], grace_seconds=grace_seconds)
     for component in components:
         if component._process is not None:
-            component._process.wait()
+            component._process.wait(COLLECT_SECONDS)
 
 
 def _exit_text(code: int) -> str:
@@ -339,11 +344,13 @@ def signals_ignored() -> Iterator[None]:
 
 
 def read_sessions(pipe: IO[str]) -> list[Session]:
-    """The sessions that a :class:`Leash` holds when its pipe closes. Empty if it has released them."""
-    sessions = []
+    """The sessions that a :class:`Leash` holds when it is told to end, or its pipe closes. Empty if it has released them."""
+    sessions: list[Session] = []
     for line in pipe:
         if line.strip() == RELEASE:
             return []
+        if line.strip() == END:
+            return sessions
         name, leader, birth = line.split()
         sessions.append(Session(name, int(leader), birth))
     return sessions

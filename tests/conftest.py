@@ -11,7 +11,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 LIVE = "tests/live/"
-ONE_HALF = ("test_backfill.py", "test_recovery.py", "test_upgrade.py", "test_waiting.py")
+ONE_HALF = (
+    *("test_backfill.py", "test_reconciliation.py", "test_recovery.py"),
+    *("test_chaos.py", "test_strategies.py", "test_upgrade.py", "test_waiting.py"),  # of `make test-long`
+)
 PROJECT = Path(__file__).resolve().parents[1]
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "FEATURE_SYNC_"))]:

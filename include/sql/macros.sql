@@ -44,6 +44,12 @@ FALSE
 ({{ attempt }}.records_rejected IS NOT NULL OR {{ attempt }}.status IN ({{ accepted }}))
 {%- endmacro %}
 
+{# Whether Salesforce, when its records were read back, held something else. #}
+
+{% macro was_contradicted(attempt) -%}
+{{ attempt }}.status = 'differs'
+{%- endmacro %}
+
 {# Whether an attempt went through Census and has ended. #}
 
 {% macro has_ended(attempt) -%}

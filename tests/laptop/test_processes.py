@@ -183,6 +183,19 @@ def test_the_leash_lets_go_of_what_shall_live_on(component: Callable[[str], Comp
     assert one.runs()
 
 
+def test_the_leash_ends_although_another_process_holds_its_pipe(component: Callable[[str], Component]) -> None:
+    _, session = family(component)
+    leash = Leash(PROJECT)
+    leash.hold(session)
+    assert leash._process.stdin is not None
+    inherited = os.dup(leash._process.stdin.fileno())
+
+    leash.close()
+
+    os.close(inherited)
+    assert session.members() == []
+
+
 def test_a_taken_port_is_replaced_or_refused() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -107,9 +107,9 @@ def _assert_reconciled(claim: Claim) -> None:
     assert_judged_last(_own(read_runs(run.journal()), set(claim.harmed)), report)
     quoted = ", ".join(f"'{key}'" for key in claim.harmed)
     records = run.airflow.query(
-        f"SELECT Reverse_ETL_ID__c, Fraud_Detection_Enabled__c FROM Product_Property__c WHERE Reverse_ETL_ID__c IN ({quoted})"
+        f"SELECT Reverse_ETL_ID__c, fraud_detection_enabled__c FROM Product_Property__c WHERE Reverse_ETL_ID__c IN ({quoted})"
     )
-    left = [record["Reverse_ETL_ID__c"] for record in records if not record["Fraud_Detection_Enabled__c"]]
+    left = [record["Reverse_ETL_ID__c"] for record in records if not record["fraud_detection_enabled__c"]]
     assert len(records) == len(claim.harmed)
     assert not left, f"still wrong in Salesforce: {left}"
     assert Deployed.of(run.airflow).query == claim.deployed.query if claim.deployed else True, (

@@ -90,6 +90,7 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     assert "of 60 records 9 were sent, 51 rejected and 0 not sent" in alerts.popitem()[1]
 
 
+@pytest.mark.long
 def test_50_records_pass_the_flow(live: LiveAirflow) -> None:
     run = live.trigger_ids(incident_ids(200, 50), batch_size=50, wait_seconds=WAIT)
 
@@ -97,6 +98,7 @@ def test_50_records_pass_the_flow(live: LiveAirflow) -> None:
     assert [task.label for task in run.tasks("batch.send")] == ["batch 001: records 1-50"]
 
 
+@pytest.mark.long
 def test_waits_that_are_too_short_meet_a_locked_record(live: LiveAirflow) -> None:
     live.settings(rollup_seconds=600.0)  # from the next transaction on, the first batch's
 

@@ -12,6 +12,7 @@ SEED = 3
 
 
 @pytest.mark.live
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_run_survives_kill_9_of_each_part_and_sends_every_batch_once(live: LiveAirflow) -> None:
     rng = random.Random(SEED)  # noqa: S311 - repeatable on purpose

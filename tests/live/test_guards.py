@@ -65,6 +65,7 @@ def test_a_pool_that_would_not_keep_batches_apart_is_refused(live: LiveAirflow) 
     assert writes(run) == []
 
 
+@pytest.mark.long
 def test_a_run_is_looked_at_first_then_sent_then_taken_back(live: LiveAirflow) -> None:
     look = live.trigger_ids(IDS, batch_size=10, wait_seconds=1, dry_run=True)
     looked = look.wait()

@@ -60,6 +60,7 @@ def test_a_failed_batch_that_is_cleared_while_another_is_sending_is_sent_again_a
     }
 
 
+@pytest.mark.long
 def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: LiveAirflow) -> None:
     live.stack.sandbox.faults.add("run", "reject_rows", count=2, message="NO_GOOD", times=1)
     run = live.trigger_ids(incident_ids(430, 12), batch_size=4, wait_seconds=WAIT, on_batch_failure="stop")
@@ -98,6 +99,7 @@ def test_batches_that_were_held_back_are_sent_by_clearing_what_failed(live: Live
     assert_invariants(live, run)
 
 
+@pytest.mark.long
 def test_a_task_that_is_failed_by_hand_leaves_a_run_that_the_next_try_takes_up(live: LiveAirflow) -> None:
     live.settings(census_work_seconds=12.0)
     run = live.trigger_ids(incident_ids(450, 5), batch_size=5, wait_seconds=WAIT)
@@ -113,6 +115,7 @@ def test_a_task_that_is_failed_by_hand_leaves_a_run_that_the_next_try_takes_up(l
     assert sends(live, run) == [1]
 
 
+@pytest.mark.long
 def test_two_runs_and_a_run_of_somebody_else_never_overlap(live: LiveAirflow) -> None:
     live.settings(census_work_seconds=1.0)
     first = live.trigger_ids(incident_ids(500, 8), batch_size=4, wait_seconds=WAIT)

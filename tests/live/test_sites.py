@@ -29,7 +29,7 @@ class OwnDisk:
 
     @hookimpl
     def on_task_instance_running(self, previous_state, task_instance):
-        name = f"{task_instance.task_id}-{task_instance.map_index}-{os.getpid()}"
+        name = f"{task_instance.task_id}.{task_instance.map_index}.{os.getpid()}"
         os.environ["FEATURE_SYNC_OUTPUT_PATH"] = os.path.join(os.environ["DISKS"], name)
 
 
@@ -86,7 +86,7 @@ def start(site: LiveAirflow, run_id: str, **conf: Any) -> LiveRun:
 def files_of(site: LiveAirflow, run: LiveRun) -> dict[str, Path]:
     """The files of a run on all disks, by the name of the disk's task and their own."""
     return {
-        f"{disk.name.rsplit('-', 2)[0]}: {path.name}": path
+        f"{disk.name.rsplit('.', 2)[0]}: {path.name}": path
         for disk in site.output.iterdir()
         for path in (disk / folder_name(run.run_id)).rglob("*.*")
         if path.is_file()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.live.runs import DAG_ID, LiveAirflow, LiveRun, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 OFF, ON = "confirm_flow_off", "confirm_flow_on"
 
 

@@ -10,7 +10,7 @@ from laptop.stack import Stack
 from tests.live.invariants import read_runs, sends_of
 from tests.live.runs import LiveAirflow, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 FORMER_PATHS = {
     class_path(BatchTurnTrigger): "feature_sync.census.triggers.BatchTurnTrigger",
     class_path(CensusRunTrigger): "feature_sync.census.triggers.CensusRunTrigger",

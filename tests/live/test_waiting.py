@@ -9,7 +9,7 @@ from laptop.airflow_client import DagRun, TaskInstance
 from tests.live.invariants import assert_one_at_a_time, assert_staged_alone, first_pass, read_runs, sends_of
 from tests.live.runs import LiveAirflow, eventually, incident_ids
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.long, pytest.mark.timeout(900)]
 WAIT = 6
 
 

@@ -75,6 +75,7 @@ def test_every_statement_means_the_same(compare: Callable[..., list[str]]) -> No
     assert compare(script(load_settings())) == []
 
 
+@pytest.mark.long
 @variants
 def test_what_depends_on_settings_means_the_same(
     compare: Callable[..., list[str]], engine: Engine, variant: str, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ def statuses(text: str) -> set[str]:
 
 def test_the_lists_are_those_of_the_statuses() -> None:
     assert statuses(MACROS.was_accepted("attempt")) == WITHOUT_ROWS
+    assert statuses(MACROS.was_contradicted("attempt")) == {AttemptStatus.DIFFERS}
     assert statuses(MACROS.has_ended("attempt")) == set(AttemptStatus) - UNSENT
 
 

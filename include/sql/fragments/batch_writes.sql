@@ -11,7 +11,9 @@ SELECT
     attempted.frozen_at,
     COALESCE(attempted.closed_at, attempted.opened_at) AS known_at,
     attempted.run_ended_at,
-    attempted.status = 'sending' OR {{ was_accepted("attempted") }} AS is_probable,
+    attempted.status = 'sending'
+    OR {{ was_accepted("attempted") }}
+    AS is_probable,
     sent.{{ fields.features | map(attribute="column") | join(",\n    sent.") }}
 FROM attempted
 INNER JOIN {{ settings.payload_table }} AS sent

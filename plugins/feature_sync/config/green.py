@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
 
 BEGAN, ENDED = "began_", "ended_"
 """With the id of its try, the keys of the XComs in which a task notes that it began, and that it came to its end by itself."""
@@ -75,6 +75,7 @@ RULES: Mapping[str, Rule] = {
     ),
     DEPLOY_DAG_ID: Rule("deploy_mappings", work={"compare_query": None, "deploy_query": None}, asks="approve"),
     ACCEPT_DAG_ID: Rule("accept"),
+    VERIFY_DAG_ID: Rule("verify"),
 }
 """By DAG. A DAG without a rule may end as Airflow decides."""
 
@@ -130,9 +131,10 @@ def _reason_if_marked(rule: Rule, tasks: Tasks) -> str | None:
     marked = [name for name, each in _all(tasks, but=rule.waits) if each.state == "success" and not each.ended_by_itself]
     if not marked:
         return None
+    itself, it, its = ("itself", "it", "its") if len(marked) == 1 else ("themselves", "them", "their")
     return (
-        f"{_listed(marked)} did not succeed by itself. Somebody marked it as a success, so nobody knows what it would have said. "
-        "Clear it with its downstream tasks."
+        f"{_listed(marked)} did not succeed by {itself}. Somebody marked {it} as a success, so nobody knows what would have come "
+        f"of {it}. Clear {it} with {its} downstream tasks."
     )
 
 
