@@ -17,6 +17,7 @@ FLOORS = (
     {"task_defaults"},
     {"reconciliation"},
     {"backfill"},
+    {"pilot"},
     {"sending", "replica"},
     {"orchestration", "deployment"},
     {"census", "salesforce", "storage"},
@@ -34,6 +35,7 @@ TREE = {
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
+    "pilot": "choice question rest result task_group",
     "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
     "task_defaults": "defaults retry_policy alerts alerted causes",
 }
