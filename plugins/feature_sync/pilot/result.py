@@ -74,10 +74,8 @@ def _look(warehouse: Warehouse, attempt: Attempt, patience: Patience) -> Seen:
     except SalesforceNotAllowedError as refused:
         return Seen(records, 0, shown, not_read=str(refused), by_counters=by_counters)
     if found.differences:
-        differs = count_of(found.records, "record", "differs", "differ")
-        raise PilotError(
-            f"Salesforce does not hold what the pilot sent: {len(found.keys):,} of {differs}. {found.summary} {STOPS} {CLEAR}"
-        )
+        differs = f"{len(found.keys):,} of {count_of(found.records, 'record')} {'differs' if len(found.keys) == 1 else 'differ'}"
+        raise PilotError(f"Salesforce does not hold what the pilot sent: {differs}. {found.summary} {STOPS} {CLEAR}")
     return Seen(records, found.records, shown, unreadable=found.unreadable, by_counters=by_counters)
 
 

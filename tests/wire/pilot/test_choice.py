@@ -75,24 +75,24 @@ def pilot_of(rows: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("size", "sentinels", "parent"),
+    ("size", "sentinels", "spreads"),
     [
-        pytest.param(1, [], "company_id", id="one-record"),
-        pytest.param(4, [3, 17, 55], "company_id", id="fewer-records-than-kinds"),
-        pytest.param(4, [3, 17, 55, 60, 61], "", id="more-sentinels-than-records"),
-        pytest.param(SIZE, [], "", id="no-parent"),
-        pytest.param(50, [3, 17], "company_id", id="usual"),
-        pytest.param(200, [3], "company_id", id="all-records"),
+        pytest.param(1, [], True, id="one-record"),
+        pytest.param(4, [3, 17, 55], True, id="fewer-records-than-kinds"),
+        pytest.param(4, [3, 17, 55, 60, 61], False, id="more-sentinels-than-records"),
+        pytest.param(SIZE, [], False, id="no-parent"),
+        pytest.param(50, [3, 17], True, id="usual"),
+        pytest.param(200, [3], True, id="all-records"),
     ],
 )
 def test_it_is_what_a_computation_of_its_own_chooses(
-    frozen: Frozen, ids: list[str], request: pytest.FixtureRequest, size: int, sentinels: list[int], parent: str
+    frozen: Frozen, ids: list[str], size: int, sentinels: list[int], spreads: bool
 ) -> None:
     chosen = {ids[each] for each in sentinels}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEATURE_SYNC_PILOT_SENTINELS", json.dumps([*sorted(chosen), "nobody"]))
-        patch.setenv("FEATURE_SYNC_PARENT_COLUMN", parent)
-        rows = frozen(request.node.callspec.id, size)
+        patch.setenv("FEATURE_SYNC_PARENT_COLUMN", "company_id" if spreads else "")
+        rows = frozen(f"computed-{size}-{len(sentinels)}", size)
 
     assert pilot_of(rows) == expected_pilot(rows, FIELDS, size, chosen, set())
     assert [row["record_number"] for row in rows] == list(range(1, len(ids) + 1)), "each record has one place"
