@@ -197,7 +197,7 @@ class TestSentinels:
     def test_what_is_no_id_is_refused(self, monkeypatch: pytest.MonkeyPatch, each: str) -> None:
         monkeypatch.setenv("FEATURE_SYNC_PILOT_SENTINELS", json.dumps([each]))
 
-        with pytest.raises(BadSettingsError, match="PILOT_SENTINELS: .*must be a list of ids"):
+        with pytest.raises(BadSettingsError, match=r"PILOT_SENTINELS: .*must be a list of ids"):
             load_settings()
 
 
