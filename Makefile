@@ -33,13 +33,15 @@ spark_too = if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-
 # Two of the three mostly wait for an Airflow of their own, see tests/conftest.py.
 SHARED_AMONG_THREE := -n 3 --no-loadscope-reorder
 
-.PHONY: help run up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run verify up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make run      repair the incident'"'"'s records in a fresh Airflow with the sandbox, then stop everything'
 	@echo '              (WORLD=real plays an untidy organisation instead of the incident, see sandbox/README.md; also for make up)'
-	@echo 'make test     ruff, mypy and the tests (MINUTES minutes on two cores)'
+	@echo 'make verify   let the DAG feature_sync_verify look at a fresh sandbox, print its page, then stop everything; exit code 1 if something'
+	@echo '              is wrong, as in the incident (WORLD=real too)'
+	@echo 'make test     ruff, mypy and the tests (half an hour on two cores)'
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-long    the tests that take longest: most of those on a real Airflow, and the settings that change the SQL on Spark (an hour)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
@@ -61,6 +63,9 @@ help:
 
 run: $(INSTALLED)
 	@$(PYTHON) -m laptop run $(PORT_OPTION) $(WORLD_OPTION)
+
+verify: $(INSTALLED)
+	@$(PYTHON) -m laptop verify $(PORT_OPTION) $(WORLD_OPTION)
 
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION) $(WORLD_OPTION)

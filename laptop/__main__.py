@@ -1,4 +1,4 @@
-"""The command line: ``python -m laptop run|up|down|status``. `make` calls it."""
+"""The command line: ``python -m laptop run|verify|up|down|status``. `make` calls it."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ import sys
 from laptop.airflow_client import AirflowError
 from laptop.background import down, status, up
 from laptop.processes import ComponentError, Interrupted, PortError, signals_as_exceptions
-from laptop.run import RUN_CONFIGS, BusyError, run
+from laptop.run import RUN_CONFIGS, BusyError, run, verify
 from laptop.sandbox_client import SandboxError
 from laptop.stack import DEFAULT_WORLD, PROJECT
 from laptop.terminal import RED, Terminal
@@ -21,12 +21,13 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, description in (
         ("run", "repair the incident's records in a fresh Airflow, then stop everything"),
+        ("verify", "look at everything that a run relies on in a fresh Airflow, print the page, then stop everything"),
         ("up", "start Airflow and the sandbox and leave them running"),
         ("down", "stop what `up` started"),
         ("status", "show the state of the parts that `up` started"),
     ):
         command = commands.add_parser(name, help=description, description=description)
-        if name in ("run", "up"):
+        if name in ("run", "verify", "up"):
             command.add_argument(
                 "--world", choices=list(RUN_CONFIGS), default=DEFAULT_WORLD, help="the sandbox's world (default: %(default)s)"
             )
@@ -52,6 +53,8 @@ def _obey(chosen: argparse.Namespace, terminal: Terminal) -> int:
     match chosen.command:
         case "run":
             return run(FOLDER / "run", terminal, port=chosen.port, world=chosen.world)
+        case "verify":
+            return verify(FOLDER / "verify", terminal, port=chosen.port, world=chosen.world)
         case "up":
             return up(FOLDER / "up", terminal, port=chosen.port, world=chosen.world)
         case "down":

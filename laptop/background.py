@@ -25,7 +25,7 @@ def up(folder: Path, terminal: Terminal, *, port: int | None = None, world: str 
             record.end(folder)
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
-        stack = Stack(folder, environment=project_environment(), port=port, usual_ports=True, world=world)
+        stack = Stack(folder, environment=project_environment(), port=port, usual_ports=True, world=world, asks_salesforce=True)
         stack.start()
         record = stack.leave_running()
         terminal.line(f"Ready after {time.monotonic() - begun:.0f} s.")

@@ -1,4 +1,4 @@
-"""`make run`: repairs the incident's records from beginning to end, then stops everything."""
+"""`make run` and `make verify`: start everything, let one DAG run, then stop everything."""
 
 import fcntl
 import time
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from laptop.airflow_client import AirflowError, DagRun, TaskInstance
+from laptop.airflow_client import AirflowClient, AirflowError, DagRun, TaskInstance
 from laptop.processes import ComponentError
 from laptop.progress import Progress, clock
 from laptop.report import ReportError, local_folder, product_table, read_report
 from laptop.stack import DEFAULT_WORLD, PROJECT, Stack, empty_folder
 from laptop.terminal import GREEN, RED, Terminal
 
-DAG_ID = "product_feature_backfill"
+DAG_ID, VERIFY_DAG_ID = "product_feature_backfill", "feature_sync_verify"
 # The pause between batches suits the sandbox, whose time runs faster.
 PACE: Mapping[str, object] = {"batch_size": 50, "wait_seconds": 3}
 RUN_CONFIGS: Mapping[str, Mapping[str, object]] = {
@@ -23,6 +23,7 @@ RUN_CONFIGS: Mapping[str, Mapping[str, object]] = {
 }
 """The run that repairs each world of the sandbox."""
 RUN_LIMIT_SECONDS = 20 * 60
+VERIFY_LIMIT_SECONDS = 5 * 60
 
 
 class BusyError(RuntimeError):
@@ -52,14 +53,52 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 def run(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
     """Start a fresh stack in ``folder``, run the DAG and report its progress. Return 0 if every record is repaired, else 1."""
+    with _fresh_stack(folder, terminal, port, world) as stack:
+        good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
+        terminal.status("Stopping ...")
+    return 0 if good else 1
+
+
+def verify(folder: Path, terminal: Terminal, *, port: int | None = None, world: str = DEFAULT_WORLD) -> int:
+    """Start a fresh stack in ``folder``, let the DAG look at it and print its page. Return 0 if nothing is wrong, else 1."""
+    with _fresh_stack(folder, terminal, port, world) as stack:
+        good = shown_page(stack.airflow, terminal)
+        terminal.status("Stopping ...")
+    return 0 if good else 1
+
+
+@contextmanager
+def _fresh_stack(folder: Path, terminal: Terminal, port: int | None, world: str) -> Iterator[Stack]:
     with folder_lock(folder):
         begun = time.monotonic()
         terminal.line("Starting Airflow and the sandbox ...")
-        with Stack(empty_folder(folder), environment=project_environment(), port=port, usual_ports=True, world=world) as stack:
+        with Stack(
+            empty_folder(folder),
+            environment=project_environment(),
+            port=port,
+            usual_ports=True,
+            world=world,
+            asks_salesforce=True,
+        ) as stack:
             terminal.line(f"Ready after {time.monotonic() - begun:.0f} s: {stack.airflow.url}, logs in {shown(stack.logs)}")
-            good = watched_run(stack, DAG_ID, RUN_CONFIGS[world], terminal)
-            terminal.status("Stopping ...")
-        return 0 if good else 1
+            yield stack
+
+
+def shown_page(airflow: AirflowClient, terminal: Terminal) -> bool:
+    """Run the verification and print its page. Return True if nothing is wrong."""
+    run_id = airflow.trigger(VERIFY_DAG_ID, {}, note="make verify")
+    terminal.line(f"{VERIFY_DAG_ID}, run {run_id}")
+    try:
+        ended = airflow.wait_for_run(VERIFY_DAG_ID, run_id, timeout=VERIFY_LIMIT_SECONDS)
+    except (AirflowError, ComponentError) as failure:
+        terminal.line(str(failure), RED)
+        return False
+    page = airflow.xcom(VERIFY_DAG_ID, run_id, "verify", key="page")
+    terminal.line()
+    terminal.line(page or "The run ended before it had a page. Its log says why.", None if page else RED)
+    is_good = ended.state == "success"
+    terminal.line("RESULT: nothing is wrong" if is_good else "RESULT: something is wrong", GREEN if is_good else RED)
+    return is_good
 
 
 def watched_run(stack: Stack, dag_id: str, conf: Mapping[str, object], terminal: Terminal) -> bool:

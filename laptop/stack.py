@@ -106,6 +106,7 @@ class Stack:
     :param port: Airflow's port. It must be free.
     :param usual_ports: prefer the usual ports, 8080 and 18100, to random ones.
     :param world: the sandbox's world. Airflow gets the settings that fit the package to it.
+    :param asks_salesforce: whether Airflow also gets the connection to Salesforce itself, which a site may or may not have.
     """
 
     airflow: AirflowClient
@@ -121,6 +122,7 @@ class Stack:
         port: int | None = None,
         usual_ports: bool = False,
         world: str = DEFAULT_WORLD,
+        asks_salesforce: bool = False,
     ) -> None:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
@@ -131,6 +133,7 @@ class Stack:
         self._port = port
         self._usual_ports = usual_ports
         self._world = world
+        self._asks_salesforce = asks_salesforce
         self._leash: Leash | None = None
 
     def __enter__(self) -> Self:
@@ -191,9 +194,12 @@ class Stack:
         usual_port, usual_sandbox_port = (AIRFLOW_PORT, SANDBOX_PORT) if self._usual_ports else (None, None)
         port = choose_port(usual_port) if self._port is None else require_port(self._port)
         sandbox_port = choose_port(usual_sandbox_port, taken=[port])
+        ports = ["--port", str(sandbox_port)]
+        if self._asks_salesforce:
+            ports += ["--tls-port", str(choose_port(taken=[port, sandbox_port]))]
         base = clean_environment(os.environ)
 
-        sandbox = self._component("sandbox", [sys.executable, *self._sandbox_command(sandbox_port)], base)
+        sandbox = self._component("sandbox", [sys.executable, *self._sandbox_command(ports)], base)
         sandbox.start()
         secrets = Secrets.of_folder(self.folder)
         passwords = self.folder / "passwords.json"
@@ -207,7 +213,7 @@ class Stack:
             secrets=secrets,
         )
         migration = self._start_migration(airflow_base)
-        connections = _sandbox_lines(["connections", "--port", str(sandbox_port)], base)
+        connections = _sandbox_lines(["connections", *ports], base)
         settings = _sandbox_lines(["settings", "--world", self._world], base)
         self.sandbox = SandboxClient(f"http://{HOST}:{sandbox_port}")
         address = self._extra_environment.get("AIRFLOW__API__BASE_URL", f"http://{HOST}:{port}")
@@ -219,7 +225,7 @@ class Stack:
             self._migrated_file.write_text(version("apache-airflow-core"))
 
         since = time.time()
-        environment = airflow_base | connections | settings | self._extra_environment
+        environment = airflow_base | connections | settings | self._salesforce_environment | self._extra_environment
         for name, arguments in AIRFLOW_COMMANDS.items():
             program = "laptop.preloaded" if name in FORKING else "airflow"
             self._component(name, [sys.executable, "-m", program, *arguments], environment).start()
@@ -242,8 +248,18 @@ class Stack:
         self.processes[name] = component
         return component
 
-    def _sandbox_command(self, port: int) -> list[str]:
-        command = ["-m", "sandbox", "--world", self._world, "--port", str(port), "--state", str(self.folder / "sandbox")]
+    @property
+    def _salesforce_environment(self) -> dict[str, str]:
+        """What Airflow needs beside the connection: whom to trust, and the name of the Flow."""
+        if not self._asks_salesforce:
+            return {}
+        return {
+            "REQUESTS_CA_BUNDLE": str(self.folder / "sandbox" / "authority.pem"),
+            "FEATURE_SYNC_SALESFORCE_FLOW": "Product_Property_After_Rollup_Flow",
+        }
+
+    def _sandbox_command(self, ports: list[str]) -> list[str]:
+        command = ["-m", "sandbox", "--world", self._world, *ports, "--state", str(self.folder / "sandbox")]
         for name, value in self._sandbox_settings.items():
             command += ["--set", f"{name}={value}"]
         return command

@@ -15,10 +15,11 @@ TESTS = PROJECT / "tests"
 
 FLOORS = (
     {"task_defaults"},
+    {"verify"},
     {"reconciliation"},
     {"backfill"},
     {"pilot"},
-    {"sending", "replica"},
+    {"sending", "replica", "checks"},
     {"orchestration", "deployment"},
     {"census", "salesforce", "storage"},
     {"config"},
@@ -28,7 +29,7 @@ TREE = {
     "config": "asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
     "salesforce": "errors models hook comparison read_back org_checks",
-    "storage": "descriptions marks warehouse tables source_tables freshness candidates run_files csv_files",
+    "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
     "replica": "state sensors triggers",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
@@ -37,6 +38,8 @@ TREE = {
     "operators retention",
     "pilot": "choice question rest result task_group",
     "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
+    "checks": "findings pool_checks table_checks census_checks org_findings",
+    "verify": "rights keys clocks surroundings page verification",
     "task_defaults": "defaults retry_policy alerts alerted causes",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}

@@ -34,6 +34,28 @@ FALSE
 {%- endfor %}
 {% endmacro %}
 
+{# What the status of an attempt says, as feature_sync.sending.batches.AttemptStatus has it. tests/sql/test_attempt_statuses.py compares both. #}
+
+{% set accepted = "'accepted_by_counters', 'differs', 'unconfirmed'" %}
+
+{# Whether Census has accepted the records of an attempt, but for those that it rejected. Otherwise nobody can say it. #}
+
+{% macro was_accepted(attempt) -%}
+({{ attempt }}.records_rejected IS NOT NULL OR {{ attempt }}.status IN ({{ accepted }}))
+{%- endmacro %}
+
+{# Whether Salesforce, when its records were read back, held something else. #}
+
+{% macro was_contradicted(attempt) -%}
+{{ attempt }}.status = 'differs'
+{%- endmacro %}
+
+{# Whether an attempt went through Census and has ended. #}
+
+{% macro has_ended(attempt) -%}
+{{ attempt }}.status IN ('succeeded', 'failed', 'over_limit', 'organization_limit', {{ accepted }})
+{%- endmacro %}
+
 {# An id without what people and tools add to it or change: case, blanks and signs. #}
 
 {% macro spelling(id) -%}

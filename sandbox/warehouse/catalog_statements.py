@@ -1,5 +1,5 @@
 """
-The statements that ask for or change metadata: SHOW, DESCRIBE DETAIL / HISTORY / EXTENDED, COMMENT ON, TBLPROPERTIES.
+The statements that ask for or change metadata: SHOW, DESCRIBE DETAIL / HISTORY / EXTENDED, COMMENT ON, TBLPROPERTIES, GRANT.
 
 README.md names the page of each. sqlglot does not parse most of them, so their text is matched here.
 """
@@ -17,7 +17,7 @@ import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
-from sandbox.warehouse import information_schema, metadata
+from sandbox.warehouse import information_schema, metadata, privileges
 from sandbox.warehouse.engine import CATALOGS
 from sandbox.warehouse.metadata import Metadata, Name, Relation
 from sandbox.warehouse.results import Namespace, Result, StatementError, answer, nothing, quoted
@@ -28,6 +28,8 @@ _PART = r"(?:`[^`]+`|\w+)"
 _NAME = rf"(?P<name>{_PART}(?:\s*\.\s*{_PART}){{0,2}})"
 _LIKE = r"(?:\s+(?:LIKE\s+)?(?P<pattern>'[^']*'|\"[^\"]*\"))?"
 _IN = rf"(?:\s+(?:IN|FROM)\s+(?P<place>{_PART}(?:\s*\.\s*{_PART})?))?"
+_KINDS = r"(?:(?:TABLE|VIEW|SCHEMA|DATABASE|CATALOG)\s+)?"
+_GRANTEE = r"(?P<grantee>`[^`]+`|\w+)"
 _COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*\n?|/\*.*?\*/)+", re.DOTALL)
 _DELTA_PROPERTIES = {"delta.minReaderVersion": "1", "delta.minWriterVersion": "2"}
 _INSTANT = pa.timestamp("us", "UTC")
@@ -159,7 +161,7 @@ def _describe_extended(found: re.Match[str], cursor: duckdb.DuckDBPyConnection, 
         "Catalog": relation.name.catalog,
         "Database": relation.name.schema,
         "Table": relation.name.table,
-        "Owner": information_schema.OWNER,
+        "Owner": privileges.owner(cursor, str(relation.name)),
         "Created Time": _java_time(of.created),
         "Last Access": "UNKNOWN",
         "Created By": "Spark 4.0.0",
@@ -232,7 +234,7 @@ def _describe_history(found: re.Match[str], cursor: duckdb.DuckDBPyConnection, n
     newest_first = list(reversed(relation.metadata.history))
     kept = newest_first[: int(found["limit"])] if found["limit"] else newest_first
     rows = [
-        {**entry, "timestamp": _moment(entry["timestamp"]), "userName": information_schema.OWNER, "engineInfo": "sandbox"}
+        {**entry, "timestamp": _moment(entry["timestamp"]), "userName": privileges.OWNER, "engineInfo": "sandbox"}
         for entry in kept
     ]
     return answer(schema, rows)
@@ -291,7 +293,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text.replace(" ", r"\s+"), re.IGNORECASE | re.DOTALL)
 
 
-_WRITERS = (_comment_on, _set_properties, _alter_view)
+_WRITERS = (_comment_on, _set_properties, _alter_view, privileges.grant, privileges.revoke, privileges.give_away)
 _Handler = Callable[["re.Match[str]", duckdb.DuckDBPyConnection, Namespace], Result]
 _STATEMENTS: tuple[tuple[re.Pattern[str], _Handler], ...] = (
     (_pattern(rf"SHOW CREATE TABLE {_NAME}"), _show_create_table),
@@ -308,4 +310,7 @@ _STATEMENTS: tuple[tuple[re.Pattern[str], _Handler], ...] = (
         _set_properties,
     ),
     (_pattern(rf"ALTER VIEW {_NAME} AS (?P<query>.*)"), _alter_view),
+    (_pattern(rf"GRANT (?P<privileges>[\w ,]+) ON (?P<kind>{_KINDS}){_NAME} TO {_GRANTEE}"), privileges.grant),
+    (_pattern(rf"REVOKE (?P<privileges>[\w ,]+) ON (?P<kind>{_KINDS}){_NAME} FROM {_GRANTEE}"), privileges.revoke),
+    (_pattern(rf"ALTER (?P<kind>{_KINDS}){_NAME} (?:SET )?OWNER TO {_GRANTEE}"), privileges.give_away),
 )

@@ -13,13 +13,13 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from sandbox.warehouse import metadata
+from sandbox.warehouse import metadata, privileges
 from sandbox.warehouse.engine import CATALOGS
 from sandbox.warehouse.metadata import HIDDEN_SCHEMAS, Relation
+from sandbox.warehouse.privileges import OWNER
 from sandbox.warehouse.results import Namespace, StatementError
 
 NAME = "information_schema"
-OWNER = "sandbox@example.com"
 INSTANT = pa.timestamp("us", "UTC")
 
 
@@ -29,6 +29,7 @@ def filled_in(tree: exp.Expression, cursor: duckdb.DuckDBPyConnection, namespace
 
     :raises StatementError: the information schema has no such table here.
     """
+    tree = tree.transform(_who_asks)
     for number, table in enumerate(list(tree.find_all(exp.Table))):
         if table.db.lower() != NAME:
             continue
@@ -47,6 +48,15 @@ def filled_in(tree: exp.Expression, cursor: duckdb.DuckDBPyConnection, namespace
     return tree
 
 
+def _who_asks(node: exp.Expression) -> exp.Expression:
+    """Replace the functions that ask for the user and his groups."""
+    if isinstance(node, exp.CurrentUser):
+        return exp.Literal.string(OWNER)
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "is_account_group_member":
+        return exp.EQ(this=node.expressions[0].copy(), expression=exp.Literal.string(privileges.EVERYBODY))
+    return node
+
+
 def _key(relation: Relation) -> dict[str, Any]:
     return {
         "table_catalog": relation.name.catalog,
@@ -62,7 +72,7 @@ def _tables(cursor: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
             "table_type": each.kind,
             "is_insertable_into": "NO" if each.is_view else "YES",
             "commit_action": "PRESERVE",
-            "table_owner": OWNER,
+            "table_owner": privileges.owner(cursor, str(each.name)),
             "comment": each.metadata.comment,
             "created": datetime.fromisoformat(each.metadata.created),
             "created_by": OWNER,
@@ -105,13 +115,19 @@ def schemata(cursor: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
     rows = cursor.execute("SELECT database_name, schema_name FROM duckdb_schemas() ORDER BY ALL").fetchall()
     for catalog, schema in rows:
         if catalog in CATALOGS and schema not in HIDDEN_SCHEMAS:
-            yield {"catalog_name": catalog, "schema_name": schema, "schema_owner": OWNER, "comment": None}
+            yield {
+                "catalog_name": catalog,
+                "schema_name": schema,
+                "schema_owner": privileges.owner(cursor, f"{catalog}.{schema}"),
+                "comment": None,
+            }
 
 
 def _schema(texts: str, **others: pa.DataType) -> pa.Schema:
     return pa.schema([*((name, others.pop(name, pa.string())) for name in texts.split())])
 
 
+_GRANT = "grantor grantee privilege_type is_grantable inherited_from"
 _Rows = Callable[[duckdb.DuckDBPyConnection], Iterable[dict[str, Any]]]
 _TABLES: dict[str, tuple[_Rows, pa.Schema]] = {
     "tables": (
@@ -139,4 +155,8 @@ _TABLES: dict[str, tuple[_Rows, pa.Schema]] = {
         ),
     ),
     "schemata": (schemata, _schema("catalog_name schema_name schema_owner comment")),
+    "catalogs": (privileges.catalogs, _schema("catalog_name catalog_owner comment created created_by")),
+    "catalog_privileges": (privileges.of_catalogs, _schema(f"catalog_name {_GRANT}")),
+    "schema_privileges": (privileges.of_schemas, _schema(f"catalog_name schema_name {_GRANT}")),
+    "table_privileges": (privileges.of_tables, _schema(f"table_catalog table_schema table_name {_GRANT}")),
 }

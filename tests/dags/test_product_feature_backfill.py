@@ -21,7 +21,7 @@ DAG_FILES = sorted(DAG_FOLDER.glob("*.py"))
 PRODUCTION = sorted([*DAG_FOLDER.rglob("*.py"), *PLUGINS.rglob("*.py")])
 DAG_ID = "product_feature_backfill"
 SENDS = ["probe.send", "batch.send"]
-DAG_IDS = {DAG_ID, "product_feature_reconciliation", "census_dataset_deploy", "feature_sync_accept"}
+DAG_IDS = {DAG_ID, "product_feature_reconciliation", "census_dataset_deploy", "feature_sync_accept", "feature_sync_verify"}
 """Whoever adds a DAG adds it here and writes a file like this one for it."""
 
 

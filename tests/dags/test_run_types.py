@@ -17,6 +17,7 @@ ALLOWED = {
     "product_feature_reconciliation": {"scheduled", "manual", "operator_triggered"},
     "census_dataset_deploy": {"manual", "operator_triggered"},
     "feature_sync_accept": {"manual"},
+    "feature_sync_verify": {"manual", "operator_triggered"},
 }
 
 

@@ -99,12 +99,13 @@ def test_a_run_that_was_stopped_halfway_holds_nothing_back(live: LiveAirflow) ->
     stopped = live.trigger_ids(IDS, batch_size=4, wait_seconds=240)
     eventually(lambda: any(entry["kind"] == "census.run.ended" for entry in stopped.journal()), 480)
     eventually(lambda: [task.state for task in stopped.tasks("batch.send")][:1] == ["success"], 120)
-    beside = live.trigger_ids(IDS[4:], wait_seconds=1)
+    _, unsent = stopped.batches().values()
+    beside = live.trigger_ids(sorted(unsent), wait_seconds=1)
     assert beside.wait() == "failed"
     assert f"Run '{stopped.run_id}' has not ended" in beside.error("freeze_payload")
 
     stop(live, stopped)
-    after = live.trigger_ids(IDS[4:], wait_seconds=1)
+    after = live.trigger_ids(sorted(unsent), wait_seconds=1)
 
     assert after.wait() == "success", after.error("freeze_payload")
     assert set(sends(live, stopped.began_after).values()) == {1}

@@ -21,8 +21,10 @@ from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of
 from sandbox.warehouse.engine import Engine
 from tests.sql.data import ANOTHER, COPY, INCIDENT
 
-ONLY_DATABRICKS = {"tables/describe_detail", "tables/select_look_alikes"}
-"""They ask Delta and Unity Catalog, which open-source Spark lacks. `tests/wire/storage/test_real_tables.py` executes them."""
+ONLY_DATABRICKS = {"tables/describe_detail", "tables/select_look_alikes", "tables/select_privileges"}
+"""
+They ask Delta and Unity Catalog, which open-source Spark lacks. `tests/wire/storage/` and `tests/wire/verify/` execute them.
+"""
 
 STATEMENTS = sorted(
     name
@@ -68,6 +70,7 @@ class Change:
 
 
 Script = list[Step | Change]
+VERIFICATION = (Step("verify/count_keys"), Step("verify/count_repeated_ids"), Step("verify/count_twins"))
 
 
 def script(settings: Settings) -> Script:
@@ -85,6 +88,8 @@ def script(settings: Settings) -> Script:
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/select_records_left_out", _scope("all")),
         Step("backfill/select_unknown_statuses"),
+        Step("tables/measure_clock"),
+        *VERIFICATION,
         Step("backfill/select_unknown_ids", {"property_ids": f"{SOME[0]},999999,Größe,東京"}),
         # The payload: frozen, looked at, released.
         Step("backfill/delete_unsent_payload", run),
@@ -218,6 +223,7 @@ def short_script(settings: Settings) -> Script:
         Step("backfill/count_scope", _scope("mismatched")),
         Step("backfill/count_compared_records"),
         Step("backfill/select_unknown_statuses"),
+        *VERIFICATION,
         Step("backfill/count_records_left_out", day),
         Step("backfill/select_records_left_out", _scope("mismatched")),
         Step("backfill/freeze_payload", {**_scope("mismatched"), **run, **batches}),

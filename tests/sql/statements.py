@@ -35,6 +35,7 @@ NAMES = {
     "tables/count_rows": {"table", "synced_at"},
     "tables/measure_age": {"table", "written_at", "undecided"},
     "tables/select_look_alikes": {"catalog"},
+    "tables/select_privileges": {"catalog"},
     "tables/prove_write": {"table"},
     "deployment/describe_source": {"table"},
     "deployment/select_source_columns": {"source"},

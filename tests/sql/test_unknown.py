@@ -26,10 +26,10 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(attempted.status = 'sending' AND attempted.opened_at + {{ longest_run }} >= current_timestamp(), FALSE)": "no "
         "attempt: nothing is on its way",
         "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)": "no time: no proof that it has arrived",
-        "COALESCE( (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', "
-        "'unconfirmed')) AND attempted.run_ended_at + {{ late }} >= shared.frozen_at AND NOT COALESCE(salesforce.system_modstamp "
-        '> attempted.run_ended_at, FALSE) AND NOT ( {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM shared.{}") | '
-        "indent(20) }} ), FALSE )": "no attempt, or one without an end: nothing was written that could be waited for",
+        'COALESCE( {{ was_accepted("attempted") }} AND attempted.run_ended_at + {{ late }} >= shared.frozen_at AND NOT '
+        "COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE) AND NOT ( {{ all_of(fields.features, "
+        '"salesforce.{} IS NOT DISTINCT FROM shared.{}") | indent(20) }} ), FALSE )': "no attempt, or one without an end: "
+        "nothing was written that could be waited for",
     },
     "deployment/check_source_values.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
@@ -91,6 +91,8 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(salesforce.system_modstamp > last_written.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         "COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE)": "no time: the record is not given up",
     },
+    "verify/count_repeated_ids.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
+    "verify/count_twins.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "sending/check_batch.sql": {
         "COALESCE( marked.reason, 'CHANGED_SINCE_FREEZE: run ' || sent_since.run_id || ' has sent this record since it was "
         "frozen here' )": "the first reason that there is"

@@ -1,4 +1,4 @@
-{% from "macros.sql" import all_of %}
+{% from "macros.sql" import all_of, was_accepted %}
 {% set late = "INTERVAL '" ~ settings.copy_limit_seconds ~ "' SECOND" %}
 {% set longest_run = "INTERVAL '" ~ settings.census_run_limit_seconds ~ "' SECOND" %}
 -- Other runs that have frozen records of this run and come before it. Whether they may still send them, Airflow knows.
@@ -45,7 +45,7 @@ noted AS (
         ) AS is_in_flight,
         MAX(
             COALESCE(
-                (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', 'unconfirmed'))
+                {{ was_accepted("attempted") }}
                 AND attempted.run_ended_at + {{ late }} >= shared.frozen_at
                 AND NOT COALESCE(salesforce.system_modstamp > attempted.run_ended_at, FALSE)
                 AND NOT (

@@ -1,3 +1,4 @@
+{% from "macros.sql" import was_accepted %}
 -- What runs of ours have written to the records of `batch`, or may have written. Each write has the values that it sent.
 -- is_probable: Census has said so of the record, or its run may still go on. Otherwise nobody can say whether anything was written.
 WITH attempted AS (
@@ -10,7 +11,9 @@ SELECT
     attempted.frozen_at,
     COALESCE(attempted.closed_at, attempted.opened_at) AS known_at,
     attempted.run_ended_at,
-    attempted.records_rejected IS NOT NULL OR attempted.status IN ('sending', 'accepted_by_counters', 'differs', 'unconfirmed') AS is_probable,
+    attempted.status = 'sending'
+    OR {{ was_accepted("attempted") }}
+    AS is_probable,
     sent.{{ fields.features | map(attribute="column") | join(",\n    sent.") }}
 FROM attempted
 INNER JOIN {{ settings.payload_table }} AS sent

@@ -1,4 +1,4 @@
-{% from "macros.sql" import all_of %}
+{% from "macros.sql" import all_of, was_accepted, was_contradicted %}
 {% set late = "INTERVAL '" ~ settings.copy_limit_seconds ~ "' SECOND" %}
 -- How far the replica has caught up with the records that a run sent, or that every run sent if :run_id is NULL.
 -- Each accepted record counts with the Census run that wrote it last. The replication may bring a later change of another record
@@ -8,6 +8,8 @@
 -- * The row holds exactly what was sent. If it was so before, the write changed nothing.
 -- A row that changed while the run was on, and holds something else, is no proof: the change may have come before the write.
 -- A record is given up if the replica holds a change from long after that run: the replication has passed it, and did not bring it.
+-- So is a record of a batch of this run that was read back from Salesforce and differs. The run has failed, and whoever repairs it
+-- need not wait: after a lost write no newer row would ever come.
 -- Records that were accepted by counters are waited for too: only Census's row records are missing.
 -- Rejected records are not waited for. They changed nothing, so no newer row would ever come.
 WITH replica AS (
@@ -23,7 +25,7 @@ last_written AS (
     SELECT attempted.*
     FROM attempted
     WHERE
-        (attempted.records_rejected IS NOT NULL OR attempted.status IN ('accepted_by_counters', 'differs', 'unconfirmed'))
+        {{ was_accepted("attempted") }}
         AND (CAST(:run_id AS STRING) IS NULL OR attempted.run_id = CAST(:run_id AS STRING))
     QUALIFY row_number() OVER (PARTITION BY attempted.run_id, attempted.record_number ORDER BY attempted.attempt DESC) = 1
 ),
@@ -38,7 +40,9 @@ shown AS (
         salesforce.id IS NOT NULL
         AND {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM payload.{}") | indent(8) }}
         AS holds_what_was_sent,
-        COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE) AS is_given_up
+        COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE)
+        OR (CAST(:run_id AS STRING) IS NOT NULL AND {{ was_contradicted("last_written") }})
+        AS is_given_up
     FROM replica
     LEFT JOIN last_written
         ON TRUE

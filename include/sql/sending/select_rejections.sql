@@ -1,14 +1,13 @@
+{% from "macros.sql" import has_ended %}
 -- Records that stay rejected: those that the last attempt at their batch left rejected, if it reached Salesforce.
 -- Not those that a probe left for smaller batches.
 WITH last_sent AS (
-    SELECT batch_number, MAX(attempt) AS attempt
-    FROM {{ settings.sync_log_table }}
+    SELECT tried.batch_number, MAX(tried.attempt) AS attempt
+    FROM {{ settings.sync_log_table }} AS tried
     WHERE
-        run_id = :run_id
-        AND status IN (
-            'succeeded', 'accepted_by_counters', 'failed', 'over_limit', 'organization_limit', 'differs', 'unconfirmed'
-        )
-    GROUP BY batch_number
+        tried.run_id = :run_id
+        AND {{ has_ended("tried") }}
+    GROUP BY tried.batch_number
 )
 
 SELECT

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
 
 BEGAN, ENDED = "began_", "ended_"
 """With the id of its try, the keys of the XComs in which a task notes that it began, and that it came to its end by itself."""
@@ -75,6 +75,7 @@ RULES: Mapping[str, Rule] = {
     ),
     DEPLOY_DAG_ID: Rule("deploy_mappings", work={"compare_query": None, "deploy_query": None}, asks="approve"),
     ACCEPT_DAG_ID: Rule("accept"),
+    VERIFY_DAG_ID: Rule("verify"),
 }
 """By DAG. A DAG without a rule may end as Airflow decides."""
 

@@ -9,7 +9,8 @@ BACKFILL_DAG_ID = "product_feature_backfill"
 RECONCILIATION_DAG_ID = "product_feature_reconciliation"
 DEPLOY_DAG_ID = "census_dataset_deploy"
 ACCEPT_DAG_ID = "feature_sync_accept"
-DAG_IDS = frozenset({BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID})
+VERIFY_DAG_ID = "feature_sync_verify"
+DAG_IDS = frozenset({BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID})
 URL_PREFIX = "/feature-sync"
 """Where Airflow's API server mounts our routes, see ``plugins/feature_sync_plugin.py``."""
 SETTINGS_PREFIX = "FEATURE_SYNC_"

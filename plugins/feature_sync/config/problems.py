@@ -4,7 +4,8 @@ ProblemsError
 ├── RunConfigError   the run config cannot be used: nothing was written
 ├── GuardError       a check failed: nothing was sent
 ├── NotReadyError    the checks failed for reasons that may be temporary: nothing was sent
-└── OwnTableError    our own tables cannot be used
+├── OwnTableError    our own tables cannot be used
+└── NotReadyForRunsError   a verification has found something wrong, see `feature_sync.verify.verification`
 """
 
 from collections.abc import Sequence

@@ -10,5 +10,11 @@ def count_of(number: int, noun: str, one: str = "", many: str = "") -> str:
     """
     if number == 1:
         return f"1 {noun} {one}".rstrip()
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    plural = (
+        f"{noun[:-1]}ies"
+        if noun.endswith("y") and noun[-2] not in "aeiou"
+        else f"{noun}es"
+        if noun.endswith("ch")
+        else f"{noun}s"
+    )
     return f"{number:,} {plural} {many or one}".rstrip()

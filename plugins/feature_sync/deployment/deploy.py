@@ -115,6 +115,16 @@ class Deployment:
         return cls(value["question"], value["approved"]["query"], value["approved"]["mappings"])
 
 
+@dataclass(frozen=True, slots=True)
+class RegularSync:
+    """The regular sync with what it would write. ``problems``: what is wrong with its values and its settings, as lines."""
+
+    sync: Sync
+    source: RegularSource
+    judgement: Judgement
+    problems: tuple[str, ...]
+
+
 def check_source_query() -> dict[str, Any]:
     """
     Check what the regular sync would write: its query is run in the warehouse, and each value is compared with ours.
@@ -126,28 +136,43 @@ def check_source_query() -> dict[str, Any]:
     :raises SourceQueryError: a value is wrong, a mapping is, or it is unknown what the sync would write.
     """
     settings = load_settings()
-    census = CensusHook()
+    with Warehouse(settings) as warehouse:
+        try:
+            found = judge_regular_sync(warehouse, CensusHook())
+        except UnjudgedError as error:
+            unknown = f"It is unknown what the regular sync (Census sync {settings.census_property_sync_id}) would write. {error}"
+            raise SourceQueryError(unknown) from error
+        texts = _text_differences(warehouse, found.sync, found.source)
+    notes = [*found.judgement.notes, *texts]
+    for note in notes:
+        log.warning("%s", note)
+    if problems := found.problems:
+        raise SourceQueryError("\n".join([*problems, cure_of_source(settings, found.source), *_for_information(notes)]))
+    records = found.judgement.records
+    log.info("%s yields %s rows, and their values are right", found.source.name, f"{records:,}")
+    return {"source": found.source.name, "records": records, "notes": found.judgement.notes, "text_differs": bool(texts)}
+
+
+def judge_regular_sync(warehouse: Warehouse, census: CensusHook) -> RegularSync:
+    """
+    Look at the settings of the regular sync, run its query in the warehouse, and compare each value with ours. It only reads.
+
+    :raises UnjudgedError: it is unknown what the sync would write. The text has what is wrong with its settings too.
+    :raises ConnectError: the warehouse cannot be reached.
+    """
+    settings = warehouse.settings
     sync = census.get_sync(settings.census_property_sync_id)
     problems = regular_sync_problems(sync, settings.census_dataset_id, settings.source_query, settings.salesforce_object)
     problems += regular_mapping_problems(sync, settings)
-    with Warehouse(settings) as warehouse:
-        try:
-            source = read_source(census, sync)
-            found = judge(warehouse, sync, source)
-        except UnjudgedError as error:
-            unknown = f"It is unknown what the regular sync (Census sync {sync.id}) would write. {error}"
-            raise SourceQueryError("\n".join([unknown, *problems])) from error
-        texts = _text_differences(warehouse, sync, source)
-    notes = [*found.notes, *texts]
-    for note in notes:
-        log.warning("%s", note)
+    try:
+        source = read_source(census, sync)
+        found = judge(warehouse, sync, source)
+    except UnjudgedError as error:
+        raise UnjudgedError("\n".join([str(error), *problems])) from error
     if wrong := found.wrong:
         head = f"{source.name} would write wrong values to Salesforce through Census sync {sync.id} ({sync.label}):"
         problems = [head, *(f"- {each}" for each in wrong), *problems]
-    if problems:
-        raise SourceQueryError("\n".join([*problems, _cure(settings, source), *_for_information(notes)]))
-    log.info("%s yields %s rows, and their values are right", source.name, f"{found.records:,}")
-    return {"source": source.name, "records": found.records, "notes": found.notes, "text_differs": bool(texts)}
+    return RegularSync(sync, source, found, tuple(problems))
 
 
 def plan_deployment() -> Deployment:
@@ -351,7 +376,8 @@ def _for_information(notes: list[str]) -> list[str]:
     return ["For information:", *(f"- {each}" for each in notes)] if notes else []
 
 
-def _cure(settings: Settings, source: RegularSource) -> str:
+def cure_of_source(settings: Settings, source: RegularSource) -> str:
+    """What a person does about wrong values of the regular sync."""
     if source.dataset is None or not settings.census_dataset_id:
         return f"Correct {source.name} where it is made, then clear this task."
     return (

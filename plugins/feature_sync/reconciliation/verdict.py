@@ -160,6 +160,30 @@ def name_unmatched(rows: Sequence[Row]) -> str:
     )
 
 
+def class_cures(unknown_statuses: str, unmatched_features: str) -> dict[DriftClass, str]:
+    """
+    What a person does about a class of differences that no backfill can correct.
+
+    :param unknown_statuses: :param unmatched_features: as in `drift_problems`.
+    """
+    return {
+        DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
+        DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If it is: are these records still needed?",
+        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
+        DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
+        "is the newest. Until then no run sends these records.",
+        DriftClass.TRUE_THROUGH_SIBLING: "Their records are left alone. If the product of a sibling counts, set "
+        "TWINS=any_active_sibling; if it does not, send them by scope property_ids.",
+        DriftClass.UNMATCHED_FEATURES: f"They are such as {unmatched_features}. A blank or another case in an id of the feature "
+        "table is enough. Or the properties table lacks rows. Correct the tables: until then these products look switched off.",
+        DriftClass.UNKNOWN_IN_SALESFORCE: "Nobody can say whether they are right. May the replication read these fields, and has "
+        "it copied them again since they were added?",
+        DriftClass.UNKNOWN_IN_WAREHOUSE: "A checkbox cannot be empty, and False would be a guess, so no run sends their records. "
+        "Fill the flags in the feature table.",
+        DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
+    }
+
+
 def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "", unmatched_features: str = "") -> list[str]:
     """
     Find what is still wrong at the end of a reconciliation: a sentence for each problem, with what to do.
@@ -187,22 +211,7 @@ def drift_problems(drift: Drift, verdict: Verdict, unknown_statuses: str = "", u
             "or empty in the feature table. "
             "No run with scope=mismatched sends them. To send them with all their fields, name them by scope=property_ids."
         )
-    cures = {
-        DriftClass.MISSING_IN_SALESFORCE: "The regular property sync has to create them; look at its last runs in Census.",
-        DriftClass.MISSING_IN_WAREHOUSE: "Is the properties table complete? If it is: are these records still needed?",
-        DriftClass.KEY_MISMATCH: "Correct the keys in Salesforce, or repeated ids in the properties table.",
-        DriftClass.AMBIGUOUS_FEATURES: "Correct the feature table, or set FEATURES_ORDER_COLUMN to a column that says which row "
-        "is the newest. Until then no run sends these records.",
-        DriftClass.TRUE_THROUGH_SIBLING: "Their records are left alone. If the product of a sibling counts, set "
-        "TWINS=any_active_sibling; if it does not, send them by scope property_ids.",
-        DriftClass.UNMATCHED_FEATURES: f"They are such as {unmatched_features}. A blank or another case in an id of the feature "
-        "table is enough. Or the properties table lacks rows. Correct the tables: until then these products look switched off.",
-        DriftClass.UNKNOWN_IN_SALESFORCE: "Nobody can say whether they are right. May the replication read these fields, and has "
-        "it copied them again since they were added?",
-        DriftClass.UNKNOWN_IN_WAREHOUSE: "A checkbox cannot be empty, and False would be a guess, so no run sends their records. "
-        "Fill the flags in the feature table.",
-        DriftClass.UNKNOWN_STATUS: f"They are {unknown_statuses}. {STATUS_CURE}",
-    }
+    cures = class_cures(unknown_statuses, unmatched_features)
     problems += [
         f"{with_accepted(drift, kind)}. {cure} A backfill cannot correct that." for kind, cure in cures.items() if drift.new(kind)
     ]

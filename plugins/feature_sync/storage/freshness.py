@@ -89,6 +89,16 @@ def read_freshness(warehouse: Warehouse) -> tuple[Freshness, ...]:
     return tuple(_measure(warehouse, table, *limit) for table, limit in limits.items())
 
 
+def read_clock(warehouse: Warehouse) -> datetime:
+    """
+    The warehouse's time.
+
+    :raises StatementError: it does not say.
+    """
+    time: datetime = warehouse.fetch_one("tables/measure_clock")["checked_at"]
+    return time
+
+
 def freshness_problems(found: Sequence[Freshness]) -> list[str]:
     return [each.problem for each in found if each.problem]
 

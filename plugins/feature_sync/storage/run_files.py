@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import uuid
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -139,6 +141,20 @@ def prove_output_writable(settings: Settings) -> None:
     with replacing(probe) as file:
         file.write(b"may this process write here?\n")
     remove(probe)
+
+
+def output_permission(settings: Settings) -> bool | None:
+    """
+    Whether files may be written below the output path, by the permissions of the nearest folder that exists. Nothing is written.
+
+    :returns: None if that is only known after a file was written, as in an object store.
+    """
+    path = ObjectStoragePath(settings.output_url)
+    if path.protocol not in LOCAL:
+        return None
+    folder = Path(path.path)
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager

@@ -22,6 +22,26 @@ def column_definitions(columns: Iterable[Column]) -> str:
     return ",\n".join(f"{column.name} {column.type}" for column in columns)
 
 
+def look_at_own_tables(warehouse: Warehouse) -> tuple[dict[OwnTable, Description | None], list[str]]:
+    """
+    Look at our tables and change nothing.
+
+    :returns: each table as it is, or None if it does not exist; and a sentence for each that must not be used.
+    :raises ConnectError: the warehouse does not answer.
+    """
+    found: dict[OwnTable, Description | None] = {}
+    problems = []
+    for table in own_tables(warehouse.settings):
+        try:
+            found[table] = _look(warehouse, table.name)
+            problems += _compare(warehouse, table, found[table])
+        except ConnectError:
+            raise
+        except StatementError as error:
+            problems.append(f"{table.name}: {error}")
+    return found, problems
+
+
 def prepare_tables(warehouse: Warehouse) -> None:
     """
     Create our tables where they do not exist, add the columns of a newer version or a new product, and prove that we may write.
@@ -33,16 +53,7 @@ def prepare_tables(warehouse: Warehouse) -> None:
     :raises ConnectError: the warehouse does not answer.
     """
     tables = own_tables(warehouse.settings)
-    found: dict[OwnTable, Description | None] = {}
-    problems = []
-    for table in tables:
-        try:
-            found[table] = _look(warehouse, table.name)
-            problems += _compare(warehouse, table, found[table])
-        except ConnectError:
-            raise
-        except StatementError as error:
-            problems.append(f"{table.name}: {error}")
+    found, problems = look_at_own_tables(warehouse)
     if problems:
         raise OwnTableError(problems)
     for table in tables:

@@ -32,6 +32,7 @@ from feature_sync.sending.outcome import (
 from feature_sync.sending.sender import NotTriggeredError, StagingError
 from feature_sync.storage.csv_files import CsvError
 from feature_sync.storage.warehouse import AccessError, StatementError
+from feature_sync.verify.verification import NotReadyForRunsError
 
 RETRIES = 3
 SOON = timedelta(seconds=30)
@@ -52,6 +53,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(BadSettingsError, "a retry cannot fix the settings"),
         _fail(FieldTableError, "a retry cannot fix the field table"),
         _fail(GuardError, "a person has to correct what the guard found"),
+        _fail(NotReadyForRunsError, "a person has to repair what is wrong"),
         _fail(OwnTableError, "a retry cannot fix the table"),
         _fail(PlanError, "the payload is frozen, so a retry finds the same"),
         _fail(ProbeError, "the records need smaller batches"),

@@ -10,6 +10,7 @@ from feature_sync.config.wording import count_of
         pytest.param(1_296, ("record", "has", "have"), "1,296 records have", id="several"),
         pytest.param(0, ("batch",), "0 batches", id="none"),
         pytest.param(2, ("property",), "2 properties", id="y"),
+        pytest.param(2, ("day",), "2 days", id="y-after-a-vowel"),
         pytest.param(2, ("flag", "that differ"), "2 flags that differ", id="the-same-after-both"),
     ],
 )

@@ -313,7 +313,9 @@ class TestTheRun:
         assert len(receiver.messages) == 1
 
 
-@pytest.mark.parametrize("dag_id", [BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, "feature_sync_accept"])
+@pytest.mark.parametrize(
+    "dag_id", [BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, "feature_sync_accept", "feature_sync_verify"]
+)
 def test_every_dag_reports_what_its_tasks_cannot(dagbag: DagBag, dag_id: str) -> None:
     dag: Any = dagbag.dags[dag_id]
 

@@ -33,7 +33,7 @@ def problems_of(config: dict[str, Any] = INCIDENT, kind: type[GuardError | NotRe
 def test_without_a_connection_the_log_says_what_was_not_checked(logged: pytest.LogCaptureFixture) -> None:
     assert check_preconditions(INCIDENT, 1024)["records"]
 
-    assert "Not checked: fields, limits and Flow in Salesforce itself, because there is no connection" in logged.text
+    assert "Not checked: Fields, limits and Flow in Salesforce itself, because there is no connection" in logged.text
 
 
 @pytest.mark.usefixtures("connected")

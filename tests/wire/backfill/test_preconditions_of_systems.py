@@ -359,7 +359,9 @@ class TestWarehouse:
 
         problems = problems_of(INCIDENT, NotReadyError)
 
-        assert sum("cannot be read now: no answer from SiteBackend (ConnectionError)" in problem for problem in problems) == 3
+        assert sum("cannot be read now: no answer from SiteBackend (ConnectionError)" in problem for problem in problems) == 3, (
+            "also that to Salesforce"
+        )
 
 
 class TestOurTables:

@@ -10,6 +10,7 @@ import pytest
 
 from feature_sync.backfill import payload
 from feature_sync.config.settings import load_settings
+from feature_sync.replica.state import read_replica_state
 from feature_sync.sending import operators
 from feature_sync.sending.batches import AttemptStatus
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError, BatchUnconfirmedError
@@ -182,6 +183,16 @@ class TestADifference:
 
         with pytest.raises(BatchFailedError, match=rf"{SIZE} of {SIZE} records differ\. .* sent False, found True"):
             run.send(1)
+
+    def test_nobody_waits_for_the_replica_to_show_what_was_lost(self, run: BatchRun) -> None:
+        run.campaign.sandbox.fault("run", "silent_loss", times=1)
+        assert_stopped(run)
+
+        of_this_run = read_replica_state(run.campaign.run_id, load_settings())
+        of_all_runs = read_replica_state(None, load_settings())
+
+        assert (of_this_run.records_sent, of_this_run.is_fresh) == (SIZE, True)
+        assert not of_all_runs.is_fresh, "the weekly comparison still waits: the replica may lack what was not lost"
 
     def test_if_it_is_not_gone_the_clear_stops_again(self, run: BatchRun) -> None:
         run.campaign.sandbox.fault("run", "silent_loss", times=2)

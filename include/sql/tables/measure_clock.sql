@@ -1,0 +1,2 @@
+-- What time it is in the warehouse.
+SELECT current_timestamp() AS checked_at

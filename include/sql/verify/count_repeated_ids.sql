@@ -1,0 +1,15 @@
+-- How many properties are in the properties table more than once.
+WITH ids AS (
+    SELECT CAST(properties.id AS STRING) AS property_id
+    FROM {{ settings.properties_table }} AS properties
+{% if settings.properties_deleted_column %}
+    WHERE NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
+{% endif %}
+    GROUP BY CAST(properties.id AS STRING)
+    HAVING COUNT(*) > 1
+)
+
+SELECT
+    COUNT(*) AS properties,
+    MIN(property_id) AS example
+FROM ids
