@@ -13,7 +13,8 @@ Salesforce, the replica, shows the new values; validates.
 
 **Strategies.** `batched` is the safe one. `full` sends all records at once; it asks a person, under "Required actions", to
 switch the Flow off before and on again afterwards. `probe` tries larger and larger batches and falls back when Salesforce
-says that one is too large.
+says that one is too large. `pilot` sends one batch of records of every kind and reads it back; then a person decides, under
+"Required actions", whether the others follow.
 
 **Preview.** With `dry_run` the run ends after the plan. The log of `check_payload` shows, for each product, how many records
 have it now and how many would have it afterwards. It also names other syncs of the same object that may start meanwhile.
@@ -45,7 +46,6 @@ sent twice. Or clear the whole task `batch.wait_for_turn`: then every batch is s
 The note of the run names the tasks to clear.
 """
 
-from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -60,6 +60,7 @@ from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.orchestration.dag_runs import asked_params, is_unfinished, run_day
+from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
@@ -81,7 +82,7 @@ def product_feature_backfill() -> None:
 
     @task
     def freeze_payload(run_id: Any = None) -> dict:
-        return payload.freeze_payload(asked_params(), run_id, partial(is_unfinished, BACKFILL_DAG_ID))
+        return payload.freeze_payload(asked_params(), run_id, lambda other: is_unfinished(BACKFILL_DAG_ID, other))
 
     @task
     def check_payload(run_id: Any = None) -> dict:
@@ -100,19 +101,18 @@ def product_feature_backfill() -> None:
         return plan.plan_batches(asked_params(), run_id)
 
     checked = check_payload()
+    sends_all = "params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records']"
     approve_mass_disable = RunApprovalOperator(
         task_id="approve_mass_disable",
         subject="Turn products off in Salesforce?",
         question=checked["approval"],  # type: ignore[index]
-        on_approval=payload.release_payload,
+        on_approval=lambda run_id: payload.release_checked(asked_params(), run_id),
         not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
     )
     confirm_flow_off = RunApprovalOperator(
         task_id="confirm_flow_off",
         subject="Is the rollup Flow off?",
-        question="{% if params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records'] %}"
-        + SWITCH_OFF
-        + "{% endif %}",
+        question=f"{{% if {sends_all} %}}{SWITCH_OFF}{{% endif %}}",
         on_approval=refuse_active_flow,
         not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
     )
@@ -125,20 +125,21 @@ def product_feature_backfill() -> None:
         trigger_rule=TriggerRule.ALL_DONE,
     )
     probes, planned = plan_probes(), plan_batches()
-    probed = sending_group("probe", is_probe=True).expand(batch=probes)
+    probed = sending_group("probe", is_probe="{{ params.strategy == 'probe' }}").expand(batch=probes)
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
     probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
-    # Both run when all batches have ended, whatever their outcome.
-    ending: Any = {"planned_by": "plan_batches", "is_dry_run": "{{ params.dry_run }}", "trigger_rule": TriggerRule.ALL_DONE}
+    gate = pilot_gate(probed, planned_by="plan_probes", on_approval=payload.release_payload)
+    # Both run when all batches have ended, whatever their outcome. No other batch follows a pilot that was rejected.
+    planner = "plan_{{ 'probes' if params.strategy == 'pilot' else 'batches' }}"
+    ending: Any = {"planned_by": planner, "is_dry_run": "{{ params.dry_run }}", "trigger_rule": TriggerRule.ALL_DONE}
     # Its failure sends no alert, because validate looks again after any outcome.
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
-    chain(confirm_flow_off, probed, probes_done, planned, sent, [wait_for_copy, confirm_flow_on])
-    chain(wait_for_copy, validate)
+    chain(confirm_flow_off, probed, probes_done, *gate, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(confirm_flow_off, [planned, confirm_flow_on])
     # Clearing only the failed tasks leaves the green ones as they are, so validate has to wait for the batches itself.
-    chain([probed, planned, sent], validate)
+    chain([probed, planned, sent, wait_for_copy], validate)
 
 
 product_feature_backfill()

@@ -18,6 +18,7 @@ FLOORS = (
     {"verify"},
     {"reconciliation"},
     {"backfill"},
+    {"pilot"},
     {"sending", "replica", "checks"},
     {"orchestration", "deployment"},
     {"census", "salesforce", "storage"},
@@ -35,6 +36,7 @@ TREE = {
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
+    "pilot": "choice question rest result task_group",
     "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",

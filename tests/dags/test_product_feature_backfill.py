@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
+from jinja2 import Template
 
 from feature_sync.config.names import CENSUS_POOL
 from feature_sync.config.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
@@ -99,6 +100,8 @@ class TestEdges:
             "probe.wait_for_turn",
             "probe.send",
             "probes_done",
+            "check_pilot",
+            "approve_pilot",
             "plan_batches",
             "batch.wait_for_turn",
             "batch.send",
@@ -120,7 +123,9 @@ class TestEdges:
             pytest.param("probe.wait_for_turn", {"plan_probes", "confirm_flow_off"}, id="no-probe-before-the-answer"),
             pytest.param("probe.send", {"probe.wait_for_turn", "plan_probes"}, id="probe-when-its-turn-has-come"),
             pytest.param("probes_done", {"probe.send"}, id="all-probes"),
-            pytest.param("plan_batches", {"probes_done", "confirm_flow_off"}, id="plan-by-what-the-probes-say"),
+            pytest.param("check_pilot", {"probes_done", "probe.send"}, id="a-cleared-pilot-is-waited-for"),
+            pytest.param("approve_pilot", {"check_pilot"}, id="ask-about-a-pilot-that-has-arrived"),
+            pytest.param("plan_batches", {"approve_pilot", "confirm_flow_off"}, id="plan-by-what-the-probes-say-and-after-a-yes"),
             pytest.param("batch.wait_for_turn", {"plan_batches"}, id="wait-after-the-plan"),
             pytest.param("batch.send", {"batch.wait_for_turn", "plan_batches"}, id="send-when-its-turn-has-come"),
             pytest.param("confirm_flow_on", {"batch.send", "confirm_flow_off"}, id="remind-when-all-is-sent"),
@@ -138,7 +143,7 @@ class TestEdges:
         assert leaves == {"validate", "confirm_flow_on"}
         assert [task_id for task_id in dag.task_ids if not dag.get_task(task_id).upstream_task_ids] == ["check_preconditions"]
 
-    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate", "confirm_flow_on", "probes_done"])
+    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate", "confirm_flow_on", "probes_done", "check_pilot"])
     def test_these_tasks_run_after_any_outcome_of_the_batches(self, dag: Any, task_id: str) -> None:
         assert dag.get_task(task_id).trigger_rule == "all_done"
 
@@ -154,6 +159,7 @@ class TestEdges:
             "approve_mass_disable",
             "plan_probes",
             "confirm_flow_off",
+            "approve_pilot",
             "probe.send",
             "batch.send",
         ],
@@ -201,6 +207,45 @@ class TestSending:
 
         assert task.wait_seconds == "{{ params.wait_seconds }}"
         assert {"batch", "wait_seconds"} <= set(task.template_fields)
+
+    def test_only_strategy_probe_looks_for_a_size(self, dag_bag: DagBag) -> None:
+        tried = {name: dag_bag.dags[DAG_ID].get_task(name) for name in SENDS}
+
+        assert tried["probe.send"].is_probe == "{{ params.strategy == 'probe' }}"
+        assert "is_probe" in tried["probe.send"].template_fields
+        assert tried["batch.send"].is_probe is False
+
+
+class TestPilot:
+    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate"])
+    def test_a_run_that_ended_with_its_pilot_is_judged_too(self, dag_bag: DagBag, task_id: str) -> None:
+        task = dag_bag.dags[DAG_ID].get_task(task_id)
+        planner = {
+            strategy: Template(task.planned_by).render(params={"strategy": strategy}) for strategy in ("pilot", "batched", "full")
+        }
+
+        assert "planned_by" in task.template_fields
+        assert planner == {"pilot": "plan_probes", "batched": "plan_batches", "full": "plan_batches"}
+
+    def test_who_approves_that_products_are_turned_off_releases_what_the_strategy_lets(
+        self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        released: list[tuple[Any, str]] = []
+        on_approval = dag_bag.dags[DAG_ID].get_task("approve_mass_disable").on_approval
+        monkeypatch.setattr("feature_sync.backfill.payload.release_checked", lambda *given: released.append(given))
+        monkeypatch.setitem(on_approval.__globals__, "asked_params", lambda: {"strategy": "pilot"})
+
+        on_approval("run")
+
+        assert released == [({"strategy": "pilot"}, "run")]
+
+    def test_the_question_takes_a_former_answer_back_and_the_answer_releases_the_rest(self, dag_bag: DagBag) -> None:
+        from feature_sync.backfill.payload import release_payload  # noqa: PLC0415 - beside what it is compared with
+        from feature_sync.pilot.rest import hold_rest  # noqa: PLC0415
+
+        task = dag_bag.dags[DAG_ID].get_task("approve_pilot")
+
+        assert (task.before_asking, task.on_approval) == (hold_rest, release_payload)
 
 
 class TestRetries:

@@ -78,6 +78,39 @@ def test_full_without_a_yes_sends_nothing(live: LiveAirflow) -> None:
     assert [entry for entry in run.journal() if entry["kind"] == "census.run.started"] == []
 
 
+GATE = "approve_pilot"
+
+
+def test_pilot_sends_one_batch_asks_and_sends_the_rest_after_a_yes(live: LiveAirflow) -> None:
+    run = live.trigger_ids(incident_ids(300, 110), strategy="pilot", wait_seconds=1)
+
+    text = eventually(lambda: live.stack.airflow.question(DAG_ID, run.run_id, GATE))
+    assert transactions(run) == [(50, 0)]
+    assert "**Approve**: the other 60 records are sent in 2 batches." in text
+    answer(live, run, GATE, "Approve")
+
+    assert run.wait() == "success", run.error("validate")
+    assert transactions(run) == [(50, 0), (50, 0), (10, 0)]
+    assert [task.label for task in run.tasks("probe.send")] == ["batch 001: records 1-50"]
+    assert [task.label for task in run.tasks("batch.send")] == ["batch 002: records 51-100", "batch 003: records 101-110"]
+
+
+def test_a_pilot_that_is_rejected_is_all_that_is_sent_until_it_is_cleared_and_approved(live: LiveAirflow) -> None:
+    run = live.trigger_ids(incident_ids(410, 70), strategy="pilot", wait_seconds=1)
+
+    answer(live, run, GATE, "Reject")
+
+    assert run.wait() == "failed"
+    assert transactions(run) == [(50, 0)]
+    assert "of 70 records 50 were sent, 0 rejected and 20 not sent. 20 records may not be sent" in run.error("validate")
+
+    live.stack.airflow.clear_run(DAG_ID, run.run_id, only_failed=True)
+    answer(live, run, GATE, "Approve")
+
+    assert run.wait() == "success", run.error("validate")
+    assert transactions(run) == [(50, 0), (20, 0)]
+
+
 def test_probe_falls_back_to_the_last_size_that_passed(live: LiveAirflow) -> None:
     run = live.trigger_ids(incident_ids(760, 170), strategy="probe", wait_seconds=1)
 

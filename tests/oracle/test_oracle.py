@@ -15,6 +15,7 @@ from feature_sync.config.settings import Settings, load_settings
 from sandbox.warehouse.engine import Engine
 from tests.oracle.engine import Tables
 from tests.oracle.expected import Expected, Judged
+from tests.oracle.expected_pilot import expected_pilot
 from tests.oracle.expected_runs import BEFORE, GONE, KEY, OTHER, SENT, History, guard_facts, later, spoiled, undo_state
 from tests.oracle.worlds import World, random_world
 
@@ -83,6 +84,27 @@ def wrong_payload(tables: Tables, settings: Settings, world: World, expected: Ex
     if [row["record_number"] for row in frozen] != list(range(1, len(frozen) + 1)):
         yield f"places {[row['record_number'] for row in frozen]}"
     yield from wrong_counts(tables, settings, wanted)
+
+
+def wrong_pilot(tables: Tables, settings: Settings, world: World, expected: Expected, random: Random) -> Iterator[str]:
+    """Which records go first, and that every record has one place."""
+    fields, run = settings.fields, {"run_id": "pilot"}
+    keys = [str(record[fields.property_id.column]) for record in world.replica]
+    sentinels = random.sample(keys, min(len(keys), 2))
+    size = random.choice((1, 3, 12))
+    scope = {"scope": "all", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
+    tables.run("backfill/freeze_payload", {**scope, **run, "batch_size": size})
+    tables.run("pilot/assign_pilot", {**run, "batch_size": size, "sentinels": ",".join(sentinels)})
+    frozen = tables.sql(f"SELECT * FROM {settings.payload_table} WHERE run_id = 'pilot' ORDER BY record_number")
+    ids = [row[fields.property_id.column] for row in frozen]
+    shared = Counter(twin for each in expected.statuses if (twin := expected.twin(each)))
+    twins = {each for each in ids if settings.twin_column and shared[expected.twin(each) or ""] > 1}
+
+    if [row["record_number"] for row in frozen] != list(range(1, len(frozen) + 1)):
+        yield f"places with a pilot: {[row['record_number'] for row in frozen]}"
+    if ids[:size] != (wanted := expected_pilot(frozen, fields, size, sentinels, twins)):
+        yield f"pilot {ids[:size]}, expected {wanted}"
+    tables.sql(f"DELETE FROM {settings.payload_table} WHERE run_id = 'pilot'")
 
 
 def wrong_counts(tables: Tables, settings: Settings, wanted: list[Judged]) -> Iterator[str]:
@@ -231,6 +253,7 @@ Check = Callable[[Tables, Settings, World, Expected, Random], Iterator[str]]
 CHECKS: tuple[Check, ...] = (
     wrong_differences,
     wrong_payload,
+    wrong_pilot,
     wrong_guards,
     wrong_option_a,
     wrong_option_b,
@@ -268,6 +291,13 @@ FAULTS: dict[str, tuple[Check, str, str]] = {
     ),
     "keys that disagree": (wrong_differences, "AS key_mismatch", "AND FALSE AS key_mismatch"),
     "an empty flag": (wrong_option_a, "features.{flag} IS NOT NULL", "TRUE"),
+    "a parent that gives twice before another gives once": (wrong_pilot, "ORDER BY shared_out.sibling, ", "ORDER BY "),
+    "strata that do not take turns": (
+        wrong_pilot,
+        "queued.turn * 1000 + queued.stratum.number",
+        "queued.stratum.number * 1000 + queued.turn",
+    ),
+    "sentinels in the row": (wrong_pilot, "called.first_stratum = 0 THEN 0", "called.first_stratum = 0 THEN 1"),
     "the day before the last": (
         wrong_payload,
         "BETWEEN CAST(:created_from AS DATE)",

@@ -41,7 +41,9 @@ WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "re
 """Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""
 
 RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
+PILOT = "manual__2025-11-28"
 SOME = INCIDENT[100:107]
+SENTINELS = ",".join([*SOME[:2], "nobody"])
 REFUSED = [key for key in INCIDENT if key.endswith("7")]
 BATCHED = ",".join(["50"] * 60)
 """The sizes of more batches than any run here has: the last one gets what is left, and the others nothing."""
@@ -74,6 +76,7 @@ VERIFICATION = (Step("verify/count_keys"), Step("verify/count_repeated_ids"), St
 def script(settings: Settings) -> Script:
     """Every statement."""
     run, probe, full, undo = {"run_id": RUN}, {"run_id": PROBE}, {"run_id": FULL}, {"undo_run_id": RUN}
+    pilot = {"run_id": PILOT}
     named = _scope("property_ids", property_ids=",".join(SOME))
     batches = {"batch_size": 50}
     day = _scope("created_between", created_from="2025-11-21", created_to="2025-11-21")
@@ -175,6 +178,21 @@ def script(settings: Settings) -> Script:
         ),
         Step("backfill/assign_rest", {**probe, "attempt": 1, "over_limit": 2, "probes": 3, "sizes": ",".join(["20"] * 100)}),
         Step("backfill/select_batches", probe),
+        # A pilot goes first. While a person is asked, nothing else may be sent.
+        Step("backfill/freeze_payload", {**_scope("mismatched"), **pilot, "batch_size": 20}),
+        Step("pilot/assign_pilot", {**pilot, "sentinels": SENTINELS, "batch_size": 20}),
+        Step("backfill/assign_batches", {**pilot, "sizes": ",".join(["20"] * 100)}),
+        Step("pilot/assign_pilot", {**pilot, "sentinels": "", "batch_size": 20}),
+        Step("backfill/select_batches", pilot),
+        Step("pilot/count_strata", {**pilot, "sentinels": SENTINELS}),
+        Step("pilot/release_pilot", pilot),
+        Step("pilot/count_rest", pilot),
+        Step("pilot/select_pilot", {**pilot, "sentinels": SENTINELS}),
+        Step("pilot/select_property_names", pilot),
+        Step("pilot/count_shown", pilot),
+        Step("backfill/release_payload", pilot),
+        Step("pilot/revoke_rest", pilot),
+        Step("pilot/count_rest", pilot),
         # All at once, of records that were named.
         Step("backfill/freeze_payload", {**named, **full, "batch_size": 2}),
         Step("backfill/assign_batches", {**full, "sizes": str(len(SOME))}),
@@ -219,6 +237,12 @@ def short_script(settings: Settings) -> Script:
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
         Step("backfill/validate_payload", run),
         Step("backfill/select_mismatches", run),
+        Step("backfill/freeze_payload", {**_scope("mismatched"), "run_id": PILOT, "batch_size": 20}),
+        Step("pilot/assign_pilot", {"run_id": PILOT, "sentinels": SENTINELS, "batch_size": 20}),
+        Step("backfill/assign_batches", {"run_id": PILOT, "sizes": BATCHED}),
+        Step("pilot/count_strata", {"run_id": PILOT, "sentinels": SENTINELS}),
+        Step("pilot/select_pilot", {"run_id": PILOT, "sentinels": SENTINELS}),
+        Step("pilot/count_shown", {"run_id": PILOT}),
         *_undo(settings, undo, batches),
         Step("backfill/select_other_runs", {"run_id": UNDO}),
         *_reconciliation(settings),

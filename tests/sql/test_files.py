@@ -35,8 +35,12 @@ COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection",
 
 TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_records": {"records", "batch_number"}}
 """The only files that include another by a name, `records`, and the names that others set for them."""
-CHOOSING = {"fragments/freeze_records.sql": {"records"}, "fragments/assign_records.sql": {"records", "batch_number"}}
-"""Fragments that lead to those. The statement that includes one of them sets these names."""
+CHOOSING = {
+    "fragments/freeze_records.sql": {"records"},
+    "fragments/assign_records.sql": {"records", "batch_number"},
+    "fragments/placed_records.sql": {"records"},
+}
+"""They, or what leads to them. The statement that includes one of them sets these names."""
 SETTINGS = {
     "backfill/select_other_runs": {"census_run_limit_seconds", "copy_limit_seconds"},
     "sending/check_batch": {"copy_limit_seconds"},
@@ -44,6 +48,7 @@ SETTINGS = {
     "fragments/sent_fields": {"copy_limit_seconds"},
     "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},
     "fragments/placed_records": {"parent_column"},
+    "fragments/pilot_strata": {"twin_column"},
     "fragments/feature_rows": {"merges_siblings"},
     "fragments/sibling_rows": {"merges_siblings"},
     "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
@@ -212,7 +217,8 @@ def test_it_includes_fragments_of_this_folder_and_none_that_is_chosen_at_run_tim
         if isinstance(assignment.target, nodes.Name)
         if isinstance(assignment.node, nodes.Const)
     }
-    wanted = set().union(*(names for fragment, names in CHOOSING.items() if fragment in included))
+    leads_to_them = path.relative_to(SQL_FOLDER).as_posix() in CHOOSING
+    wanted = set().union(*(names for fragment, names in CHOOSING.items() if fragment in included and not leads_to_them))
     assert wanted <= set(constants)
     assert ("records" in constants) == ("records" in wanted)
     chosen = {constants["records"]} if wanted else set()

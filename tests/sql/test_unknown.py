@@ -75,6 +75,11 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "fragments/last_attempts.sql": {"COALESCE(closed_at, opened_at)": "an open attempt was last seen when it was opened"},
     "fragments/named_properties.sql": {"COALESCE(features.{{ settings.features_deleted_column }}, FALSE)": NOT_MARKED},
     "fragments/own_feature_rows.sql": {"COALESCE(features.{{ deleted }}, FALSE)": NOT_MARKED},
+    "fragments/pilot_strata.sql": {
+        "COALESCE(payload.{}, FALSE)": "an empty flag is no product. The guard empty_flags refuses it",
+        "COALESCE(payload.{{ product.enabled.column }}, FALSE)": "an empty flag is no product. The guard empty_flags refuses it",
+    },
+    "pilot/assign_pilot.sql": {"COALESCE(strata.parent_id, strata.salesforce_id)": "without a parent, a family alone"},
     "fragments/placed_records.sql": {"COALESCE(chosen.parent_id, chosen.salesforce_id)": "without a parent, a family alone"},
     "fragments/properties_of_unknown_status.sql": {
         "COALESCE(properties.status, '')": "an empty status is an unknown one, unless the settings name it",

@@ -23,14 +23,14 @@ class ValidationOperator(PatientOperator):
     without the sensor. Its trigger rule lets it run after any outcome of the tasks before it, so it also checks itself
     whether the run came to its batches. It updates its assets only if the result says that Salesforce and the warehouse agree.
 
-    :param planned_by: the task that must have succeeded, otherwise there is nothing to validate.
+    :param planned_by: the task that must have succeeded, otherwise there is nothing to validate (templated).
     :param is_dry_run: whether the run sends nothing (templated).
     :raises NothingToValidateError: the run did not come to its batches.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked.
     :raises ReplicaStalledError: the replica did not catch up within ``copy_limit_seconds``.
     """
 
-    template_fields: Sequence[str] = ("is_dry_run",)
+    template_fields: Sequence[str] = ("planned_by", "is_dry_run")
 
     def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

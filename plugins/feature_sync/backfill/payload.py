@@ -14,10 +14,11 @@ from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.problems import GuardError, NotReadyError
-from feature_sync.config.run_config import RunConfig, Scope, parse_run_config
+from feature_sync.config.run_config import RunConfig, Scope, Strategy, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.pilot.rest import release_pilot
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
 from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
@@ -186,12 +187,25 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             raise GuardError([*problems, *refused])
         question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
         if question is None and not config.dry_run:
-            warehouse.execute("backfill/release_payload", {"run_id": run_id})
+            _release_checked(warehouse, config, run_id)
     return CheckedPayload(preview.records, preview.records_unmatched, question)
 
 
+def release_checked(conf: Mapping[str, Any], run_id: str) -> None:
+    """Allow the payload of a run to be sent, after a person has approved its numbers. With strategy pilot: the pilot alone."""
+    with Warehouse(load_settings()) as warehouse:
+        _release_checked(warehouse, parse_run_config(conf), run_id)
+
+
+def _release_checked(warehouse: Warehouse, config: RunConfig, run_id: str) -> None:
+    if config.strategy is Strategy.PILOT:
+        release_pilot(warehouse, run_id)
+    else:
+        warehouse.execute("backfill/release_payload", {"run_id": run_id})
+
+
 def release_payload(run_id: str) -> None:
-    """Allow the payload of a run to be sent, after a person has approved it."""
+    """Allow all of the payload of a run to be sent."""
     with Warehouse(load_settings()) as warehouse:
         warehouse.execute("backfill/release_payload", {"run_id": run_id})
 

@@ -12,6 +12,8 @@ from feature_sync.backfill.probing import find_fallback, probe_report
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
+from feature_sync.pilot.choice import PILOT_BATCH, describe_choice, place_pilot, read_strata
+from feature_sync.pilot.rest import refuse_unreleased
 from feature_sync.sending.batches import Batch
 from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
@@ -38,7 +40,7 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
     """
     How many records each batch has, in the order in which the batches are sent.
 
-    - ``batched``: ``batch_size`` records each, the last batch has the remaining ones;
+    - ``batched`` and ``pilot``: ``batch_size`` records each, the last batch has the remaining ones;
     - ``full``: one batch with all records;
     - ``probe``: ``batch_size`` records, twice as many, all the rest. Each shows whether a larger batch works.
     """
@@ -47,7 +49,7 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
             wanted = [records]
         case Strategy.PROBE:
             wanted = [batch_size, 2 * batch_size, records]
-        case Strategy.BATCHED:
+        case Strategy.BATCHED | Strategy.PILOT:
             wanted = [batch_size] * count_batches(records, batch_size)
         case _:
             assert_never(strategy)
@@ -94,11 +96,13 @@ def check_plan(batches: Sequence[Batch], sizes: Sequence[int]) -> None:
 
 def assign_batches(warehouse: Warehouse, run_id: str, config: RunConfig, records: int) -> None:
     """
-    Put the records of a frozen payload into batches. Records that are in a batch stay there.
+    Put the records of a frozen payload into batches. Records that are in a batch stay there. A pilot is the first batch.
 
     :param records: how many records the payload has.
     """
     sizes = batch_sizes(config.strategy, records, config.batch_size)
+    if sizes and config.strategy is Strategy.PILOT:
+        place_pilot(warehouse, run_id, config.batch_size)
     if sizes:
         warehouse.execute("backfill/assign_batches", {"run_id": run_id, "sizes": _as_text(sizes)})
 
@@ -120,7 +124,7 @@ def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     Write the CSV of each planned batch: the records of the full CSV, but read from the payload, because another worker may have
     written that file.
 
-    :returns: the probes to send, as `Batch.as_xcom` returns them. Empty unless the strategy is ``probe``, and in a dry run.
+    :returns: the probes, or the pilot, as `Batch.as_xcom` returns them. Empty with any other strategy, and in a dry run.
     :raises PlanError: the payload is not cut as planned.
     """
     config = parse_run_config(conf)
@@ -131,20 +135,25 @@ def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
         check_plan(batches, batch_sizes(config.strategy, sum(batch.records for batch in batches), config.batch_size))
         rows = warehouse.stream("backfill/select_payload", {"run_id": run_id})
         write_csv_parts(files.batch_folder, ((batch.file_name, batch.records) for batch in batches), rows)
+        if config.strategy is Strategy.PILOT:
+            log.info("%s", describe_choice(read_strata(warehouse, run_id), settings.pilot_sentinels))
     log.info("Strategy %s: %s; the files are in %s", config.strategy, count_of(len(batches), "batch"), files.batch_folder)
     if config.dry_run:
         log.info("Dry run: no batch is sent. The log of `check_payload` and %s show what would change", files.preview)
-    if config.strategy is not Strategy.PROBE or config.dry_run:
+    if config.dry_run:
         return []
-    return [batch.as_xcom() for batch in batches]
+    tried = {Strategy.PROBE: len(batches), Strategy.PILOT: PILOT_BATCH}.get(config.strategy, 0)
+    return [batch.as_xcom() for batch in batches[:tried]]
 
 
 def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     """
     Say which batches remain to be sent. After probes, write ``probe.json``.
 
-    :returns: the batches, as `Batch.as_xcom` returns them. Empty in a dry run, and if the probes have sent everything.
+    :returns: the batches, as `Batch.as_xcom` returns them. Empty in a dry run, and if the probes or the pilot have sent
+        everything.
     :raises ProbeError: even the smallest probe exceeded a limit.
+    :raises PilotError: nobody has approved the pilot.
     """
     config = parse_run_config(conf)
     settings = load_settings()
@@ -156,6 +165,9 @@ def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
             batches = _assign_rest(warehouse, run_id, config.batch_size)
         else:
             batches = read_batches(warehouse, run_id)
+        if config.strategy is Strategy.PILOT:
+            refuse_unreleased(warehouse, run_id)
+            batches = [batch for batch in batches if batch.number > PILOT_BATCH]
     crowded = [batch for batch in batches if batch.siblings > MAX_SIBLINGS]
     if crowded and config.strategy is not Strategy.FULL:
         log.warning(

@@ -8,10 +8,11 @@ from typing import Any
 from feature_sync.backfill.plan import read_batches
 from feature_sync.backfill.scope import nothing_to_do
 from feature_sync.config.fields import FieldTable
-from feature_sync.config.run_config import RunConfig, parse_run_config
+from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.pilot.rest import read_rest
 from feature_sync.replica.mismatches import NO_CAUSES, Causes, write_mismatches
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.outcome import left_out_reason
@@ -22,6 +23,11 @@ from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Row, Warehouse
 
 log = logging.getLogger(__name__)
+
+CLEAR_THE_BATCHES = (
+    "Clear their `send` tasks with downstream tasks: only the records that were not accepted are sent again, and this check runs "
+    "again."
+)
 
 
 class SalesforceDiffersError(RuntimeError):
@@ -101,6 +107,7 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
         facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
         attempts = SyncLog(warehouse).last_attempts(run_id)
+        rest = read_rest(warehouse, run_id) if config.strategy is Strategy.PILOT else None
         nothing = None if planned or attempts or facts["properties_checked"] else nothing_to_do(warehouse, config)
         if config.undo_run_id:
             sync_id = settings.census_property_sync_id
@@ -124,7 +131,8 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     log.info("%s\nRESULT: %s", "\n".join([*_table(report, aim), *causes.table]), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
-    if not nothing and (problems := run_problems(planned, attempts, books, facts, causes, expected=aim.expected)):
+    cure = rest.cure if rest and rest.records_waiting else CLEAR_THE_BATCHES
+    if not nothing and (problems := run_problems(planned, attempts, books, facts, causes, expected=aim.expected, cure=cure)):
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"]),
             is_explained=is_explained(planned, attempts, books, facts),
@@ -208,6 +216,7 @@ def run_problems(
     causes: Causes = NO_CAUSES,
     *,
     expected: str = "the warehouse",
+    cure: str = CLEAR_THE_BATCHES,
 ) -> list[str]:
     """
     Decide whether the run did its job.
@@ -215,6 +224,7 @@ def run_problems(
     :param facts: the row of ``backfill/validate_payload.sql``.
     :param causes: of what differs.
     :param expected: what Salesforce was held against.
+    :param cure: what to do about batches that did not succeed.
     :returns: a sentence for each problem, the sums first.
     """
     failed = []
@@ -229,8 +239,7 @@ def run_problems(
     if failed:
         problems.append(
             f"{count_of(len(failed), 'batch')} did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
-            f"{books.rejected:,} rejected and {books.not_sent:,} not sent. Clear their `send` tasks with downstream tasks: "
-            "only the records that were not accepted are sent again, and this check runs again."
+            f"{books.rejected:,} rejected and {books.not_sent:,} not sent. {cure}"
         )
     if books.changed_since_freeze:
         problems.append(left_out_reason(books.changed_since_freeze))

@@ -26,6 +26,8 @@ MAX_CONSECUTIVE_FAILURES = 1000
 MAX_PROPERTY_IDS = 10_000
 MAX_RUN_ID = 250
 """Characters of a run id; Airflow's own limit."""
+PROPERTY_ID = r"[A-Za-z0-9_-]{1,64}"
+"""What the id of a property looks like."""
 NEVER_STORED = "[\0\ud800-\udfff]"
 """Characters that no database keeps in a text."""
 MAX_NAMES_SHOWN = 3
@@ -41,6 +43,7 @@ class Strategy(StrEnum):
     BATCHED = "batched"
     FULL = "full"
     PROBE = "probe"
+    PILOT = "pilot"
 
 
 class Scope(StrEnum):
@@ -86,7 +89,7 @@ def _property_ids(value: Any) -> tuple[str, ...]:
     if len(value) > MAX_PROPERTY_IDS:
         raise _problem(f"{{name}} has {len(value):,} entries; allowed are {MAX_PROPERTY_IDS:,}. Use another scope.")
     ids = tuple(dict.fromkeys(item.strip() for item in value))
-    if wrong := [item for item in ids if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item)]:
+    if wrong := [item for item in ids if not re.fullmatch(PROPERTY_ID, item)]:
         raise _problem(f"{{name}} has {show(wrong[0])}; an id is 1 to 64 letters, digits, '-' or '_'.")
     return ids
 
@@ -144,6 +147,8 @@ class RunConfig(BaseModel):
             Strategy.FULL: "full: all records at once; an admin switches the rollup Flow off first and on afterwards",
             Strategy.PROBE: "probe: tries batch_size records, then twice as many, then all the rest; falls back to the last "
             "size that worked",
+            Strategy.PILOT: "pilot: batch_size records of every kind first; a person looks at them before the others follow, "
+            "as in batched",
         },
     )
     scope: Scope = _parameter(

@@ -19,7 +19,7 @@ from feature_sync.config.fields import FieldTable, load_fields
 from feature_sync.config.names import SETTINGS_PREFIX
 from feature_sync.config.paths import INCLUDE, PROJECT, output_home
 from feature_sync.config.problems import RunConfigError
-from feature_sync.config.run_config import parse_run_config
+from feature_sync.config.run_config import PROPERTY_ID, parse_run_config
 
 SETTINGS_FILE = INCLUDE / "settings.toml"
 
@@ -74,6 +74,12 @@ def _id_pattern(pattern: str) -> str:
     return pattern
 
 
+def _property_ids(ids: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(PROPERTY_ID, each.strip()) for each in ids):
+        raise ValueError("must be a list of ids of 1 to 64 letters, digits, '-' or '_'")
+    return tuple(dict.fromkeys(each.strip() for each in ids))
+
+
 PACE = ("batch_size", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
 """The parameters of a run that say how it sends, not what."""
 
@@ -95,6 +101,7 @@ IdPattern = Annotated[str, AfterValidator(_id_pattern)]
 ColumnOrEmpty = Annotated[str, AfterValidator(_column_or_empty)]
 CronSchedule = Annotated[str, AfterValidator(_cron)]
 HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
+PropertyIds = Annotated[tuple[str, ...], AfterValidator(_property_ids)]
 TableName = Annotated[str, AfterValidator(_three_level_name)]
 
 
@@ -249,6 +256,10 @@ class Settings(AlertSettings):
     canary_every: NonNegativeInt = _setting(
         "If there is a connection salesforce_default, the first batch of a run is read back from Salesforce before the next one "
         "is sent, and so is every batch whose number is a multiple of this. 1: every batch. 0: only the first."
+    )
+    pilot_sentinels: PropertyIds = _setting(
+        "Ids of properties that everybody knows. Strategy pilot sends their records first, and shows them to the person who "
+        "decides. Empty: there are none."
     )
     copy_poll_seconds: float = _setting("Pause between two looks at the replica.", ge=0.2, le=3600)
     copy_limit_seconds: PositiveInt = _setting("Longest wait until the replica shows what was sent.")

@@ -48,17 +48,25 @@ class RunApprovalOperator(ApprovalOperator):
 
     :param question: what is to be approved, in Markdown, or None (templated).
     :param not_needed: what the log says when there is nothing to ask.
+    :param before_asking: called with the run's id before a question is asked, also before it is asked again after a clear.
     :param on_approval: called with the run's id after a yes.
     """
 
     template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "question")
 
     def __init__(
-        self, *, question: Any, not_needed: str, on_approval: Callable[[str], None] | None = None, **kwargs: Any
+        self,
+        *,
+        question: Any,
+        not_needed: str,
+        before_asking: Callable[[str], None] | None = None,
+        on_approval: Callable[[str], None] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(fail_on_reject=True, retry_delay=RETRY_DELAY, **kwargs)
         self.question = question
         self.not_needed = not_needed
+        self.before_asking = before_asking
         self.on_approval = on_approval
 
     def execute(self, context: "Context") -> dict[str, Any] | None:
@@ -86,6 +94,8 @@ class RunApprovalOperator(ApprovalOperator):
                 raise HITLRejectException(f"{self.subject} {asked['answer']}")
             return self._approved(ti.run_id, asked["by"])
         if asked is None:
+            if self.before_asking:
+                self.before_asking(ti.run_id)
             shown = ask_person(ti.id, self.subject, self.question, self.options, settings.approval_users)
             if shown != self.question:
                 self._refuse_other_numbers()

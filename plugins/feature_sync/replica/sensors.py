@@ -40,11 +40,11 @@ class RunReplicaSensor(ReplicaSensor):
     """
     Waits until the replica shows every record that this run sent.
 
-    :param planned_by: the task that must have succeeded, otherwise nothing can have been sent.
+    :param planned_by: the task that must have succeeded, otherwise nothing can have been sent (templated).
     :param is_dry_run: whether the run sends nothing (templated).
     """
 
-    template_fields: Sequence[str] = ("is_dry_run",)
+    template_fields: Sequence[str] = ("planned_by", "is_dry_run")
 
     def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

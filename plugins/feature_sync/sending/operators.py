@@ -57,8 +57,8 @@ class CensusBatchOperator(PatientOperator):
     :param wait_seconds: least time from the end of one Census run to the start of the next (templated).
     :param on_batch_failure: ``continue`` or ``stop`` (templated).
     :param max_consecutive_failures: after this many failures in a row the remaining batches are held back (templated).
-    :param is_probe: the batch tests whether its size works. If Salesforce says that it is too large, the task succeeds and
-        says so; the probes after it are skipped.
+    :param is_probe: the batch tests whether its size works (templated). If Salesforce says that it is too large, the task
+        succeeds and says so; the probes after it are skipped.
     :param patience: how long it waits for Census.
     :raises BatchFailedError: not all of the batch was accepted. The message names the batch, the counts and the reasons.
     :raises BatchLockedError: the same, but some or all reasons are temporary.
@@ -67,7 +67,7 @@ class CensusBatchOperator(PatientOperator):
     :raises BatchSkippedError: Census skipped the run because another one was active.
     """
 
-    template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures")
+    template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures", "is_probe")
     ui_color = "#fdebd3"
 
     def __init__(
@@ -77,7 +77,7 @@ class CensusBatchOperator(PatientOperator):
         wait_seconds: str | float,
         on_batch_failure: str,
         max_consecutive_failures: str | int,
-        is_probe: bool = False,
+        is_probe: str | bool = False,
         patience: Patience | None = None,
         **kwargs: Any,
     ) -> None:
@@ -111,7 +111,7 @@ class CensusBatchOperator(PatientOperator):
                     OnBatchFailure(self.on_batch_failure), int(self.max_consecutive_failures), self._unrecorded_failures(ti)
                 ),
                 generation=generation_of(ti, self.retries),
-                is_probe=self.is_probe,
+                is_probe=str(self.is_probe) == "True",
                 patience=self.patience,
             )
             if reason := sender.reason_to_skip():

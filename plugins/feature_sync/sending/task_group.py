@@ -9,8 +9,12 @@ from feature_sync.sending.operators import CensusBatchOperator
 from feature_sync.sending.sensors import BatchTurnSensor
 
 
-def sending_group(group_id: str, *, is_probe: bool) -> Any:
-    """The tasks of a batch. Mapped over a plan, they send its batches one after another."""
+def sending_group(group_id: str, *, is_probe: str | bool) -> Any:
+    """
+    The tasks of a batch. Mapped over a plan, they send its batches one after another.
+
+    :param is_probe: whether the batches test their size, or a template that says so.
+    """
 
     @task_group(group_id=group_id)
     def group(batch: dict) -> None:

@@ -17,6 +17,7 @@ from feature_sync.config.connections import MissingConnectionError, UnreadableCo
 from feature_sync.config.settings import load_alert_settings
 from feature_sync.config.wording import count_of
 from feature_sync.orchestration.dag_runs import failed_tasks, has_xcom
+from feature_sync.pilot.rest import PilotError
 from feature_sync.sending.outcome import BatchHaltedError
 from feature_sync.task_defaults.alerted import AlertedCauses
 from feature_sync.task_defaults.causes import AIRFLOW_FAILED_IT, causes_of
@@ -171,7 +172,7 @@ def _report_task(conn_id: str, context: Mapping[str, Any]) -> None:
 
 def _says_nothing_new(error: BaseException | None) -> bool:
     """Whether a failure only repeats that others have failed."""
-    if isinstance(error, SalesforceDiffersError):
+    if isinstance(error, SalesforceDiffersError | PilotError):
         return error.is_explained
     return isinstance(error, NothingToValidateError)
 

@@ -16,6 +16,7 @@ from feature_sync.config.settings import BadSettingsError
 from feature_sync.deployment.deploy import DeployError, SourceQueryError
 from feature_sync.deployment.value_check import UnjudgedError
 from feature_sync.orchestration.approvals import QuestionChangedError
+from feature_sync.pilot.rest import PilotError
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError
 from feature_sync.reconciliation.drift import NothingComparedError
 from feature_sync.reconciliation.operators import HealingFailedError
@@ -56,6 +57,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         _fail(OwnTableError, "a retry cannot fix the table"),
         _fail(PlanError, "the payload is frozen, so a retry finds the same"),
         _fail(ProbeError, "the records need smaller batches"),
+        _fail(PilotError, "a person has to look at the pilot"),
         _fail(CsvError, "the payload is frozen, so a retry finds the same"),
         _fail(BatchFailedError, "the same records would be rejected again, or the outcome is unknown"),
         _fail(BatchHaltedError, "a person has to look at the earlier failures"),

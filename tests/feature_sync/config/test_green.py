@@ -80,7 +80,10 @@ def test_what_was_stopped_is_named_and_what_had_nothing_to_do_is_not() -> None:
     assert "It is one of batch.send, batch.wait_for_turn, validate, wait_for_copy." in reason
 
 
-@pytest.mark.parametrize("task_id", ["validate", "freeze_payload", "check_payload", "approve_mass_disable", "confirm_flow_on"])
+@pytest.mark.parametrize(
+    "task_id",
+    ["validate", "freeze_payload", "check_payload", "approve_mass_disable", "check_pilot", "approve_pilot", "confirm_flow_on"],
+)
 @pytest.mark.parametrize("marked", [stopped(4, "success"), cleared("success", 5), cleared("success")], ids=str)
 def test_no_task_that_somebody_marked_as_a_success_counts(task_id: str, marked: TaskFacts) -> None:
     tasks = {"batch.send": SENT, "validate": [ended(4)], task_id: [marked]}

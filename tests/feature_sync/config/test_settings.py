@@ -187,6 +187,20 @@ def test_the_run_that_heals_may_be_paced_but_not_pointed_elsewhere(
         load_settings()
 
 
+class TestSentinels:
+    def test_blanks_do_not_matter_and_none_is_named_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_PILOT_SENTINELS", '["17", " a-b_c ", "17"]')
+
+        assert load_settings().pilot_sentinels == ("17", "a-b_c")
+
+    @pytest.mark.parametrize("each", ["17,18", "", "x'y", "a" * 65])
+    def test_what_is_no_id_is_refused(self, monkeypatch: pytest.MonkeyPatch, each: str) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_PILOT_SENTINELS", json.dumps([each]))
+
+        with pytest.raises(BadSettingsError, match=r"PILOT_SENTINELS: .*must be a list of ids"):
+            load_settings()
+
+
 class TestStatuses:
     def test_case_and_blanks_do_not_matter_and_none_is_named_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("FEATURE_SYNC_KNOWN_STATUSES", '["active", "On Hold ", "ACTIVE", "disabled"]')

@@ -57,6 +57,7 @@ class Task:
 
     def __init__(self, released: list[str]) -> None:
         self.released = released
+        self.held: list[str] = []
         self.store = StateStore()
         self.ti = SimpleNamespace(
             dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
@@ -70,6 +71,7 @@ class Task:
             subject="Really?",
             question=question,
             not_needed="Nobody is asked",
+            before_asking=self.held.append,
             on_approval=self.released.append,
             retries=3,
         )
@@ -164,6 +166,22 @@ def test_a_cleared_task_with_other_numbers_does_not_ask_under_the_old_ones(task:
         task.operator("| Fraud Detection | 900 | 0 |").execute(task.context)
 
     assert asked == [QUESTION]
+
+
+def test_before_each_question_and_never_for_a_retry_the_caller_may_take_a_former_answer_back(
+    task: Task, asked: list[str]
+) -> None:
+    task.waits()
+    task.waits()
+    assert (task.held, asked) == (["asks"], [QUESTION])
+    task.answered("Approve")
+    task.operator().execute(task.context)
+    assert task.held == ["asks"]
+
+    task.ti.max_tries = 4
+    task.waits()
+
+    assert task.held == ["asks", "asks"]
 
 
 def test_silence_is_a_failure_and_is_kept(task: Task, asked: list[str], released: list[str], tmp_path: Path) -> None:

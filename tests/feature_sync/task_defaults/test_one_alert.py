@@ -17,6 +17,7 @@ from airflow.sdk.execution_time import task_runner
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
 from feature_sync.census.errors import CensusAuthError
 from feature_sync.config.names import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.pilot.rest import PilotError
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError
 from feature_sync.storage.warehouse import ConnectError
 from feature_sync.task_defaults import alerted, alerts
@@ -170,6 +171,19 @@ class TestTheVerdict:
         fail("validate", NothingToValidateError("Look at the first red task."))
 
         assert titles(receiver) == ["check_preconditions"]
+
+
+class TestThePilot:
+    def test_that_it_failed_is_known_already_and_that_nobody_is_asked_is_no_news(self, receiver: Receiver, fail: Fail) -> None:
+        fail("probe.send", BatchFailedError("batch 001 failed", {"NO_GOOD"}), 0)
+        fail("check_pilot", PilotError("The pilot did not succeed", is_explained=True))
+
+        assert titles(receiver) == ["probe.send[0]"]
+
+    def test_that_salesforce_holds_something_else_is_news(self, receiver: Receiver, fail: Fail) -> None:
+        fail("check_pilot", PilotError("1 of 50 records differs"))
+
+        assert titles(receiver) == ["check_pilot"]
 
 
 class TestClearing:

@@ -1,0 +1,1 @@
+"""Strategy pilot: which records go first, and what a person is shown before the others follow."""
