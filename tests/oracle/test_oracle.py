@@ -306,7 +306,7 @@ FAULTS: dict[str, tuple[Check, str, str]] = {
     "a payload with a key twice": (wrong_guards, "(frozen.records > 1 OR", "(FALSE OR"),
     "a product that the feature table has lost": (wrong_guards, "COUNT_IF(feature_rows.{flag})", "COUNT_IF(TRUE)"),
     "an undo over somebody's change": (wrong_undo, "WHEN changed_fields = '' THEN 'to_undo'", "WHEN TRUE THEN 'to_undo'"),
-    "an undo of what was rejected": (wrong_undo, "AND rejected.{key} IS NULL", ""),
+    "an undo of what was rejected": (wrong_undo, "WHERE NOT tried.is_rejected", ""),
     "an undo to an unknown flag": (wrong_undo, "WHEN was_written AND is_before_unknown", "WHEN FALSE"),
     "what is accepted counts as new": (wrong_drift, "COUNT_IF(any_differs AND NOT any_new)", "COUNT_IF(FALSE)"),
     "a property that is there twice": (wrong_option_a, "QUALIFY COUNT(*) OVER (PARTITION BY properties.id) = 1", ""),
