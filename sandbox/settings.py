@@ -87,6 +87,9 @@ class Settings(BaseModel):
     automation_runs_as: Literal["user", "automated_process"] = Field(
         "user", description="Who changes the records then: whoever saved them, or `Automated Process`"
     )
+    records_in_approval: FieldNames = Field(
+        (), description="Ids of records that wait for an approval. They are locked: only an administrator may change them"
+    )
     checkbox_null: Literal["reject", "false"] = Field("reject", description="What Salesforce does with NULL for a checkbox")
     flow_enabled: bool = Field(True, description="Whether the rollup Flow runs; off: no limits, no locks, no rollup")
     flow_fires: Literal["always", "trigger_rollups"] = Field(

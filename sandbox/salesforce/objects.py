@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.salesforce import flow_definitions, permissions, users
+from sandbox.salesforce import approvals, flow_definitions, permissions, users
 from sandbox.salesforce.schema import OBJECT, OBJECT_LABEL, FieldType, ObjectSchema, OrgField
 from sandbox.settings import Settings
 
@@ -50,12 +50,17 @@ def _objects(schema: ObjectSchema, user: users.User, settings: Settings, *, tool
         ]
         return [person, profile, *flows] if views_setup else [person, profile]
     records = SObject(OBJECT, OBJECT_LABEL, "a2P", permissions.visible_schema(schema, user, settings))
+    in_approval = [
+        SObject("ProcessDefinition", "Process Definition", "04a", _PROCESS_DEFINITION, approvals.definition_rows),
+        SObject("ProcessInstance", "Process Instance", "04g", _PROCESS_INSTANCE, lambda: approvals.instance_rows(settings)),
+    ]
     if not views_setup:
-        return [records, person, profile]
+        return [records, person, profile, *in_approval]
     return [
         records,
         person,
         profile,
+        *in_approval,
         SObject("PermissionSet", "Permission Set", "0PS", _PERMISSION_SET, users.permission_set_rows),
         SObject("PermissionSetAssignment", "Permission Set Assignment", "0Pa", _ASSIGNMENT, users.assignment_rows),
         SObject(
@@ -109,6 +114,12 @@ _OBJECT_PERMISSIONS = _schema(
         **{f"Permissions{right}": _YES for right in ("Read", "Create", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")},
     },
     **_PARENT,
+)
+_PROCESS_DEFINITION = _schema(dict.fromkeys(("Name", "DeveloperName", "Type", "State", "TableEnumOrId", "LockType"), _TEXT))
+_PROCESS_INSTANCE = _schema(
+    {"Status": _TEXT, "TargetObjectId": _ID, "CreatedDate": _TIME, "CompletedDate": _TIME},
+    ProcessDefinitionId=("ProcessDefinition", "ProcessDefinition"),
+    SubmittedById=("SubmittedBy", "User"),
 )
 _FLOW_DEFINITION = _schema(
     {

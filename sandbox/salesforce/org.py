@@ -12,7 +12,7 @@ from sandbox.faults import Faults
 from sandbox.journal import SALESFORCE_TRANSACTION, Journal
 from sandbox.salesforce import flow, permissions
 from sandbox.salesforce.schema import OBJECT, FieldType, InvalidValueError, ObjectSchema, OrgField, check_value
-from sandbox.salesforce.users import AUTOMATED_PROCESS, CENSUS, User
+from sandbox.salesforce.users import ADMIN, AUTOMATED_PROCESS, CENSUS, User
 from sandbox.settings import SettingError, Settings, SettingsStore
 from sandbox.state import State, iso, now
 
@@ -151,6 +151,8 @@ class Org:
         found = self._matching(tx, change, operation)
         if isinstance(found, Outcome):
             return found
+        if found in self._settings.current.records_in_approval and by is not ADMIN:
+            return Outcome("rejected", "ENTITY_IS_LOCKED: entity is locked for editing")
         null_is_false = self._settings.current.checkbox_null == "false"
         values: dict[str, Any] = {}
         for name, value in change.values.items():

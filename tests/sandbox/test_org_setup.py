@@ -434,3 +434,36 @@ def test_a_client_learns_who_it_is(sandbox: Sandbox) -> None:
 
     assert (admin["preferred_username"], mine["name"]) == ("avery.admin@crm.example", "Feature Sync")
     assert [one["Name"] for one in records(sandbox, f"SELECT Name FROM User WHERE Id = '{mine['user_id']}'")] == ["Feature Sync"]
+
+
+# Approvals
+
+
+def test_a_record_that_waits_for_an_approval_is_locked_for_all_but_an_administrator(sandbox: Sandbox) -> None:
+    [key] = sandbox.stage(1, offset=520)
+    record = record_of(sandbox, key)
+    sandbox.settings(records_in_approval=[record["Id"]])
+    pending = (
+        f"SELECT TargetObjectId, SubmittedBy.Name FROM ProcessInstance WHERE Status = 'Pending' "
+        f"AND ProcessDefinition.TableEnumOrId = '{OBJECT}'"
+    )
+
+    [waiting] = records(sandbox, pending)
+    run = sandbox.send()
+
+    assert (waiting["TargetObjectId"], waiting["SubmittedBy"]["Name"]) == (record["Id"], "Avery Admin")
+    assert run["records_failed"] == 1
+    client(sandbox).Product_Property__c.update(record["Id"], {DAY: "2025-03-05"})
+    assert record_of(sandbox, key)[DAY] == "2025-03-05"
+
+
+def test_decided_approvals_and_those_of_other_objects_are_there_too(sandbox: Sandbox) -> None:
+    sandbox.settings(records_in_approval=["a2P5Y00000000001AAA"])
+
+    found = records(sandbox, "SELECT Status, ProcessDefinition.TableEnumOrId FROM ProcessInstance ORDER BY Id")
+
+    assert {(one["Status"], one["ProcessDefinition"]["TableEnumOrId"]) for one in found} == {
+        ("Pending", OBJECT),
+        ("Rejected", OBJECT),
+        ("Pending", "Product__c"),
+    }

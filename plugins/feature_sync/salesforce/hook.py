@@ -163,6 +163,20 @@ class SalesforceReader(SalesforceHook):
         rows = list(self._query(query, "tooling/query/"))
         return _parse(FlowState, rows[0], f"the Flow {developer_name}") if rows else None
 
+    def locked_records(self, object_name: str) -> list[str]:
+        """
+        The ids of an object's records that wait for an approval. Salesforce locks them until somebody has decided, and perhaps
+        after that. Of other locks it says nothing to a reader.
+
+        :raises SalesforceNotAllowedError: the user of the connection may not see approvals.
+        """
+        query = format_soql(
+            "SELECT TargetObjectId FROM ProcessInstance "
+            "WHERE Status IN ('Started', 'Pending', 'Held') AND ProcessDefinition.TableEnumOrId = {}",
+            object_name,
+        )
+        return sorted({str(_of(row, "TargetObjectId")) for row in self._query(query)})
+
     def limits(self) -> ApiLimit:
         """The API calls that the organisation has left today."""
         found = self._ask(lambda salesforce: salesforce.restful("limits/"))

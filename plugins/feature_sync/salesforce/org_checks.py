@@ -1,6 +1,6 @@
 """What the org must be like before a run: its fields, its limits, its Flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,8 @@ from feature_sync.salesforce.models import ApiLimit, FieldDescription, FlowState
 
 CALLS_PER_BATCH = 20
 """API calls that a batch may take: Census's own and our look at its records. Assumed on the safe side; Census documents none."""
+MAX_LOCKED = 5
+"""Locked records that a message names."""
 TYPES = {
     FieldKind.CHECKBOX: frozenset({"boolean"}),
     FieldKind.DATE: frozenset({"date"}),
@@ -58,6 +60,11 @@ def look_at_org(reader: SalesforceReader, settings: Settings, batches: int) -> O
     name, flow = settings.salesforce_object, settings.salesforce_flow
     findings = [
         _look(lambda: reader.describe(name), f"the fields of {name}", lambda found: check_fields(found, settings.fields)),
+        _look(
+            lambda: reader.locked_records(name),
+            f"which records of {name} wait for an approval",
+            lambda found: check_locks(found, name),
+        ),
         _look(reader.limits, "how many API calls are left", lambda found: check_limit(found, batches)),
     ]
     if flow:
@@ -121,6 +128,24 @@ def check_limit(limit: ApiLimit, batches: int) -> OrgFindings:
             )
         )
     return OrgFindings(notes=(f"{left}; this run may need {needed:,}.",))
+
+
+def check_locks(locked: Sequence[str], object_name: str) -> OrgFindings:
+    """
+    Say which records are locked. Whether that stops Census is not known: its user may be allowed to modify all data.
+
+    :param locked: ids of records of the object.
+    """
+    if not locked:
+        return OrgFindings(notes=(f"No record of {object_name} waits for an approval.",))
+    ids = ", ".join(locked[:MAX_LOCKED]) + (f" and {len(locked) - MAX_LOCKED:,} more" if len(locked) > MAX_LOCKED else "")
+    return OrgFindings(
+        not_checked=(
+            f"Not checked: whether Census may change {count_of(len(locked), 'record')} of {object_name} that "
+            f"{'waits' if len(locked) == 1 else 'wait'} for an approval: {ids}. Salesforce locks them and rejects changes "
+            "with ENTITY_IS_LOCKED unless the user may modify all data. If they are in this run, let somebody decide first.",
+        )
+    )
 
 
 def check_flow(state: FlowState | None, name: str) -> OrgFindings:

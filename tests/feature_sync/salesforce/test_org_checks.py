@@ -6,7 +6,7 @@ import pytest
 
 from feature_sync.config.fields import FieldKind, load_fields
 from feature_sync.salesforce.models import ApiLimit, FlowState, ObjectDescription
-from feature_sync.salesforce.org_checks import CALLS_PER_BATCH, OrgFindings, check_fields, check_flow, check_limit
+from feature_sync.salesforce.org_checks import CALLS_PER_BATCH, OrgFindings, check_fields, check_flow, check_limit, check_locks
 
 FIELDS = load_fields()
 TYPES = {FieldKind.TEXT: "string", FieldKind.CHECKBOX: "boolean", FieldKind.DATE: "date", FieldKind.DATETIME: "datetime"}
@@ -109,3 +109,14 @@ def test_a_flow_is_on_with_the_number_of_its_version_or_off() -> None:
     assert check_flow(FlowState.model_validate(on), "Rollup").notes == ("The Flow is on: version 7 of Rollup is active.",)
     assert "Rollup has no active version" in check_flow(FlowState.model_validate(off), "Rollup").notes[0]
     assert "no Flow with the developer name Rollup" in check_flow(None, "Rollup").problems[0]
+
+
+def test_locked_records_are_named_and_no_problem_of_their_own() -> None:
+    few = check_locks(["a01", "a02"], "Property__c")
+    many = check_locks([f"a{number:02}" for number in range(1, 9)], "Property__c")
+
+    assert few.problems == many.problems == ()
+    [said] = few.not_checked
+    assert "whether Census may change 2 records of Property__c that wait for an approval: a01, a02. Salesforce locks" in said
+    assert "a05 and 3 more." in many.not_checked[0]
+    assert check_locks([], "Property__c").notes == ("No record of Property__c waits for an approval, so none is locked.",)

@@ -139,3 +139,15 @@ class TestThePersonsWord:
 
         with pytest.raises(SalesforceUnavailableError):
             refuse_active_flow("run")
+
+
+def test_records_that_wait_for_an_approval_are_named(connected: Sandbox, logged: pytest.LogCaptureFixture) -> None:
+    [record] = connected.soql("SELECT Id FROM Product_Property__c ORDER BY Id LIMIT 1")["records"]
+    connected.settings(records_in_approval=[record["Id"]])
+
+    assert check_preconditions(INCIDENT, 1024)["records"]
+
+    assert (
+        f"Not checked: whether Census may change 1 record of Product_Property__c that waits for an approval: {record['Id']}."
+        in (logged.text)
+    )
