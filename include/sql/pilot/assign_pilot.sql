@@ -2,7 +2,7 @@
 -- Gives the pilot's records the first :batch_size places of the run. The others follow, spread over their batches as in any run.
 -- Sentinels come first. Then the strata take turns: each gives its first record, then each its second one, and so on.
 -- So every stratum is in the pilot, if it has a place for each.
--- It depends only on what is frozen, and does nothing once a record has a batch. So executing it twice changes nothing.
+-- It does nothing once a record has a batch. So executing it twice changes nothing, whatever the properties have become since.
 MERGE INTO {{ settings.payload_table }} AS payload
 USING (
     WITH strata AS (

@@ -6,6 +6,7 @@ WITH strata AS (
 SELECT
     strata.stratum.name AS stratum,
     payload.record_number,
+    payload.property_name,
 {% for key in fields.keys %}
     payload.{{ key.column }},
 {% endfor %}

@@ -71,7 +71,10 @@ RULES: Mapping[str, Rule] = {
         reopens=("confirm_flow_off", "confirm_flow_on"),
     ),
     RECONCILIATION_DAG_ID: Rule(
-        "conclude", work={"compare": None, "heal": None}, also=("check_source_query",), waits=frozenset({"wait_for_copy"})
+        "conclude",
+        work={"compare": None, "heal": None},
+        also=("check_source_query",),
+        waits=frozenset({"wait_for_copy", "wait_for_healed_copy"}),
     ),
     DEPLOY_DAG_ID: Rule("deploy_mappings", work={"compare_query": None, "deploy_query": None}, asks="approve"),
     ACCEPT_DAG_ID: Rule("accept"),

@@ -189,6 +189,9 @@ class Settings(AlertSettings):
         "Column of the properties table that siblings share, such as sfdc_id. With TWINS=own, a flag that is True in Salesforce, "
         "and only through a sibling, is shown and never turned off automatically. Empty: no property has siblings."
     )
+    name_column: ColumnOrEmpty = _setting(
+        "Column of the properties table with the name that people know a property by. Empty: there is none, and ids are shown."
+    )
     properties_deleted_column: ColumnOrEmpty = _setting(
         "BOOLEAN column of the properties table that is True for a row which the replication has deleted, such as "
         "_fivetran_deleted. These rows do not count. Empty: every row counts."
@@ -208,6 +211,8 @@ class Settings(AlertSettings):
     sync_log_table: TableName = _setting("Ours: one row for each attempt at a batch.")
     drift_table: TableName = _setting("Ours: one row for each product and reconciliation.")
     accepted_table: TableName = _setting("Ours: the differences that people have accepted, each with a reason and an end date.")
+    read_back_table: TableName = _setting("Ours: what Salesforce itself held of a run's records when it was asked.")
+    approval_table: TableName = _setting("Ours: what people were asked before a run went on, and who answered what.")
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")] = _setting("API name of the Salesforce object.")
     datetime_fields: frozenset[str] = _setting("Date columns of the field table that are Date/Time fields in Salesforce.")
     parent_column: ColumnOrEmpty = _setting(
@@ -256,6 +261,14 @@ class Settings(AlertSettings):
     canary_every: NonNegativeInt = _setting(
         "If there is a connection salesforce_default, the first batch of a run is read back from Salesforce before the next one "
         "is sent, and so is every batch whose number is a multiple of this. 1: every batch. 0: only the first."
+    )
+    validate_by_asking_records: Annotated[int, Field(ge=0, le=10_000)] = _setting(
+        "If there is a connection salesforce_default, a run of up to so many records is validated at once by asking Salesforce "
+        "itself; it does not wait for the replica. 0: every run waits and is validated from the replica."
+    )
+    validation_sample_records: Annotated[int, Field(ge=0, le=10_000)] = _setting(
+        "A larger run is validated from the replica. So many of the records that the replica shows as right are read from "
+        "Salesforce itself too, if there is that connection. 0: none."
     )
     pilot_sentinels: PropertyIds = _setting(
         "Ids of properties that everybody knows. Strategy pilot sends their records first, and shows them to the person who "

@@ -1,4 +1,9 @@
-"""How messages say a number."""
+"""How messages say a number, and what a record holds of a product."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from feature_sync.config.fields import Product
 
 
 def count_of(number: int, noun: str, one: str = "", many: str = "") -> str:
@@ -18,3 +23,25 @@ def count_of(number: int, noun: str, one: str = "", many: str = "") -> str:
         else f"{noun}s"
     )
     return f"{number:,} {plural} {many or one}".rstrip()
+
+
+def before_and_after(product: Product, row: Mapping[str, Any]) -> str:
+    """What a record held of a product, and what was sent, such as ``off → on since 2025-11-21``. One value if they are equal."""
+    before, after = state_of(product, row, "before_"), state_of(product, row, "")
+    if before != after:
+        return f"{before} → {after}"
+    changes = any(row[f"before_{each.column}"] != row[each.column] for each in product.fields)
+    return f"{after}, another day" if changes else after
+
+
+def state_of(product: Product, row: Mapping[str, Any], prefix: str = "") -> str:
+    """
+    What a record holds of a product, such as ``on since 2025-11-21``.
+
+    :param prefix: of the row's columns, such as ``before_``.
+    """
+    flag = row[f"{prefix}{product.enabled.column}"]
+    if not flag:
+        return "not known" if flag is None else "off"
+    start = row[f"{prefix}{product.start.column}"] if product.start else None
+    return f"on since {start:%Y-%m-%d}" if start else "on"

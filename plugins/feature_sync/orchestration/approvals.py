@@ -1,4 +1,8 @@
-"""Asks a person before a run continues. Airflow keeps what was asked and answered; the run's files show it to people."""
+"""
+Asks a person before a run continues.
+
+Airflow keeps what was asked and answered as long as it keeps the run. The warehouse and the run's files keep it for people.
+"""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,7 +18,10 @@ from airflow.triggers.base import TriggerEvent
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import ask_person, generation_of, skip
 from feature_sync.orchestration.deferral import SafeTrigger, class_path
+from feature_sync.storage.evidence import Answer, record_answer
 from feature_sync.storage.run_files import read_json, run_files, write_json
+from feature_sync.storage.tables import prepare_tables
+from feature_sync.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,7 +46,8 @@ class RunApprovalOperator(ApprovalOperator):
     Asks a question in Airflow's UI ("Required actions"). If there is nothing to ask, it is skipped and says so.
 
     The setting ``approval_users`` says who may answer, ``approval_limit_seconds`` how long the task waits. A rejection fails the
-    task, and so does silence. ``approvals.json`` in the run's folder shows each question and its answer; nothing depends on it.
+    task, and so does silence. ``approvals.json`` in the run's folder and the approval table in the warehouse show each question
+    and its answer. Nothing depends on what they hold, but a run goes on only after the answer is in the table.
 
     The task waits in the triggerer instead of being parked as ``awaiting_input``, because Airflow 3.3.2 loses an answer that
     comes at a bad moment. It never reads an answer that is given while the task is being parked (on SQLite, which locks no rows).
@@ -90,6 +98,7 @@ class RunApprovalOperator(ApprovalOperator):
         asked = entries[-1] if entries and entries[-1]["series"] == generation else None
         if asked and asked["answer"] is not None:
             self.log.info("%s was answered in an earlier try: %s by %s", self.subject, asked["answer"], asked["by"])
+            self._record(ti, asked)
             if asked["answer"] != self.APPROVE:
                 raise HITLRejectException(f"{self.subject} {asked['answer']}")
             return self._approved(ti.run_id, asked["by"])
@@ -124,8 +133,10 @@ class RunApprovalOperator(ApprovalOperator):
         }
         # A task that waits since before an upgrade has no entry.
         entries = self._entries(context) or [_entry(generation_of(ti, self.retries), self.question)]
-        self._keep(context, [*entries[:-1], {**entries[-1], **answered}])
+        entry = {**entries[-1], **answered}
+        self._keep(context, [*entries[:-1], entry])
         self.log.info("%s %s by %s", self.subject, answered["answer"], answered["by"])
+        self._record(ti, entry)
         super().execute_complete(context, event)
         return self._approved(ti.run_id, answered["by"])
 
@@ -133,6 +144,23 @@ class RunApprovalOperator(ApprovalOperator):
         if self.on_approval:
             self.on_approval(run_id)
         return {"approved_by": by}
+
+    def _record(self, ti: Any, entry: Mapping[str, Any]) -> None:
+        """:param entry: of an answered question."""
+        answered_at = datetime.fromisoformat(entry["at"])
+        keep_answer(
+            Answer(
+                run_id=ti.run_id,
+                dag_id=ti.dag_id,
+                task_id=self.task_id,
+                question=self.question,
+                # An entry of an earlier version does not say when it was asked.
+                asked_at=datetime.fromisoformat(entry.get("asked_at") or entry["at"]),
+                answer=entry["answer"],
+                answered_by=entry["by"],
+                answered_at=answered_at,
+            )
+        )
 
     def _refuse_other_numbers(self) -> None:
         # Airflow 3.3.2 (execution_api/routes/hitl.py, upsert_hitl_detail) keeps the text of the first try.
@@ -154,8 +182,16 @@ class RunApprovalOperator(ApprovalOperator):
         write_json(file, {**read_json(file), self.task_id: [{**entry, "question": self.question} for entry in entries]})
 
 
+def keep_answer(answer: Answer) -> None:
+    """Write an answer to the warehouse."""
+    with Warehouse(load_settings()) as warehouse:
+        prepare_tables(warehouse)  # a question may have waited while a version came that has more tables
+        record_answer(warehouse, answer)
+
+
 def _entry(generation: int, question: str) -> dict[str, Any]:
-    return {"series": generation, "question": _digest(question), "answer": None, "by": None, "at": None}
+    now = datetime.now(UTC).isoformat()
+    return {"series": generation, "question": _digest(question), "asked_at": now, "answer": None, "by": None, "at": None}
 
 
 def _digest(question: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.config.fields import FieldTable, Product
-from feature_sync.config.wording import count_of
+from feature_sync.config.fields import FieldTable
+from feature_sync.config.wording import before_and_after, count_of
 from feature_sync.pilot.choice import SENTINELS, Stratum, label_of
 from feature_sync.pilot.rest import Rest
 
@@ -63,12 +63,11 @@ class Pilot:
     """
     The records of a pilot.
 
-    ``rows``: once for each stratum, in the order of strata. ``names``: of their properties, by id.
+    ``rows``: once for each stratum, in the order of strata.
     """
 
     strata: Sequence[Stratum]
     rows: Sequence[Row]
-    names: Mapping[str, str]
 
 
 def pilot_question(pilot: Pilot, seen: Seen, rest: Rest, fields: FieldTable) -> str:
@@ -95,7 +94,7 @@ def _table(pilot: Pilot, fields: FieldTable) -> str:
     lines = [f"| {' | '.join(plain(head) for head in heads)} |", f"|{':--|' * len(heads)}"]
     for row in _shown(pilot.rows):
         property_id = row[fields.property_id.column] or "no property id"
-        name = pilot.names.get(property_id)
+        name = row["property_name"]
         title = f"{plain(name)} ({plain(property_id)})" if name else plain(property_id)
         cells = (title, ", ".join(kinds[row["record_number"]]), *(before_and_after(each, row) for each in fields.products))
         lines.append(f"| {' | '.join(cells)} |")
@@ -111,23 +110,6 @@ def _shown(rows: Iterable[Row]) -> list[Row]:
         if counts[row["stratum"]] <= (MAX_SENTINELS if row["stratum"] == SENTINELS else MAX_OF_A_STRATUM):
             shown.setdefault(row["record_number"], row)
     return list(shown.values())
-
-
-def before_and_after(product: Product, row: Row) -> str:
-    """What a record held of a product, and what was sent, such as ``off → on since 2025-11-21``. One value if they are equal."""
-    before, after = _state(product, row, "before_"), _state(product, row, "")
-    if before != after:
-        return f"{before} → {after}"
-    changes = any(row[f"before_{each.column}"] != row[each.column] for each in product.fields)
-    return f"{after}, another day" if changes else after
-
-
-def _state(product: Product, row: Row, prefix: str) -> str:
-    flag = row[f"{prefix}{product.enabled.column}"]
-    if not flag:
-        return "not known" if flag is None else "off"
-    start = row[f"{prefix}{product.start.column}"] if product.start else None
-    return f"on since {start:%Y-%m-%d}" if start else "on"
 
 
 def plain(text: str) -> str:

@@ -13,12 +13,12 @@ from feature_sync.pilot.question import Pilot, Seen, pilot_question
 from feature_sync.pilot.rest import PilotError, read_rest
 from feature_sync.salesforce.errors import SalesforceNotAllowedError
 from feature_sync.salesforce.hook import SalesforceReader
-from feature_sync.salesforce.read_back import ReadBack
+from feature_sync.salesforce.read_back import ReadBack, rows_of
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.source_tables import describe_source
-from feature_sync.storage.warehouse import Parameters, Row, Warehouse
+from feature_sync.storage.evidence import Purpose, try_to_record_read_backs
+from feature_sync.storage.warehouse import Row, Warehouse
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def check_pilot(conf: Mapping[str, Any], run_id: str, patience: Patience | None 
             return None
         attempt = _accepted(SyncLog(warehouse).last_attempt(run_id, PILOT_BATCH))
         seen = _look(warehouse, attempt, patience or Patience())
-        pilot = Pilot(read_strata(warehouse, run_id), read_pilot(warehouse, run_id), _names(warehouse, run_id))
+        pilot = Pilot(read_strata(warehouse, run_id), read_pilot(warehouse, run_id))
         question = pilot_question(pilot, seen, rest, settings.fields)
     log.info("The pilot:\n%s", question)
     return question
@@ -60,7 +60,7 @@ def _accepted(attempt: Attempt | None) -> Attempt:
 
 
 def _look(warehouse: Warehouse, attempt: Attempt, patience: Patience) -> Seen:
-    counts = warehouse.fetch_one("pilot/count_shown", {"run_id": attempt.run_id})
+    counts = warehouse.fetch_one("pilot/count_shown", {"run_id": attempt.run_id, "asked_at": None})
     by_counters = attempt.status is AttemptStatus.ACCEPTED_BY_COUNTERS
     records, shown = counts["records"], counts["records_shown"]
     sent = _sent_values(warehouse, attempt)
@@ -73,6 +73,8 @@ def _look(warehouse: Warehouse, attempt: Attempt, patience: Patience) -> Seen:
         found = read_back.compare(sent)
     except SalesforceNotAllowedError as refused:
         return Seen(records, 0, shown, not_read=str(refused), by_counters=by_counters)
+    rows = rows_of(found.found, warehouse.settings.fields)
+    try_to_record_read_backs(warehouse, attempt.run_id, Purpose.PILOT, rows)
     if found.differences:
         differs = f"{len(found.keys):,} of {count_of(found.records, 'record')} {'differs' if len(found.keys) == 1 else 'differ'}"
         raise PilotError(f"Salesforce does not hold what the pilot sent: {differs}. {found.summary} {STOPS} {CLEAR}")
@@ -82,18 +84,8 @@ def _look(warehouse: Warehouse, attempt: Attempt, patience: Patience) -> Seen:
 def _sent_values(warehouse: Warehouse, attempt: Attempt) -> dict[str, Row]:
     """The values of all records of the pilot, by upsert key."""
     key = warehouse.settings.fields.upsert_key.column
-    values: Parameters = {
-        "run_id": attempt.run_id,
-        "batch_number": PILOT_BATCH,
-        "resends_attempt": None,
-        "attempt": attempt.number,
-    }
-    return {row[key]: row for row in warehouse.fetch_all("sending/select_sent_values", values)}
-
-
-def _names(warehouse: Warehouse, run_id: str) -> dict[str, str]:
-    """The names of the pilot's properties, if the properties table has names."""
-    if "name" not in describe_source(warehouse, warehouse.settings.properties_table).columns:
-        return {}
-    rows = warehouse.fetch_all("pilot/select_property_names", {"run_id": run_id})
-    return {row["property_id"]: row["name"] for row in rows if row["name"]}
+    rows = warehouse.fetch_all(
+        "sending/select_sent_values",
+        {"run_id": attempt.run_id, "batch_number": PILOT_BATCH, "resends_attempt": None, "attempt": attempt.number},
+    )
+    return {row[key]: row for row in rows}

@@ -1,5 +1,6 @@
 """Whether Salesforce holds what was sent, value by value. Unknown is never equal: it has its own words."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from feature_sync.config.fields import FeatureField, FieldKind, FieldTable
 from feature_sync.config.wording import count_of
+from feature_sync.salesforce.errors import SalesforceProtocolError
 from feature_sync.salesforce.models import RecordsRead, SalesforceRecord
 
 Values = Mapping[str, Any]
@@ -72,11 +74,13 @@ class Comparison:
 
     ``differences``: in the order of the records, then of the fields.
     ``unreadable``: API names of fields that were not compared, because the user of the connection does not see them.
+    ``found``: what was seen, as `RecordsRead` has it.
     """
 
     records: int
     differences: tuple[Difference, ...]
     unreadable: tuple[str, ...] = ()
+    found: Mapping[str, tuple[SalesforceRecord, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -125,7 +129,7 @@ def compare(expected: Mapping[str, Values], read: RecordsRead, fields: FieldTabl
             case _:
                 differences.append(Difference(key, "", unknown=Unknown.SEVERAL_RECORDS))
     unreadable = tuple(each.salesforce_name for each in fields if each.salesforce_name in read.unreadable)
-    return Comparison(len(expected), tuple(differences), unreadable)
+    return Comparison(len(expected), tuple(differences), unreadable, read.records)
 
 
 def _differences(key: str, sent: Iterable[tuple[FeatureField, Any]], record: SalesforceRecord) -> list[Difference]:
@@ -164,6 +168,32 @@ def are_equal(field: FeatureField, value: Any, held: Any) -> bool:
             return _moment(held) == _whole_seconds(value)
         case FieldKind.TEXT:
             return isinstance(held, str) and held == value
+
+
+def held_value(field: FeatureField, held: Any) -> Any:
+    """
+    What Salesforce holds, as the warehouse has it.
+
+    :param held: as JSON has it.
+    :raises SalesforceProtocolError: it is no value of the field's kind.
+    """
+    if held is None:
+        return None
+    value: Any
+    match field.kind:
+        case FieldKind.CHECKBOX:
+            value = held if isinstance(held, bool) else None
+        case FieldKind.DATE:
+            value = _day(held)
+        case FieldKind.DATETIME:
+            value = _moment(held)
+        case FieldKind.TEXT:
+            value = held if isinstance(held, str) else None
+    if value is None:
+        raise SalesforceProtocolError(
+            f"Salesforce answered with {held!r} for {field.salesforce_name}; that is no {field.kind.value}."
+        )
+    return value
 
 
 def _day(held: Any) -> date | None:

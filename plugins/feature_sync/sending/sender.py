@@ -21,9 +21,10 @@ from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.names import SALESFORCE_CONN_ID
+from feature_sync.salesforce.comparison import Comparison
 from feature_sync.salesforce.errors import SalesforceError, SalesforceNotAllowedError
 from feature_sync.salesforce.hook import SalesforceReader
-from feature_sync.salesforce.read_back import ReadBack
+from feature_sync.salesforce.read_back import ReadBack, rows_of
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import NOT_AS_SENT, Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
@@ -40,6 +41,7 @@ from feature_sync.sending.outcome import (
 from feature_sync.sending.pacing import Pause, pause_before_next, records_pause
 from feature_sync.sending.rejections import CHANGED_SINCE_FREEZE, read_row_records
 from feature_sync.sending.sync_log import SyncLog
+from feature_sync.storage.evidence import Purpose, try_to_record_read_backs
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 log = logging.getLogger(__name__)
@@ -181,6 +183,7 @@ class BatchSender:
         staged = self._stage(last)
         if not staged.keys:
             raise self._nothing_to_send(last, staged)
+        self.warehouse.prove(self.warehouse.settings.sync_log_table)  # while the wait goes on, and not between it and the trigger
         start = self._wait_for_start()
         if isinstance(start, Pause):
             return start
@@ -223,7 +226,7 @@ class BatchSender:
         outcome = judge(run, staged.keys, records, refusal)
         if self.is_probe and outcome.status is AttemptStatus.FAILED and outcome.is_over_limit(len(staged.keys)):
             outcome = replace(outcome, status=AttemptStatus.OVER_LIMIT)
-        outcome = self._read_back(attempt, outcome.with_left_out(staged.left_out), staged)
+        outcome, seen = self._read_back(attempt, outcome.with_left_out(staged.left_out), staged)
         self._log.record_rejections(attempt, outcome.rejected or ())
         self._log.record(
             replace(
@@ -239,6 +242,9 @@ class BatchSender:
                 run_ended_at=run.ended_at,
             )
         )
+        if seen:
+            rows = rows_of(seen.found, self.warehouse.settings.fields)
+            try_to_record_read_backs(self.warehouse, self.run_id, Purpose.CANARY, rows)
         if outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
             log.warning("%s was accepted by counters alone. %s", self.batch.label, outcome.reason)
         return outcome
@@ -276,11 +282,15 @@ class BatchSender:
         own = next((attempt.status for attempt in known if attempt.batch_number == number), None)
         return own in NOT_AS_SENT or not any(other.has_written for other in known if other.batch_number != number)
 
-    def _read_back(self, attempt: Attempt, outcome: Outcome, staged: Staged) -> Outcome:
-        """The outcome after a look at what Salesforce itself holds of the accepted records, if the batch is a canary."""
+    def _read_back(self, attempt: Attempt, outcome: Outcome, staged: Staged) -> tuple[Outcome, Comparison | None]:
+        """
+        Look at what Salesforce itself holds of the accepted records, if the batch is a canary.
+
+        :returns: the outcome after it, and what was seen, or None if nobody has looked.
+        """
         accepted = outcome.accepted(staged.keys)
         if not self.is_canary or not accepted:
-            return outcome
+            return outcome, None
         read_back = ReadBack(
             self.salesforce, self.warehouse.settings, self.patience.read_back_seconds, self.patience.read_back_pause
         )
@@ -292,13 +302,13 @@ class BatchSender:
                     self.batch.label,
                     SALESFORCE_CONN_ID,
                 )
-                return outcome
+                return outcome, None
             found = read_back.compare(self._sent_values(attempt, accepted))
         except SalesforceNotAllowedError as refused:
             log.warning("%s: not read back: %s", self.batch.label, refused)
-            return outcome
+            return outcome, None
         except SalesforceError as error:
-            return outcome.unconfirmed(error)
+            return outcome.unconfirmed(error), None
         if found.unreadable:
             log.warning(
                 "%s: not read back: %s. The user of connection %s does not see these fields",
@@ -310,7 +320,7 @@ class BatchSender:
             log.error("%s: %s", self.batch.label, difference)
         if not found.differences:
             log.info("%s: %s records were read back from Salesforce and hold what was sent", self.batch.label, found.records)
-        return outcome.with_differences(found)
+        return outcome.with_differences(found), found
 
     def _sent_values(self, attempt: Attempt, accepted: Collection[str]) -> dict[str, Row]:
         """The values of the accepted records in the frozen payload, by upsert key."""

@@ -6,10 +6,8 @@ from typing import Any
 
 from feature_sync.census.models import RowRecord
 from feature_sync.sending.batches import Attempt
+from feature_sync.storage.lines import as_lines
 from feature_sync.storage.warehouse import Warehouse
-
-ROW_SEPARATOR = chr(30)
-CELL_SEPARATOR = chr(31)
 
 
 class SyncLog:
@@ -59,7 +57,7 @@ class SyncLog:
 
     def record_rejections(self, attempt: Attempt, rejected: Iterable[RowRecord]) -> None:
         """Write the keys and reasons of the rows that Salesforce did not accept in an attempt."""
-        lines = [CELL_SEPARATOR.join((_cell(row.identifier or ""), _cell(row.reason))) for row in rejected]
+        lines = as_lines([(row.identifier or "", row.reason) for row in rejected])
         if lines:
             self._warehouse.execute(
                 "sending/record_rejections",
@@ -67,7 +65,7 @@ class SyncLog:
                     "run_id": attempt.run_id,
                     "batch_number": attempt.batch_number,
                     "attempt": attempt.number,
-                    "rejections": ROW_SEPARATOR.join(lines),
+                    "rejections": lines,
                 },
             )
 
@@ -81,7 +79,3 @@ def _bindable(value: Any) -> str | int | None:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, str) else value
-
-
-def _cell(text: str) -> str:
-    return text.replace(ROW_SEPARATOR, " ").replace(CELL_SEPARATOR, " ")

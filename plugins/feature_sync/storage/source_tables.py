@@ -47,6 +47,7 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
         | ({"sfdc_id": TEXT} if settings.placeholder_sfdc_ids else {})
         | ({parent: ANY} if (parent := settings.parent_column) else {})
         | ({twin: ANY} if (twin := settings.twin_column) else {})
+        | ({name: TEXT} if (name := settings.name_column) else {})
         | ({deleted: FLAG} if (deleted := settings.properties_deleted_column) else {}),
         settings.features_table: {"property_id": TEXT, **features}
         | ({deleted: FLAG} if (deleted := settings.features_deleted_column) else {})

@@ -206,7 +206,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         """
         text = render_statement(name, self.settings, names)
         if (written := written_table(text)) is not None:
-            self._prove_ours(written)
+            self.prove(written)
         may_reopen = may_renew = True
         while True:
             try:
@@ -271,8 +271,15 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         self._hook = _make_hook()
         self._hook.databricks_conn = connection
 
-    def _prove_ours(self, name: str) -> None:
-        """A notebook may have built the table again since the run's first step, so each session looks once."""
+    def prove(self, name: str) -> None:
+        """
+        Look whether a table is ours, once in a session: a notebook may have built it again since the run's first step.
+
+        Each statement that writes asks for it by itself. Who must not lose time with it later asks before.
+
+        :param name: of one of our tables.
+        :raises OwnTableError: it is not provably ours.
+        """
         if name in self._ours:
             return
         table = {each.name: each for each in own_tables(self.settings)}[name]

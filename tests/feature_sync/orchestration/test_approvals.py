@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import AnswerTrigger, QuestionChangedError, RunApprovalOperator
+from feature_sync.storage.evidence import Answer
 
 QUESTION = "| Fraud Detection | 19 | 0 |"
 
@@ -63,6 +64,7 @@ class Task:
             dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
         )
         self.notes: list[str] = []
+        self.recorded: list[Answer] = []
         self.ti.xcom_push = lambda key, value: self.notes.append(key)  # noqa: ARG005 - Airflow's signature
 
     def operator(self, question: str = QUESTION) -> RunApprovalOperator:
@@ -98,7 +100,9 @@ class Task:
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, released: list[str]) -> Task:
     monkeypatch.setenv("FEATURE_SYNC_OUTPUT_PATH", str(tmp_path))
-    return Task(released)
+    made = Task(released)
+    monkeypatch.setattr("feature_sync.orchestration.approvals.keep_answer", made.recorded.append)
+    return made
 
 
 def kept(tmp_path: Path) -> list[dict[str, Any]]:
@@ -116,6 +120,10 @@ def test_the_answer_is_kept_with_question_name_and_time(
     assert released == ["asks"]
     [entry] = kept(tmp_path)
     assert (entry["question"], entry["answer"], entry["by"], entry["at"][:10]) == (QUESTION, "Approve", "ada", "2026-01-02")
+    [answer] = task.recorded
+    assert (answer.run_id, answer.task_id, answer.question, answer.answer) == ("asks", "approve", QUESTION, "Approve")
+    assert (answer.answered_by, answer.answered_at) == ("ada", datetime(2026, 1, 2, tzinfo=UTC))
+    assert answer.asked_at > answer.answered_at, "this answer's time is made up, the question's is that of now"
 
 
 def test_a_retry_before_the_answer_waits_on_and_does_not_ask_again(task: Task, asked: list[str]) -> None:
@@ -132,6 +140,7 @@ def test_a_retry_after_a_yes_continues(task: Task, asked: list[str], released: l
     assert task.operator().execute(task.context) == {"approved_by": "ada"}
     assert asked == [QUESTION]
     assert released == ["asks", "asks"]
+    assert task.recorded[0] == task.recorded[1], "a retry keeps the same row, in case the first try died before it was kept"
 
 
 def test_a_no_stays_a_no_in_a_retry(task: Task, asked: list[str], released: list[str]) -> None:

@@ -21,15 +21,15 @@ def row(stratum: str, number: int, property_id: str | None = None, **values: Any
     off = {f"{prefix}{each.column}": False for prefix in ("", "before_") for each in (one.enabled for one in FIELDS.products)}
     days = {f"{prefix}{each.column}": None for prefix in ("", "before_") for each in FIELDS.dates}
     keys = {FIELDS.property_id.column: property_id or str(number), FIELDS.upsert_key.column: property_id or str(number)}
-    return {"stratum": stratum, "record_number": number, **off, **days, **keys, **values}
+    return {"stratum": stratum, "record_number": number, "property_name": None, **off, **days, **keys, **values}
 
 
 def enabled(since: date | None = None, *, prefix: str = "") -> dict[str, Any]:
     return {f"{prefix}{FRAUD.enabled.column}": True} | ({f"{prefix}{FRAUD.start.column}": since} if FRAUD.start and since else {})
 
 
-def question(rows: list[dict[str, Any]] | None = None, seen: Seen = READ, names: dict[str, str] | None = None) -> str:
-    pilot = Pilot([Stratum("sentinel records", 2, 2), Stratum("Fraud Detection", 900, 30)], rows or [], names or {})
+def question(rows: list[dict[str, Any]] | None = None, seen: Seen = READ) -> str:
+    pilot = Pilot([Stratum("sentinel records", 2, 2), Stratum("Fraud Detection", 900, 30)], rows or [])
     return pilot_question(pilot, seen, REST, FIELDS)
 
 
@@ -94,7 +94,7 @@ class TestTable:
     def test_a_record_of_several_kinds_is_one_line_that_names_them(self) -> None:
         rows = [row("sentinel records", 1, "17"), row(FRAUD.name, 1, "17"), row("values stay", 1, "17")]
 
-        [line] = lines(question(rows, names={"17": "Elm Court"}), "| Elm Court (17) ")
+        [line] = lines(question([{**each, "property_name": "Elm Court"} for each in rows]), "| Elm Court (17) ")
 
         assert "| sentinel records, values stay |" in line
 
@@ -124,7 +124,7 @@ class TestTable:
 
     def test_a_table_of_fewer_products_has_fewer_columns(self) -> None:
         few = FieldTable(FIELDS.property_id, FIELDS.upsert_key, FIELDS.products[:2])
-        [head] = lines(pilot_question(Pilot([], [row("no product", 1)], {}), READ, REST, few), "| property")
+        [head] = lines(pilot_question(Pilot([], [row("no product", 1)]), READ, REST, few), "| property")
 
         assert head.count("|") == 5
 

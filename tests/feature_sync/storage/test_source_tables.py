@@ -53,7 +53,7 @@ class TestSources:
         assert set(FIELDS.columns) < set(replica)
 
     @pytest.mark.parametrize(
-        ("column", "needed"), [("parent_account", {"id", "status", "parent_account"}), ("", {"id", "status"})]
+        ("column", "needed"), [("parent_account", {"id", "status", "name", "parent_account"}), ("", {"id", "status", "name"})]
     )
     def test_the_column_of_the_parent_is_looked_for_if_there_is_one(
         self, monkeypatch: pytest.MonkeyPatch, column: str, needed: set[str]
@@ -61,6 +61,11 @@ class TestSources:
         monkeypatch.setenv("FEATURE_SYNC_PARENT_COLUMN", column)
 
         assert set(self.source("properties_table")[1]) == needed
+
+    def test_the_name_is_not_looked_for_if_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_NAME_COLUMN", "")
+
+        assert "name" not in self.source("properties_table")[1]
 
     @pytest.mark.parametrize("name", ["properties_table", "features_table", "salesforce_table"])
     def test_a_table_with_the_columns_it_needs_and_others_is_right(self, name: str) -> None:

@@ -101,6 +101,17 @@ def test_the_first_batch_is_read_back_and_the_second_is_not(run: BatchRun, caplo
     assert (status(run), status(run, 2)) == ("succeeded", "succeeded")
 
 
+def test_what_cannot_be_kept_changes_no_outcome(run: BatchRun, caplog: pytest.LogCaptureFixture) -> None:
+    run.campaign.sandbox.fault(
+        "warehouse", "fail", message="[DELTA] no", contains=f"MERGE INTO {load_settings().read_back_table}"
+    )
+
+    run.send(1)
+
+    assert status(run) == "succeeded"
+    assert "What was read back from Salesforce is not kept: The statement tables/record_read_back.sql failed" in caplog.text
+
+
 def test_every_second_batch_is_read_back_if_the_setting_says_so(run: BatchRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATURE_SYNC_CANARY_EVERY", "2")
     counted = []

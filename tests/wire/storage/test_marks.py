@@ -66,7 +66,8 @@ def test_a_table_is_made_with_the_mark_and_a_staged_batch_keeps_it(sandbox: Sand
 
     found = {name: dict(sandbox.sql(f"SHOW TBLPROPERTIES {name}"))["feature_sync.table"] for name in names(own)}
 
-    assert list(found.values()) == ["payload/1", "batch/1", "sync_log/1", "rejection/1", "drift/1", "accepted_difference/1"]
+    roles = ["payload", "batch", "sync_log", "rejection", "drift", "accepted_difference", "read_back", "approval"]
+    assert list(found.values()) == [f"{role}/1" for role in roles]
 
 
 def test_one_table_of_somebody_else_keeps_all_tables_as_they_are(sandbox: Sandbox, own: Warehouse) -> None:
@@ -111,7 +112,7 @@ def test_tables_of_the_former_names_are_renamed_by_a_person_and_keep_their_rows(
     problems = refused(own)
 
     assert changes(sandbox, before) == []
-    assert run_statements(sandbox, problems) == 2 * len(FORMER_NAMES) + 1, "the table of accepted differences has no former name"
+    assert run_statements(sandbox, problems) == 2 * len(FORMER_NAMES) + 3, "three tables have no former name"
     with Warehouse(own.settings) as another:
         prepare_tables(another)
     assert sandbox.sql(f"SELECT run_id, salesforce_id FROM {payload}") == [("former", "id")]

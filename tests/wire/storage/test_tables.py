@@ -23,9 +23,10 @@ FROZEN = {
     "salesforce_id": "string",
     "parent_id": "string",
     "has_feature_row": "boolean",
+    "property_name": "string",
 }
 """The payload table's columns before those of the fields."""
-OUR_TABLES = ("payload_table", "batch_table", "sync_log_table", "rejection_table")
+OUR_TABLES = ("payload_table", "batch_table", "sync_log_table", "rejection_table", "read_back_table")
 
 
 @pytest.fixture
@@ -59,19 +60,21 @@ class TestOurTables:
             "batch_table": [],
             "sync_log_table": by_batch,
             "rejection_table": by_batch,
+            "read_back_table": ["run_id"],
         }
 
     def test_they_are_made_empty_with_the_columns_that_the_steps_use(self, sandbox: Sandbox, own: Warehouse) -> None:
         prepare_tables(own)
 
-        payload, batch, sync_log, rejection = (columns_of(sandbox, getattr(own.settings, name)) for name in OUR_TABLES)
+        payload, batch, sync_log, rejection, read_back = (columns_of(sandbox, getattr(own.settings, name)) for name in OUR_TABLES)
         kinds = {field.column: field.kind.warehouse_type.lower() for field in FIELDS}
         before = {f"before_{field.column}": kinds[field.column] for field in FIELDS.features}
         assert payload == FROZEN | kinds | before | {"is_undo": "boolean"}
         assert batch == kinds | {"run_id": "string", "batch_number": "int"}
         assert {"run_id", "batch_number", "attempt", "status", "sync_run_id", "run_ended_at"} < set(sync_log)
         assert set(rejection) == {"run_id", "batch_number", "attempt", "reverse_etl_id_c", "reason"}
-        assert [sandbox.sql(f"SELECT count(*) FROM {getattr(own.settings, name)}")[0][0] for name in OUR_TABLES] == [0, 0, 0, 0]
+        assert {field.column for field in FIELDS.features} < set(read_back)
+        assert {sandbox.sql(f"SELECT count(*) FROM {getattr(own.settings, name)}")[0][0] for name in OUR_TABLES} == {0}
 
     def test_doing_it_again_changes_nothing_not_even_after_a_batch_was_staged(self, sandbox: Sandbox, own: Warehouse) -> None:
         prepare_tables(own)
@@ -110,7 +113,8 @@ class TestOurTables:
 
         new = ["pet_screening_enabled_c", "pet_screening_start_date_c", "pet_screening_updated_date_c"]
         before = [f"before_{column}" for column in new]
-        payload, batch, sync_log, rejection = (columns_of(sandbox, getattr(own.settings, name)) for name in OUR_TABLES)
+        payload, batch, sync_log, rejection, read_back = (columns_of(sandbox, getattr(own.settings, name)) for name in OUR_TABLES)
+        assert list(read_back)[-3:] == new
         assert list(payload)[-6:] == new + before
         assert list(batch)[-3:] == new
         assert not set(new + before) & (set(sync_log) | set(rejection))
@@ -124,7 +128,7 @@ class TestOurTables:
         with pytest.raises(OwnTableError) as refused:
             prepare_tables(own)
 
-        payload, batch = refused.value.problems
+        payload, batch, read_back = refused.value.problems
         wrong = ["idv_only_updated_date_c", "vor_start_date_c", "before_idv_only_updated_date_c", "before_vor_start_date_c"]
         assert payload == (
             f"{own.settings.payload_table} was created with other types: "
@@ -132,6 +136,7 @@ class TestOurTables:
             + ". Rename the table, and a new one is created. Earlier runs can then be neither retried nor undone."
         )
         assert batch.startswith(f"{own.settings.batch_table} was created with other types: idv_only_updated_date_c is date")
+        assert read_back.startswith(f"{own.settings.read_back_table} was created with other types: idv_only_updated_date_c")
         assert altering(sandbox, before) == []
 
     def test_a_table_that_may_not_be_written_is_refused_with_the_warehouses_words(self, sandbox: Sandbox, own: Warehouse) -> None:
@@ -153,8 +158,8 @@ class TestOurTables:
         prepare_tables(own)
 
         sent = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-        made = len(OUR_TABLES)  # the drift table and that of the accepted differences exist
-        assert [sum(statement in sql for sql in sent) for statement in statements] == [made + 1, made + 3]
+        made = len(OUR_TABLES)  # the tables of the drift, of accepted differences and of approvals exist
+        assert [sum(statement in sql for sql in sent) for statement in statements] == [made + 1, made + 4]
 
     def test_columns_whose_adding_was_not_answered_are_added_once(self, sandbox: Sandbox, own: Warehouse) -> None:
         sandbox.sql(
@@ -165,7 +170,7 @@ class TestOurTables:
 
         prepare_tables(own)
 
-        assert len(columns_of(sandbox, own.settings.payload_table)) == len(FROZEN) + 23 + 21
+        assert len(columns_of(sandbox, own.settings.payload_table)) == len(FROZEN) + 23 + 21 + len({"is_undo"})
 
 
 def with_product(name: str, fields: FieldTable) -> property:

@@ -5,7 +5,8 @@ frozen_at TIMESTAMP,
 released_at TIMESTAMP,
 salesforce_id STRING,
 parent_id STRING,
-has_feature_row BOOLEAN
+has_feature_row BOOLEAN,
+property_name STRING
 {%- for field in fields %},
 {{ field.column }} {{ field.kind.warehouse_type }}
 {%- endfor %}
