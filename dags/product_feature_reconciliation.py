@@ -14,7 +14,8 @@ approves under "Required actions". `auto`: the records are sent again, up to `HE
 with its own guards and approvals.
 
 **It failed.**
-- `wait_for_copy`: the replication of Salesforce into the warehouse has stopped. Repair it, then clear the task with downstream.
+- `wait_for_copy`, `wait_for_healed_copy`: the replication of Salesforce into the warehouse has stopped. Repair it, then clear
+  the task with downstream.
 - `check_source_query`: the regular sync would write wrong values, or nobody knows what it would write. The log has the numbers.
   Correct its query or view, or run `census_dataset_deploy`.
 - `heal`: its message names the backfill run that failed, or that somebody has deleted. Repair that run, or clear `heal`: it
@@ -44,7 +45,7 @@ from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, sk
 from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
-from feature_sync.replica.sensors import WholeReplicaSensor
+from feature_sync.replica.sensors import HealedReplicaSensor, WholeReplicaSensor
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
@@ -93,7 +94,9 @@ def product_feature_reconciliation() -> None:
     heal = HealingOperator(task_id=STEPS["healing"], found=found, trigger_rule=TriggerRule.NONE_FAILED)
     # The first task refuses a run that makes no sense, before it waits.
     wait_for_copy = WholeReplicaSensor(task_id=STEPS["replica"], refuse=refuse_config)
-    chain(wait_for_copy, found, approve_healing, heal, conclude(found))
+    # The run that heals may have asked Salesforce itself, and left the replica behind.
+    wait_for_healing = HealedReplicaSensor(task_id="wait_for_healed_copy", after=STEPS["healing"])
+    chain(wait_for_copy, found, approve_healing, heal, wait_for_healing, conclude(found))
     [remove_old_payloads(), check_source_query()]
 
 

@@ -55,7 +55,7 @@ def test_it_needs_no_run_config(dag: Any) -> None:
 
 
 def test_it_compares_a_fresh_replica_then_asks_then_heals_then_concludes(dag: Any) -> None:
-    chain = ["wait_for_copy", "compare", "approve_healing", "heal", "conclude"]
+    chain = ["wait_for_copy", "compare", "approve_healing", "heal", "wait_for_healed_copy", "conclude"]
 
     assert set(dag.task_ids) == {*chain, "check_source_query", "remove_old_payloads"}
     for before, after in pairwise(chain):
@@ -81,4 +81,8 @@ def test_only_a_run_that_found_no_difference_tells_others_that_the_data_is_right
 
 
 def test_a_failure_is_alerted() -> None:
-    assert [list(task.on_failure_callback) for task in load().tasks] == [[notify_failure]] * 7
+    tasks = {task.task_id: list(task.on_failure_callback) for task in load().tasks}
+
+    # conclude looks again after any outcome, and says it
+    assert tasks.pop("wait_for_healed_copy") == []
+    assert list(tasks.values()) == [[notify_failure]] * 7

@@ -58,7 +58,7 @@ def mistakes(tables: Tables, seed: int, checks: "Sequence[Check] | None" = None)
 
 def wrong_differences(tables: Tables, settings: Settings, _: World, expected: Expected, __: Random) -> Iterator[str]:
     key = settings.fields.property_id.column
-    rows = tables.run("reconciliation/select_differences", {"most": ALL_DIFFERENCES, "run_id": None})
+    rows = tables.run("reconciliation/select_differences", {"most": ALL_DIFFERENCES, "run_id": None, "asked_at": None})
     found = Counter((row["class"], row["salesforce_id"], row[key], row["field"]) for row in rows)
     yield from compared("differences", found, expected.differences)
 
@@ -109,7 +109,7 @@ def wrong_pilot(tables: Tables, settings: Settings, world: World, expected: Expe
 
 def wrong_counts(tables: Tables, settings: Settings, wanted: list[Judged]) -> Iterator[str]:
     [summary] = tables.run("backfill/summarize_payload", {"run_id": "oracle"})
-    [validated] = tables.run("backfill/validate_payload", {"run_id": "oracle"})
+    [validated] = tables.run("backfill/validate_payload", {"run_id": "oracle", "asked_at": None})
     for product in settings.fields.products:
         flag = product.enabled.column
         pairs = [((one.wanted or {})[flag], one.record[flag]) for one in wanted]

@@ -87,6 +87,7 @@ SELECT
 {% for key in fields.keys %}
     found.{{ key.column }},
 {% endfor %}
+    found.salesforce_id,
     found.in_salesforce,
     found.field,
     found.in_salesforce_value,

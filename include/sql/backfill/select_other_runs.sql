@@ -6,7 +6,8 @@
 -- So of two runs that freeze at once, at most one comes through if each asks twice: before it has batches, and after.
 -- records: those that both runs have.
 -- records_in_flight: an attempt of the other run at them is open, and is so young that its Census run may still write.
--- records_not_shown: the other run wrote them lately, and the replica does not show it, so they may look different than they are.
+-- records_not_shown: the other run wrote them lately, and the replica does not show it, so they may look different than they are,
+-- and what an undo would have to restore is not known.
 WITH own AS (
     SELECT salesforce_id, frozen_at, batch_number
     FROM {{ settings.payload_table }}

@@ -1,5 +1,5 @@
 {% set times = fields.features | selectattr("kind", "equalto", "datetime") | map(attribute="column") | list %}
-{# Why a field differs, by what the warehouse knows. The table of facts and causes stands in feature_sync/salesforce/causes.py.
+{# Why a field differs, by what the warehouse knows. feature_sync/salesforce/causes.py has the table of facts and causes.
    `found` is a difference, `sent` its row of sent_fields.sql. #}
 CASE
     WHEN found.known_cause IS NOT NULL THEN found.known_cause

@@ -1,5 +1,9 @@
 -- Every record of a run's payload beside what Salesforce holds now (salesforce_x_c).
 -- If a record is gone from Salesforce, all of its fields differ.
+WITH held AS (
+{% filter indent(4, first=true) %}{% include "fragments/held_records.sql" %}{% endfilter +%}
+)
+
 SELECT
     payload.record_number,
     payload.batch_number,
@@ -15,6 +19,6 @@ SELECT
     AS differs_{{ field.column }}
 {%- endfor +%}
 FROM {{ settings.payload_table }} AS payload
-LEFT JOIN {{ settings.salesforce_table }} AS salesforce
+LEFT JOIN held AS salesforce
     ON salesforce.id = payload.salesforce_id AND NOT salesforce.is_deleted
 WHERE payload.run_id = :run_id

@@ -35,6 +35,11 @@ SELECT
 {% else %}
     CAST(NULL AS STRING) AS parent_id,
 {% endif %}
+{% if settings.name_column %}
+    CAST(properties.{{ settings.name_column }} AS STRING) AS property_name,
+{% else %}
+    CAST(NULL AS STRING) AS property_name,
+{% endif %}
     properties.id IS NOT NULL AS has_property,
     features.property_id IS NOT NULL AS has_feature_row,
     COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS has_ambiguous_features,

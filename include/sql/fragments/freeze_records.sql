@@ -15,6 +15,7 @@ USING (
         placed.salesforce_id,
         placed.parent_id,
         placed.has_feature_row,
+        placed.property_name,
         placed.is_undo
 {%- for field in fields %},
         placed.{{ field.column }}

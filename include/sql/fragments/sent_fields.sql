@@ -3,7 +3,8 @@
 -- What was sent last of each field of each record, and what became of it: by the run :run_id, or by any run of ours if it is NULL.
 -- A record that was left out, because somebody had changed it, was not sent.
 -- outcome: accepted or rejected, as Census says. It is NULL if nobody knows: the Census run is still on, or ended without saying so.
--- is_shown: the replica shows the record as it was after that Census run. See replica/check_replica.sql.
+-- is_shown: what is compared is the record as it was after that Census run: Salesforce itself was asked, or the replica is so far.
+-- See replica/check_replica.sql.
 -- is_before_known: a flag that the replica did not know before that run is unknown.
 -- has_arrived: some field of the record held something else before, and holds now what was sent. So the record was written.
 -- has_field_arrived: this field of some record of that run did so. So the run was able to write this field.
@@ -26,6 +27,10 @@ last_tried AS (
     ) = 1
 ),
 
+held AS (
+{% filter indent(4, first=true) %}{% include "fragments/held_records.sql" %}{% endfilter +%}
+),
+
 replica AS (
     SELECT MAX(system_modstamp) AS changed_at
     FROM {{ settings.salesforce_table }}
@@ -44,7 +49,9 @@ last_sent AS (
         END AS outcome,
         payload.is_undo,
         salesforce.system_modstamp AS changed_at,
-        COALESCE(salesforce.system_modstamp > last_tried.run_ended_at, FALSE)
+        salesforce.changed_by,
+        CAST(:asked_at AS STRING) IS NOT NULL
+        OR COALESCE(salesforce.system_modstamp > last_tried.run_ended_at, FALSE)
         OR COALESCE(replica.changed_at > last_tried.run_ended_at + {{ late }}, FALSE) AS is_shown,
         explode(
             array(
@@ -65,7 +72,7 @@ last_sent AS (
         ON payload.run_id = last_tried.run_id AND payload.record_number = last_tried.record_number
     LEFT JOIN replica
         ON TRUE
-    LEFT JOIN {{ settings.salesforce_table }} AS salesforce
+    LEFT JOIN held AS salesforce
         ON salesforce.id = last_tried.salesforce_id
 )
 
@@ -78,6 +85,7 @@ SELECT
     outcome,
     is_undo,
     changed_at,
+    changed_by,
     is_shown,
     each_field.field AS field,
     each_field.sent_value AS sent_value,

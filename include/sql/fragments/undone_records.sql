@@ -14,6 +14,7 @@ facts AS (
         payload.salesforce_id,
         payload.parent_id,
         payload.has_feature_row,
+        payload.property_name,
         payload.{{ fields.keys | map(attribute="column") | join(",\n        payload.") }}
 {%- for field in fields.features %},
         payload.before_{{ field.column }} AS {{ field.column }}

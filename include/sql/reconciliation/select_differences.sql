@@ -92,6 +92,7 @@ SELECT
     sent_until,
     rejection,
     changed_at,
+    changed_by,
     of_cause,
     number_in_class <= :most AS is_listed
 FROM numbered

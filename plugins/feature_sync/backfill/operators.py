@@ -8,8 +8,10 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
 from feature_sync.orchestration.dag_runs import has_succeeded, skip_dry_run
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica
 from feature_sync.replica.triggers import run_replica_trigger
+from feature_sync.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,8 +21,8 @@ class ValidationOperator(PatientOperator):
     """
     Compares Salesforce with what the run should have written.
 
-    It checks itself whether the replica is fresh, and waits if it is not, because a person may clear batches and this task
-    without the sensor. Its trigger rule lets it run after any outcome of the tasks before it, so it also checks itself
+    It checks itself whether the replica is needed and fresh, and waits if it is not, because a person may clear batches and this
+    task without the sensor. Its trigger rule lets it run after any outcome of the tasks before it, so it also checks itself
     whether the run came to its batches. It updates its assets only if the result says that Salesforce and the warehouse agree.
 
     :param planned_by: the task that must have succeeded, otherwise there is nothing to validate (templated).
@@ -50,7 +52,9 @@ class ValidationOperator(PatientOperator):
         skip_dry_run(context, self.is_dry_run)
         settings = load_settings()
         run_id = ti.run_id
-        if not check_run_replica(run_id, settings).is_fresh:
+        with Warehouse(settings) as warehouse:
+            needs_replica = why_replica(warehouse, run_id)
+        if needs_replica and not check_run_replica(run_id, settings).is_fresh:
             self.wait_in_triggerer(run_replica_trigger(run_id, settings, ends_task=False))
         result = validate(context["params"], run_id)
         if result.proves_equality:

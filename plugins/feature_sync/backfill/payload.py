@@ -234,14 +234,13 @@ def _refuse_shared_records(warehouse: Warehouse, run_id: str, config: RunConfig,
     settings = warehouse.settings
     runs = [OtherRun(**row) for row in warehouse.fetch_all("backfill/select_other_runs", {"run_id": run_id})]
     problems = sharing_problems(runs, is_unfinished, settings.census_run_limit_seconds)
-    late = []
-    if config.undo_run_id is None and config.scope is Scope.MISMATCHED:
-        late = [
-            f"Run {run.run_id!r} has sent {count_of(run.records_not_shown, 'record')} of this run, and "
-            f"{settings.salesforce_table} does not show it yet, so they only seem to differ."
-            for run in runs
-            if run.records_not_shown
-        ]
+    is_mismatched = config.undo_run_id is None and config.scope is Scope.MISMATCHED
+    late = [
+        f"Run {run.run_id!r} has sent {count_of(run.records_not_shown, 'record')} of this run, and {settings.salesforce_table} "
+        f"does not show it yet, so {'they only seem to differ' if is_mismatched else 'what they hold now is not known'}."
+        for run in runs
+        if run.records_not_shown
+    ]
     if config.dry_run:
         for problem in (*problems, *late):
             log.warning("Without dry_run this run would be refused: %s", problem)

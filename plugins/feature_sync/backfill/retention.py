@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 def remove_old_payloads(is_unfinished: Callable[[str], bool], now: datetime | None = None) -> dict[str, Any]:
     """
-    Remove the payload and the rejected rows of runs without activity for ``payload_days``.
+    Remove the payload, the rejected rows and what was read back of runs without activity for ``payload_days``.
 
     Until then a run can be retried and undone. The payload of a run that has not finished in Airflow stays, however old it is.
 
@@ -34,6 +34,7 @@ def remove_old_payloads(is_unfinished: Callable[[str], bool], now: datetime | No
                 kept.append(run_id)
                 continue
             warehouse.execute("backfill/delete_rejections", {"run_id": run_id})
+            warehouse.execute("backfill/delete_read_backs", {"run_id": run_id})
             warehouse.execute("backfill/delete_payload", {"run_id": run_id})
             log.info("Removed the payload of %s: %s records", run_id, f"{row['records']:,}")
             removed.append(run_id)

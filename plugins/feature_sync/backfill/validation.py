@@ -1,4 +1,4 @@
-"""The verdict of a run: does Salesforce hold what the run sent? Read from the replica, never from counters alone."""
+"""The verdict of a run: does Salesforce hold what the run sent? Never from counters alone."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.pilot.rest import read_rest
+from feature_sync.replica.asking import ask_about_run, ask_for_sample
 from feature_sync.replica.mismatches import NO_CAUSES, Causes, write_mismatches
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.outcome import left_out_reason
@@ -90,6 +91,9 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     """
     Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
+    If the run is small and there is a connection, Salesforce itself says what it holds. Otherwise the replica does, and a sample
+    is read from Salesforce itself.
+
     The records of a run that undoes another one are held against the values from before that run, and nothing is said about the
     warehouse. If the run has no record, it is asked again whether there is nothing to do.
 
@@ -105,7 +109,11 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
         prepare_tables(warehouse)  # a run may have waited while a version came that has more columns
         planned = read_batches(warehouse, run_id)
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
-        facts = warehouse.fetch_one("backfill/validate_payload", {"run_id": run_id})
+        asked = ask_about_run(warehouse, run_id, is_replica_fresh=not replica["records_stale"])
+        compared = {"run_id": run_id, "asked_at": asked.bound_at}
+        facts = warehouse.fetch_one("backfill/validate_payload", compared)
+        if not asked.at:
+            asked = ask_for_sample(warehouse, run_id, asked)
         attempts = SyncLog(warehouse).last_attempts(run_id)
         rest = read_rest(warehouse, run_id) if config.strategy is Strategy.PILOT else None
         nothing = None if planned or attempts or facts["properties_checked"] else nothing_to_do(warehouse, config)
@@ -117,25 +125,29 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
             ]
         else:
             regular_sync = regular_sync_warnings(warehouse)
-        causes = write_mismatches(files.mismatches, warehouse.stream("backfill/select_mismatches", {"run_id": run_id}), settings)
+        mismatches = warehouse.stream("backfill/select_mismatches", compared)
+        causes = write_mismatches(files.mismatches, mismatches, settings, was_asked=asked.at is not None)
         export_rejections(warehouse, run_id)
     books = balance_books(planned, attempts)
     report = {
         **_report(run_id, replica, facts, books, causes, fields=settings.fields, aim=aim),
+        "compared_with": asked.as_json(),
         "regular_sync": regular_sync,
         "nothing_to_do": nothing,
     }
     if nothing:
         report["result"] = f"Nothing to do. {nothing}"
     write_json(files.validation, report)
-    log.info("%s\nRESULT: %s", "\n".join([*_table(report, aim), *causes.table]), report["result"])
+    log.info("%s\nRESULT: %s", "\n".join([asked.note, *_table(report, aim), *causes.table]), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
     cure = rest.cure if rest and rest.records_waiting else CLEAR_THE_BATCHES
-    if not nothing and (problems := run_problems(planned, attempts, books, facts, causes, expected=aim.expected, cure=cure)):
+    problems = run_problems(planned, attempts, books, facts, causes, expected=aim.expected, cure=cure)
+    problems += asked.problems
+    if not nothing and problems:
         raise SalesforceDiffersError(
             "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"]),
-            is_explained=is_explained(planned, attempts, books, facts),
+            is_explained=is_explained(planned, attempts, books, facts) and not asked.problems,
         )
     return Validation(
         report["result"],

@@ -133,11 +133,12 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
     settings = load_settings()
     replica = read_replica_state(None, settings)
     if not is_whole_replica_current(replica, settings):
+        has_healed = steps.healing in ("success", "failed")
+        waiting = "Clear `wait_for_healed_copy`" if has_healed else "Clear `wait_for_copy`"
         raise NotReadyError(
             [
                 f"{settings.salesforce_table} is stale now: its newest row was replicated at {replica.synced_at}, and "
-                f"{replica.records_stale:,} records that were sent do not show yet. Clear `wait_for_copy` with its downstream "
-                "tasks."
+                f"{replica.records_stale:,} records that were sent do not show yet. {waiting} with its downstream tasks."
             ]
         )
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
@@ -189,7 +190,7 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
 
 
 def _write_mismatches(files: RunFiles, warehouse: Warehouse) -> Causes:
-    listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None})
+    listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None, "asked_at": None})
     return write_mismatches(files.mismatches, listed, warehouse.settings)
 
 

@@ -78,14 +78,15 @@ class Causes:
 NO_CAUSES = Causes({}, {})
 
 
-def write_mismatches(path: StoragePath, tables: Iterable[pa.Table], settings: Settings) -> Causes:
+def write_mismatches(path: StoragePath, tables: Iterable[pa.Table], settings: Settings, *, was_asked: bool = False) -> Causes:
     """
     Write ``mismatches.csv`` and count the causes. If there is a connection to Salesforce, it is asked for the first `MAX_ASKED`
     records. If it does not answer, the causes are those that the warehouse proves, and the note says so.
 
     :param tables: of ``backfill/select_mismatches.sql`` or ``reconciliation/select_differences.sql``.
+    :param was_asked: the values in them are what Salesforce itself has said, so it is not asked again.
     """
-    explained = _Explained(settings, SalesforceReader())
+    explained = _Explained(settings, SalesforceReader(), was_asked=was_asked)
     write_csv(path, explained.read(tables))
     return explained.causes
 
@@ -96,6 +97,7 @@ class _Explained:
 
     settings: Settings
     reader: SalesforceReader
+    was_asked: bool = False
     found: Counter[tuple[Cause, bool]] = field(default_factory=Counter)
     moved: Counter[tuple[Cause, bool]] = field(default_factory=Counter)
     records: dict[str, SalesforceRecord | None] = field(default_factory=dict)
@@ -121,7 +123,7 @@ class _Explained:
             self._count(rows)
             listed = [row for row in rows if row.get("is_listed", True)]
             self._ask({str(key) for row in listed if row["field"] and (key := row[self._key])})
-            yield self._written(table, [self._explain(row) for row in listed])
+            yield self._written(table, [self._as_said(row) if self.was_asked else self._explain(row) for row in listed])
 
     def _count(self, rows: list[Row]) -> None:
         for row in rows:
@@ -131,12 +133,16 @@ class _Explained:
             else:
                 self.found[group] += 1
 
+    def _as_said(self, row: Row) -> Row:
+        """The row, whose value in Salesforce is what Salesforce itself has said."""
+        return row | {"asked_value": row["in_salesforce_value"]}
+
     def _explain(self, row: Row) -> Row:
         """The row, with the cause after Salesforce has answered, if it was asked."""
         record = self.records.get(row[self._key] or "")
         by_column = {each.column: each for each in self.settings.fields.features}
         differing = by_column.get(row["field"] or "")
-        if record is None or differing is None or row.get("salesforce_id", record.id) != record.id:
+        if record is None or differing is None or row["salesforce_id"] != record.id:
             return row
         seen = {"changed_at": record.modified_at, "changed_by": record.modified_by}
         if differing.salesforce_name in self.unreadable:
@@ -158,13 +164,13 @@ class _Explained:
 
     def _written(self, table: pa.Table, rows: list[Row]) -> pa.Table:
         fields = [each for each in table.schema if each.name not in COUNTS]
-        schema = pa.schema([*fields, pa.field("changed_by", pa.string()), pa.field("asked_value", pa.string())])
+        schema = pa.schema([*fields, pa.field("asked_value", pa.string())])
         return pa.Table.from_pylist(rows, schema=schema)
 
     def _ask(self, keys: Collection[str]) -> None:
         """Read the records that were not read yet, up to the limit."""
         wanted = sorted(set(keys) - set(self.records))[: MAX_ASKED - len(self.records)]
-        if not wanted or self.refusal:
+        if self.was_asked or not wanted or self.refusal:
             return
         names = [each.salesforce_name for each in self.settings.fields.features]
         try:
@@ -189,6 +195,8 @@ class _Explained:
 
     @property
     def _note(self) -> str:
+        if self.was_asked:
+            return "Salesforce itself was asked for all of them."
         if self.refusal:
             return f"Salesforce itself was not asked{' for all of them' if self.records else ''}: {self.refusal}."
         return f"Salesforce itself was asked for {count_of(len(self.records), 'record')}." if self.records else ""

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator
+from airflow.sdk import BaseSensorOperator, TriggerRule
 
 from feature_sync.config.settings import load_settings
-from feature_sync.orchestration.dag_runs import has_succeeded, skip, skip_dry_run
+from feature_sync.orchestration.dag_runs import has_succeeded, skip, skip_dry_run, task_states
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica, check_whole_replica, is_whole_replica_current
 from feature_sync.replica.triggers import WholeReplicaTrigger, run_replica_trigger
 from feature_sync.storage.tables import prepare_tables
@@ -38,7 +39,7 @@ class ReplicaSensor(PatientOperator, BaseSensorOperator):
 
 class RunReplicaSensor(ReplicaSensor):
     """
-    Waits until the replica shows every record that this run sent.
+    Waits until the replica shows every record that this run sent, unless Salesforce itself will be asked for all of them.
 
     :param planned_by: the task that must have succeeded, otherwise nothing can have been sent (templated).
     :param is_dry_run: whether the run sends nothing (templated).
@@ -61,6 +62,12 @@ class RunReplicaSensor(ReplicaSensor):
             skip(context, f"{self.planned_by} did not succeed, so there is nothing to wait for")
         skip_dry_run(context, self.is_dry_run)
         settings = load_settings()
+        with Warehouse(settings) as warehouse:
+            reason = why_replica(warehouse, ti.run_id)
+        if not reason:
+            self.log.info("This run does not wait for the replica, because Salesforce itself is asked for all of its records")
+            return
+        self.log.info("This run needs the replica: %s", reason)
         state = check_run_replica(ti.run_id, settings)
         self.log.info("%s", state.progress)
         if not state.is_fresh:
@@ -92,3 +99,27 @@ class WholeReplicaSensor(ReplicaSensor):
         if not is_whole_replica_current(state, settings):
             trigger = WholeReplicaTrigger(settings.copy_poll_seconds, give_up_at.isoformat(), ends_task=True)
             self.wait_in_triggerer(trigger)
+
+
+class HealedReplicaSensor(WholeReplicaSensor):
+    """
+    Waits until the replica shows what a healing sent, whether the healing succeeded or failed.
+
+    Its failure sends no alert, because the task after it looks again after any outcome.
+
+    :param after: the task that heals.
+    """
+
+    def __init__(self, *, after: str, **kwargs: Any) -> None:
+        super().__init__(trigger_rule=TriggerRule.ALL_DONE, on_failure_callback=None, **kwargs)
+        self.after = after
+
+    def execute(self, context: "Context") -> None:
+        """
+        :raises AirflowSkipException: nothing was healed.
+        :raises ReplicaStalledError: as in `WholeReplicaSensor`.
+        """
+        ti = context["ti"]
+        if task_states(ti.dag_id, ti.run_id, state=self.after)["state"] not in ("success", "failed"):
+            skip(context, f"{self.after} sent nothing, so there is nothing to wait for")
+        super().execute(context)

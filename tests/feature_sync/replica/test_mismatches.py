@@ -22,8 +22,11 @@ FLAG = "fraud_detection_enabled_c"
 NOON = dt.datetime(2025, 11, 24, 12, tzinfo=dt.UTC)
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("reverse_etl_id_c", "field", "in_salesforce_value", "in_warehouse_value", "cause")),
-        *((name, pa.string()) for name in ("sent_outcome", "sent_value", "before_value")),
+        *(
+            (name, pa.string())
+            for name in ("salesforce_id", "reverse_etl_id_c", "field", "in_salesforce_value", "in_warehouse_value", "cause")
+        ),
+        *((name, pa.string()) for name in ("sent_outcome", "sent_value", "before_value", "changed_by")),
         *((name, pa.timestamp("us", "UTC")) for name in ("sent_from", "sent_until", "changed_at")),
     ]
 )
@@ -60,7 +63,8 @@ def org(monkeypatch: pytest.MonkeyPatch) -> Org:
 def row(key: str, cause: Cause = Cause.NOT_KNOWN, field: str | None = FLAG, **values: Any) -> dict[str, Any]:
     known = {"in_salesforce_value": "false", "in_warehouse_value": "true", "sent_outcome": "accepted", "sent_value": "true"}
     times = {"sent_from": NOON, "sent_until": NOON, "changed_at": None}
-    return {"reverse_etl_id_c": key, "field": field, "cause": cause.value, "before_value": "false"} | known | times | values
+    own = {"salesforce_id": f"a2P{key}", "reverse_etl_id_c": key, "field": field, "cause": cause.value, "before_value": "false"}
+    return own | known | times | values
 
 
 def written(
@@ -151,3 +155,23 @@ def test_a_bounded_list_counts_what_it_does_not_list_and_what_is_accepted_apart(
         "Causes, field by field: of 1,020 differences, 2 accepted by Census but not written; 20 never sent; 998 of a cause "
         "that is not known. Salesforce itself was asked for 3 records."
     )
+
+
+def test_a_record_that_was_made_again_says_nothing_of_the_one_that_is_gone(tmp_path: Path, org: Org) -> None:
+    _, [only] = written(tmp_path, [row("1", Cause.NO_RECORD, salesforce_id="a2Pbefore")])
+
+    assert org.asked == [["1"]]
+    assert (only["cause"], only["changed_by"], only["asked_value"]) == ("no_record", "", "")
+
+
+def test_what_salesforce_itself_has_said_is_not_asked_again(tmp_path: Path, org: Org) -> None:
+    path = tmp_path / "mismatches.csv"
+    table = pa.Table.from_pylist([row("1", Cause.NOT_WRITTEN, changed_by="Bo")], schema=SCHEMA)
+
+    causes = write_mismatches(ObjectStoragePath(str(path)), [table], load_settings(), was_asked=True)
+
+    assert org.asked == []
+    with path.open(encoding="utf-8", newline="") as file:
+        [only] = csv.DictReader(file)
+    assert (only["cause"], only["changed_by"], only["asked_value"]) == ("not_written", "Bo", "false")
+    assert causes.note == "Salesforce itself was asked for all of them."

@@ -20,7 +20,16 @@ PROPERTIES = "rds.pg_rds_public.properties"
 FEATURES = "crm.sfdc_dbx.product_property_w_features"
 REPLICA = "crm.salesforce.product_property_c"
 SOURCE_SETTINGS = {PROPERTIES: "PROPERTIES_TABLE", FEATURES: "FEATURES_TABLE", REPLICA: "SALESFORCE_TABLE"}
-OUR_TABLES = ("payload_table", "batch_table", "sync_log_table", "rejection_table", "drift_table", "accepted_table")
+OUR_TABLES = (
+    "payload_table",
+    "batch_table",
+    "sync_log_table",
+    "rejection_table",
+    "drift_table",
+    "accepted_table",
+    "read_back_table",
+    "approval_table",
+)
 DOWN = "http://127.0.0.1:1"
 Conf = dict[str, Any]
 ByHand = Callable[[], AbstractContextManager[None]]
@@ -66,7 +75,7 @@ def makes_or_proves_a_table_of_ours(sql: str) -> bool:
     settings = load_settings()
     ours = "|".join(re.escape(getattr(settings, name)) for name in OUR_TABLES)
     columns = r"\( \w+ \w+(, \w+ \w+)* \)"
-    clustered = r"(CLUSTER BY \(run_id, batch_number\) )?"
+    clustered = r"(CLUSTER BY \(run_id(, batch_number)?\) )?"
     return bool(
         re.fullmatch(
             rf"CREATE TABLE IF NOT EXISTS ({ours}) {columns} {clustered}TBLPROPERTIES \('feature_sync.table' = '\w+/1'\)", sql

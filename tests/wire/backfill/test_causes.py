@@ -14,6 +14,13 @@ FLAG, COLUMN = "Fraud_Detection_Enabled__c", "fraud_detection_enabled_c"
 FEATURES = "crm.sfdc_dbx.product_property_w_features"
 
 
+@pytest.fixture(autouse=True)
+def _from_the_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run as large as those that are validated from the replica. ``test_asking.py`` has the others."""
+    monkeypatch.setenv("FEATURE_SYNC_VALIDATE_BY_ASKING_RECORDS", "0")
+    monkeypatch.setenv("FEATURE_SYNC_VALIDATION_SAMPLE_RECORDS", "0")
+
+
 def failed(run: Run) -> str:
     """What the verdict says. The causes add up to the rows of the file."""
     with pytest.raises(SalesforceDiffersError) as differs:

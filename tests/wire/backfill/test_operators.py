@@ -15,6 +15,7 @@ from feature_sync.replica.state import ReplicaStalledError
 from feature_sync.replica.triggers import RunReplicaTrigger
 from tests.sandbox.client import Sandbox
 from tests.wire.campaign import Campaign, sent_unseen
+from tests.wire.connections import salesforce_connection
 from tests.wire.firing import deferred, fire
 
 
@@ -72,3 +73,14 @@ def test_a_dry_run_is_skipped_but_a_run_that_never_came_to_its_batches_is_a_fail
 
     with pytest.raises(AirflowSkipException if planned else NothingToValidateError):
         validation(is_dry_run=True).execute(context(campaign))
+
+
+def test_a_small_run_that_can_be_asked_about_needs_no_replica(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = campaign.sandbox
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(sandbox.state / "authority.pem"))
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(sandbox))
+
+    result = validation().execute(context(campaign))
+
+    assert result["result"] == "0 properties with mismatched feature data"
+    assert result["proves_equality"]

@@ -200,7 +200,7 @@ class TestFiles:
         with Warehouse(load_settings()) as warehouse:
             with pytest.raises(OwnTableError, match="fraud_detection_start_date_c is date, now it must be timestamp"):
                 prepare_tables(warehouse)
-            for table in ("PAYLOAD", "BATCH"):
+            for table in ("PAYLOAD", "BATCH", "READ_BACK"):
                 monkeypatch.setenv(f"FEATURE_SYNC_{table}_TABLE", f"crm.sfdc_dbx.{table.lower()}_with_times")
         with Warehouse(load_settings()) as warehouse:
             prepare_tables(warehouse)

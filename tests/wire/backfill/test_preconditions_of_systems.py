@@ -400,7 +400,7 @@ class TestOurTables:
         columns = [row[0] for row in sandbox.sql(f"DESCRIBE TABLE {own_names[0]}")]
         assert len(added) == 1
         assert {"record_number", "salesforce_id", "vor_updated_date_c", "before_vor_updated_date_c"} <= set(columns)
-        assert len(columns) == len(set(columns)) == 8 + 23 + 21
+        assert len(columns) == len(set(columns)) == 10 + 23 + 21
         assert sandbox.sql(f"SELECT run_id, fraud_detection_enabled_c, record_number FROM {own_names[0]}") == [
             ("old", True, None)
         ]

@@ -22,7 +22,7 @@ def test_a_part_of_a_second_is_neither_compared_nor_sent(
     few: Few, monkeypatch: pytest.MonkeyPatch, held: str, differing: int
 ) -> None:
     monkeypatch.setenv("FEATURE_SYNC_DATETIME_FIELDS", f'["{FIELD}"]')
-    for table in ("PAYLOAD", "BATCH"):  # with the field as a point in time
+    for table in ("PAYLOAD", "BATCH", "READ_BACK"):  # with the field as a point in time
         monkeypatch.setenv(f"FEATURE_SYNC_{table}_TABLE", f"crm.sfdc_dbx.{table.lower()}_{held.replace(':', '_')}")
     few.sql(f"UPDATE {{features}} SET {SOURCE} = TIMESTAMP'2025-11-21 10:00:00.654321'")
     held_at = f"TIMESTAMP'2025-11-21 {held}' AS {FIELD}"

@@ -74,7 +74,10 @@ class Known:
 
     def numbers(self) -> dict[str, tuple[int, int, int]]:
         """Of each class that was found: all, new and accepted ones. The counts and the list must agree."""
-        drift, rows = self.drift(), self.few.query("reconciliation/select_differences", {"most": 100, "run_id": None})
+        drift, rows = (
+            self.drift(),
+            self.few.query("reconciliation/select_differences", {"most": 100, "run_id": None, "asked_at": None}),
+        )
         assert drift.properties_mismatched == drift.properties_accepted + drift.properties_held_back + drift.properties_to_send
         for kind in DriftClass:
             # A product has two dates, each of which is a line of the list but only one difference.
@@ -440,7 +443,7 @@ class TestForm:
 
         accept(self.conf(accepted_until=str(today), ids=[known.one]), "second", "grace")
 
-        [row] = known.few.query("reconciliation/select_differences", {"most": 100, "run_id": None})
+        [row] = known.few.query("reconciliation/select_differences", {"most": 100, "run_id": None, "asked_at": None})
         assert (row["accepted_by"], row["accepted_until"]) == ("grace", today)
 
     @pytest.mark.parametrize(
@@ -473,6 +476,6 @@ def test_the_list_names_new_differences_first_so_that_accepted_ones_do_not_fill_
     known.harm(WRONG_FLAG, known.two)
     known.insert("wrongly_false")
 
-    rows = known.few.query("reconciliation/select_differences", {"most": 1, "run_id": None})
+    rows = known.few.query("reconciliation/select_differences", {"most": 1, "run_id": None, "asked_at": None})
 
     assert [(row[KEY], row["is_accepted"]) for row in rows if row["is_listed"]] == [(known.two, False)]

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import TaskSuccessEvent
 
 from feature_sync.replica import sensors
-from feature_sync.replica.sensors import RunReplicaSensor, WholeReplicaSensor
+from feature_sync.replica.sensors import HealedReplicaSensor, RunReplicaSensor, WholeReplicaSensor
 from feature_sync.replica.state import ReplicaStalledError
 from feature_sync.replica.triggers import RunReplicaTrigger, WholeReplicaTrigger
 from tests.sandbox.client import Sandbox
@@ -122,3 +122,30 @@ class TestWhole:
         monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_TABLE", "crm.salesforce.empty_copy")
 
         deferred(self.sensor(), self.context())
+
+
+class TestHealed:
+    """Waiting for what a healing has sent."""
+
+    def sensor(self, monkeypatch: pytest.MonkeyPatch, state: str | None) -> HealedReplicaSensor:
+        monkeypatch.setattr(sensors, "task_states", lambda _dag, _run, state: {"state": ends[state]})
+        ends = {"heal": state}
+        return HealedReplicaSensor(task_id="wait_for_healed_copy", after="heal")
+
+    def context(self) -> Any:
+        ti = SimpleNamespace(dag_id="weekly", run_id="r", id="a try", start_date=datetime.now(UTC), xcom_push=lambda **_: None)
+        return {"ti": ti}
+
+    @pytest.mark.parametrize("state", ["success", "failed"])
+    def test_it_waits_for_it_whatever_became_of_it(self, sent: Campaign, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+        trigger = deferred(self.sensor(monkeypatch, state), self.context())
+        assert isinstance(trigger, WholeReplicaTrigger)
+        sent.sandbox.settings(replication_stalled=False)
+
+        assert isinstance(fire(trigger), TaskSuccessEvent)
+
+    @pytest.mark.usefixtures("sent")
+    @pytest.mark.parametrize("state", ["skipped", "upstream_failed", None])
+    def test_it_is_skipped_if_nothing_was_healed(self, monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
+        with pytest.raises(AirflowSkipException):
+            self.sensor(monkeypatch, state).execute(self.context())
