@@ -33,7 +33,7 @@ spark_too = if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-
 # Two of the three mostly wait for an Airflow of their own, see tests/conftest.py.
 SHARED_AMONG_THREE := -n 3 --no-loadscope-reorder
 
-.PHONY: help run verify up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run verify story up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +52,7 @@ help:
 	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
 	@echo 'make up       start Airflow and the sandbox and leave them running (PORT=... chooses another port than 8080)'
 	@echo 'make status   show the state of the parts that `make up` started'
+	@echo 'make story OF="..."   tell what happened to one record, by id or name, while `make up` runs'
 	@echo 'make down     stop Airflow and the sandbox; their data stays'
 	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; existing values stay'
 	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (15 to 30 minutes; needs a Docker engine;'
@@ -69,6 +70,9 @@ verify: $(INSTALLED)
 
 up: $(INSTALLED)
 	@$(PYTHON) -m laptop up $(PORT_OPTION) $(WORLD_OPTION)
+
+story: $(INSTALLED)
+	@$(PYTHON) -m laptop story "$(OF)"
 
 # Without .venv no part can be running, so these two do not wait for an installation.
 down status:

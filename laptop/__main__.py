@@ -1,11 +1,11 @@
-"""The command line: ``python -m laptop run|verify|up|down|status``. `make` calls it."""
+"""The command line: ``python -m laptop run|verify|up|down|status|story``. `make` calls it."""
 
 import argparse
 import os
 import sys
 
 from laptop.airflow_client import AirflowError
-from laptop.background import down, status, up
+from laptop.background import down, status, story, up
 from laptop.processes import ComponentError, Interrupted, PortError, signals_as_exceptions
 from laptop.run import RUN_CONFIGS, BusyError, run, verify
 from laptop.sandbox_client import SandboxError
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
         ("up", "start Airflow and the sandbox and leave them running"),
         ("down", "stop what `up` started"),
         ("status", "show the state of the parts that `up` started"),
+        ("story", "tell what happened to one record, beside what `up` started"),
     ):
         command = commands.add_parser(name, help=description, description=description)
         if name in ("run", "verify", "up"):
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
                 "--world", choices=list(RUN_CONFIGS), default=DEFAULT_WORLD, help="the sandbox's world (default: %(default)s)"
             )
             command.add_argument("--port", type=int, help="Airflow's port (default: 8080, or a free one if 8080 is taken)")
+        if name == "story":
+            command.add_argument("record", help="a Salesforce id, a key, a property's id, or a part of the property's name")
     chosen = parser.parse_args(arguments)
     terminal = Terminal(sys.stdout)
     try:
@@ -59,6 +62,8 @@ def _obey(chosen: argparse.Namespace, terminal: Terminal) -> int:
             return up(FOLDER / "up", terminal, port=chosen.port, world=chosen.world)
         case "down":
             return down(FOLDER / "up", terminal)
+        case "story":
+            return story(FOLDER / "up", terminal, chosen.record)
         case _:
             return status(FOLDER / "up", terminal)
 

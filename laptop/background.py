@@ -1,14 +1,18 @@
-"""`make up`, `make down` and `make status`: a stack that keeps running after the command has ended."""
+"""`make up`, `make down`, `make status` and `make story`: a stack that keeps running after the command has ended."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
 from laptop.airflow_client import AirflowClient
-from laptop.environment import ADMIN, Secrets
+from laptop.environment import ADMIN, Secrets, clean_environment
 from laptop.run import folder_lock, project_environment, shown
-from laptop.stack import DEFAULT_WORLD, Stack, StackRecord
+from laptop.stack import DEFAULT_WORLD, PROJECT, Stack, StackRecord, sandbox_lines
 from laptop.terminal import RED, Terminal
 
 
@@ -84,3 +88,23 @@ def _tell_login(folder: Path, record: StackRecord, terminal: Terminal) -> None:
     terminal.line(f"  logs      {shown(folder / 'logs')}")
     terminal.line()
     terminal.line("`make status` shows its state. `make down` stops it.")
+
+
+def story(folder: Path, terminal: Terminal, asked: str) -> int:
+    """Print the story of a record of the stack that `up` started. Return the exit code of ``python -m feature_sync.story``."""
+    record = StackRecord.read(folder)
+    if record is None:
+        terminal.line("Nothing is running. `make up` starts Airflow and the sandbox.")
+        return 1
+    base = clean_environment(os.environ)
+    port = str(urlsplit(record.sandbox_url).port)
+    environment = {
+        **base,
+        **sandbox_lines(["connections", "--port", port], base),
+        **sandbox_lines(["settings", "--world", record.world], base),
+        **project_environment(),
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "PYTHONPATH": str(PROJECT / "plugins"),
+    }
+    command = [sys.executable, "-m", "feature_sync.story", asked]
+    return subprocess.run(command, cwd=PROJECT, env=environment, check=False).returncode

@@ -62,6 +62,7 @@ class StackRecord:
     airflow_url: str
     sandbox_url: str
     sessions: tuple[Session, ...]
+    world: str = DEFAULT_WORLD
 
     @classmethod
     def read(cls, folder: Path) -> "StackRecord | None":
@@ -71,7 +72,8 @@ class StackRecord:
         except FileNotFoundError:
             return None
         stored = json.loads(text)
-        return cls(stored["airflow_url"], stored["sandbox_url"], tuple(Session(**session) for session in stored["sessions"]))
+        sessions = tuple(Session(**session) for session in stored["sessions"])
+        return cls(stored["airflow_url"], stored["sandbox_url"], sessions, stored.get("world", DEFAULT_WORLD))
 
     def write(self, folder: Path) -> None:
         write_private(_record_file(folder), json.dumps(asdict(self), indent=2))
@@ -179,7 +181,7 @@ class Stack:
     def leave_running(self) -> StackRecord:
         """Let the processes outlive this program. Return the record that ends them; the folder keeps it too."""
         sessions = tuple(component.session for component in self.processes.values() if component.session)
-        record = StackRecord(self.airflow.url, self.sandbox.url, sessions)
+        record = StackRecord(self.airflow.url, self.sandbox.url, sessions, self._world)
         record.write(self.folder)
         if self._leash is not None:
             self._leash.release()
@@ -213,8 +215,8 @@ class Stack:
             secrets=secrets,
         )
         migration = self._start_migration(airflow_base)
-        connections = _sandbox_lines(["connections", *ports], base)
-        settings = _sandbox_lines(["settings", "--world", self._world], base)
+        connections = sandbox_lines(["connections", *ports], base)
+        settings = sandbox_lines(["settings", "--world", self._world], base)
         self.sandbox = SandboxClient(f"http://{HOST}:{sandbox_port}")
         address = self._extra_environment.get("AIRFLOW__API__BASE_URL", f"http://{HOST}:{port}")
         self.airflow = AirflowClient(address, ADMIN, secrets.admin_password, check=self.check)
@@ -300,7 +302,7 @@ class Stack:
         return status == "healthy" and heartbeat is not None and heartbeat >= datetime.fromtimestamp(since, UTC)
 
 
-def _sandbox_lines(arguments: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+def sandbox_lines(arguments: list[str], environment: Mapping[str, str]) -> dict[str, str]:
     """The environment variables that a command of the sandbox prints: its connections, or the package's settings."""
     command = [sys.executable, "-m", "sandbox", *arguments]
     answer = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
