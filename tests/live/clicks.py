@@ -35,6 +35,7 @@ MOMENT_SECONDS, PAUSED_SECONDS = 400.0, 5.0
 """How long a click waits for its moment, and while the DAG is paused. After that it is clicked all the same."""
 RUN_SECONDS = 600.0
 FRACTION = 0.3
+QUESTIONS = ("approve_mass_disable", "confirm_flow_off", "confirm_flow_on", "approve_pilot", "approve_healing", "approve")
 WAITS_FOR_NOBODY = frozenset({None, "scheduled", "queued", "removed", "skipped", "upstream_failed"})
 
 ENVIRONMENT = {
@@ -145,7 +146,7 @@ class Campaign:
         else:
             conf = {"scope": "property_ids", "property_ids": self._next_ids()}
         conf |= {"batch_size": BATCH_SIZE, "wait_seconds": WAIT_SECONDS}
-        if kind in (Kind.FULL, Kind.PROBE):
+        if kind in (Kind.FULL, Kind.PROBE, Kind.PILOT):
             conf["strategy"] = kind.value
         if kind is Kind.DRY_RUN:
             conf["dry_run"] = True
@@ -240,7 +241,7 @@ class Campaign:
 
     def _answer(self) -> None:
         for dag_id, run_id in self._unfinished():
-            for question in ("approve_mass_disable", "confirm_flow_off", "confirm_flow_on", "approve_healing", "approve"):
+            for question in QUESTIONS:
                 with suppress(AirflowError, requests.ConnectionError, requests.Timeout):
                     if self.live.stack.airflow.question(dag_id, run_id, question):
                         self.live.stack.airflow.answer(dag_id, run_id, question, "Approve")

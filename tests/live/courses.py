@@ -14,6 +14,7 @@ class Kind(StrEnum):
     BATCHED = "batched"
     FULL = "full"
     PROBE = "probe"
+    PILOT = "pilot"
     DRY_RUN = "dry run"
     UNDO = "undo"
     WEEKLY = "weekly run with healing"
@@ -47,8 +48,19 @@ TASKS: Mapping[Kind, Sequence[str]] = {
         "plan_batches",
         "validate",
     ),
+    Kind.PILOT: (
+        "plan_probes",
+        "probe.wait_for_turn[0]",
+        "probe.send[0]",
+        "check_pilot",
+        "approve_pilot",
+        "approve_pilot",
+        "plan_batches",
+        "batch.send[0]",
+        "validate",
+    ),
     Kind.WEEKLY: (
-        *("wait_for_copy", "compare", "approve_healing", "heal", "heal", "conclude", "conclude"),
+        *("wait_for_copy", "compare", "approve_healing", "heal", "heal", "wait_for_healed_copy", "conclude", "conclude"),
         *("check_source_query", "remove_old_payloads"),
     ),
     Kind.DEPLOY: ("compare_query", "approve", "approve", "deploy_query", "deploy_query", "deploy_mappings", "deploy_mappings"),
@@ -151,6 +163,7 @@ def _random_click(rng: random.Random, tasks: Sequence[str]) -> Click:
 def _go_on(kind: Kind) -> tuple[Click, ...]:
     first = {
         Kind.PROBE: "probe.wait_for_turn",
+        Kind.PILOT: "probe.wait_for_turn",
         Kind.WEEKLY: "wait_for_copy",
         Kind.DEPLOY: "compare_query",
         Kind.FULL: "confirm_flow_off",

@@ -94,6 +94,9 @@ def _assert_backfilled(claim: Claim) -> None:
     assert not missing, f"Salesforce never accepted {len(missing)} of {len(payload)} records"
     assert_judged_last(runs, report)
     assert_in_salesforce(run)
+    if claim.conf.get("strategy") == "pilot":
+        answers = json.loads((run.folder / "approvals.json").read_text())
+        assert answers["approve_pilot"][-1]["answer"] == "Approve", f"nobody approved the pilot: {answers}"
     if claim.conf.get("strategy") == "full":
         answers = json.loads((run.folder / "approvals.json").read_text())
         for question in ("confirm_flow_off", "confirm_flow_on"):
