@@ -11,7 +11,8 @@ from feature_sync.storage.warehouse import Warehouse
 from sandbox.warehouse.engine import Engine
 from tests.sandbox.warehouse_client import Stand, ask, connect
 from tests.sql.data import fill_copy
-from tests.sql.script import CLOCK_COLUMNS, Change, script
+from tests.sql.script import script
+from tests.sql.steps import CLOCK_COLUMNS, Change
 
 
 def test_airflows_hook_works_unchanged(hook: DatabricksSqlHook, stand: Stand) -> None:

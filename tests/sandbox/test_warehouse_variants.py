@@ -14,7 +14,8 @@ from tests.sandbox.warehouse_client import ask, connect
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.variants import change_settings, variants
 from tests.sql.data import fill_copy, spoil, thin_out
-from tests.sql.script import Change, adapt, script_for
+from tests.sql.script import adapt, script_for
+from tests.sql.steps import Change
 
 
 @pytest.fixture

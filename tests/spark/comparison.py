@@ -13,7 +13,8 @@ from feature_sync.storage.descriptions import read_description
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.warehouse import Row, Warehouse, render_statement
 from sandbox.warehouse.engine import Engine
-from tests.sql.script import CLOCK_COLUMNS, COPY, Change, Script, Step
+from tests.sql.data import COPY
+from tests.sql.steps import CLOCK_COLUMNS, Change, Script, Step
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark

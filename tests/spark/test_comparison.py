@@ -9,7 +9,8 @@ from feature_sync.config.settings import Settings, load_settings
 from feature_sync.storage.warehouse import Row, render_statement
 from tests.spark.comparison import differences
 from tests.spark.variants import OTHER_FIELDS, TOGETHER, VARIANTS, change_settings, every_variant, usual_settings
-from tests.sql.script import STATEMENTS, Step, script, script_for, source_names
+from tests.sql.script import STATEMENTS, script, script_for, source_names
+from tests.sql.steps import Step
 
 
 def test_each_statement_has_a_step() -> None:

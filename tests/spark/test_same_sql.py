@@ -23,7 +23,8 @@ from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
 from tests.spark.variants import change_settings, usual_settings, variants
 from tests.sql.data import COPY, fill_copy, spoil, thin_out
-from tests.sql.script import Change, Script, adapt, freezing, looking, script, script_for
+from tests.sql.script import adapt, freezing, looking, script, script_for
+from tests.sql.steps import Change, Script
 
 if TYPE_CHECKING:
     from tests.spark.engine import Spark

@@ -8,6 +8,7 @@ from sandbox.warehouse.engine import Engine
 
 COPY = "crm.salesforce.product_property_c"
 _KEYS = {str(record["Reverse_ETL_ID__c"]): record["CreatedDate"].date() for record in org_records()}
+SALESFORCE_IDS = {str(record["Reverse_ETL_ID__c"]): str(record["Id"]) for record in org_records()}
 INCIDENT = [key for key, day in _KEYS.items() if day == INCIDENT_DAY.date()]
 ANOTHER = next(key for key, day in _KEYS.items() if day != INCIDENT_DAY.date() and key.endswith("0"))
 

@@ -5,8 +5,6 @@ A new statement is one more `Step`. The sandbox's warehouse executes the script 
 Spark, with whose answers it is compared (``tests/spark``).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from feature_sync.config.fields import FieldKind, FlagType
@@ -14,12 +12,14 @@ from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, OtherColumn
 from feature_sync.deployment.parsed_query import quoted
 from feature_sync.deployment.source_query import OTHERS
-from feature_sync.sending.sync_log import CELL_SEPARATOR, ROW_SEPARATOR
+from feature_sync.storage.lines import as_lines
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import column_definitions
 from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of
 from sandbox.warehouse.engine import Engine
+from tests.sql.asking import STORY, read_back, validation
 from tests.sql.data import ANOTHER, COPY, INCIDENT
+from tests.sql.steps import FULL, PILOT, PROBE, RUN, UNDO, Change, Script, Step
 
 ONLY_DATABRICKS = {"tables/describe_detail", "tables/select_look_alikes", "tables/select_privileges"}
 """
@@ -35,13 +35,6 @@ STATEMENTS = sorted(
     and name not in ONLY_DATABRICKS
 )
 """As `render_statement` takes them: what is in ``fragments``, ``tables/columns`` and ``macros.sql`` is a part of others."""
-CLOCK_COLUMNS = frozenset({"accepted_at", "checked_at", "closed_at", "frozen_at", "opened_at", "released_at", "seen_at"})
-"""Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
-WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
-"""Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""
-
-RUN, PROBE, FULL, UNDO = "manual__2025-11-24", "manual__2025-11-25", "manual__2025-11-26", "manual__2025-11-27"
-PILOT = "manual__2025-11-28"
 SOME = INCIDENT[100:107]
 SENTINELS = ",".join([*SOME[:2], "nobody"])
 REFUSED = [key for key in INCIDENT if key.endswith("7")]
@@ -49,27 +42,6 @@ BATCHED = ",".join(["50"] * 60)
 """The sizes of more batches than any run here has: the last one gets what is left, and the others nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A statement of ours with its values. ``names``: see `render_statement`."""
-
-    statement: str
-    parameters: Parameters = field(default_factory=dict)
-    names: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def writes(self) -> bool:
-        return self.statement.rpartition("/")[2].partition("_")[0] in WRITING
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What others do to the replica in the meantime."""
-
-    text: str
-
-
-Script = list[Step | Change]
 VERIFICATION = (Step("verify/count_keys"), Step("verify/count_repeated_ids"), Step("verify/count_twins"))
 
 
@@ -165,8 +137,7 @@ def script(settings: Settings) -> Script:
         Step("sending/select_rejections", run),
         # The copy is looked at.
         Step("replica/check_replica", run),
-        Step("backfill/validate_payload", run),
-        Step("backfill/select_mismatches", run),
+        *validation(settings),
         # A probe goes over a limit, and what it left goes into smaller batches.
         Step("backfill/freeze_payload", {**_scope("mismatched", skip_unmatched=True), **probe, "batch_size": 20}),
         Step("backfill/select_other_runs", probe),
@@ -188,8 +159,7 @@ def script(settings: Settings) -> Script:
         Step("pilot/release_pilot", pilot),
         Step("pilot/count_rest", pilot),
         Step("pilot/select_pilot", {**pilot, "sentinels": SENTINELS}),
-        Step("pilot/select_property_names", pilot),
-        Step("pilot/count_shown", pilot),
+        Step("pilot/count_shown", {**pilot, "asked_at": None}),
         Step("backfill/release_payload", pilot),
         Step("pilot/revoke_rest", pilot),
         Step("pilot/count_rest", pilot),
@@ -206,7 +176,9 @@ def script(settings: Settings) -> Script:
         # What has expired is removed.
         Step("backfill/select_expired_runs", {"before": "2020-01-01T06:00:00+00:00"}),
         Step("backfill/select_expired_runs", {"before": "2999-01-01T06:00:00+00:00"}),
+        *STORY,
         Step("backfill/delete_rejections", run),
+        Step("backfill/delete_read_backs", run),
         Step("backfill/delete_unsent_payload", run),
         Step("backfill/delete_unsent_payload", probe),
         Step("backfill/delete_payload", run),
@@ -235,14 +207,15 @@ def short_script(settings: Settings) -> Script:
         Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
-        Step("backfill/validate_payload", run),
-        Step("backfill/select_mismatches", run),
+        Step("backfill/validate_payload", {**run, "asked_at": None}),
+        Step("backfill/select_mismatches", {**run, "asked_at": None}),
+        read_back(settings),
         Step("backfill/freeze_payload", {**_scope("mismatched"), "run_id": PILOT, "batch_size": 20}),
         Step("pilot/assign_pilot", {"run_id": PILOT, "sentinels": SENTINELS, "batch_size": 20}),
         Step("backfill/assign_batches", {"run_id": PILOT, "sizes": BATCHED}),
         Step("pilot/count_strata", {"run_id": PILOT, "sentinels": SENTINELS}),
         Step("pilot/select_pilot", {"run_id": PILOT, "sentinels": SENTINELS}),
-        Step("pilot/count_shown", {"run_id": PILOT}),
+        Step("pilot/count_shown", {"run_id": PILOT, "asked_at": None}),
         *_undo(settings, undo, batches),
         Step("backfill/select_other_runs", {"run_id": UNDO}),
         *_reconciliation(settings),
@@ -302,12 +275,12 @@ def looking(size: int) -> Script:
     run, scope = {"run_id": RUN}, _scope("all")
     return [
         Step("reconciliation/compare_systems"),
-        Step("reconciliation/select_differences", {"most": 10_000, "run_id": None}),
+        Step("reconciliation/select_differences", {"most": 10_000, "run_id": None, "asked_at": None}),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/count_scope", _scope("mismatched")),
         Step("backfill/freeze_payload", {**scope, **run, "batch_size": size}),
         Step("backfill/check_payload", {**run, "earliest_date": "2017-01-01"}),
-        Step("backfill/validate_payload", run),
+        Step("backfill/validate_payload", {**run, "asked_at": None}),
         Step("backfill/count_undone_records", {"undo_run_id": RUN}),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
@@ -363,7 +336,7 @@ def _reconciliation(settings: Settings) -> Script:
         Step("reconciliation/select_drift", run),
         Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
         Step("reconciliation/select_unmatched_features"),
-        *(Step("reconciliation/select_differences", {"most": 100, "run_id": each}) for each in (None, RUN)),
+        *(Step("reconciliation/select_differences", {"most": 100, "run_id": each, "asked_at": None}) for each in (None, RUN)),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
     ]
@@ -454,7 +427,7 @@ def _attempt(batch_number: int, attempt: int, status: str, **known: int | str | 
 
 def _rejections(reason: str, keys: list[str] = REFUSED) -> str:
     """Of every batch: those of another one than is asked for must not matter."""
-    return ROW_SEPARATOR.join(f"{key}{CELL_SEPARATOR}{reason} ({key})" for key in keys)
+    return as_lines([(key, f"{reason} ({key})") for key in keys])
 
 
 def _brought_in(settings: Settings, which: str) -> Change:

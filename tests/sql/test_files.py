@@ -30,7 +30,7 @@ WRITING = {
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
 WRITES: tuple[type[exp.Expr], ...] = (exp.Alter, exp.Create, exp.Delete, exp.Merge, exp.Insert, exp.Update, exp.Drop)
-COLUMN_LISTS = {"accepted_difference", "batch", "drift", "payload", "rejection", "sync_log"}
+COLUMN_LISTS = {"accepted_difference", "approval", "batch", "drift", "payload", "read_back", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
 TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_records": {"records", "batch_number"}}
@@ -46,7 +46,7 @@ SETTINGS = {
     "sending/check_batch": {"copy_limit_seconds"},
     "replica/check_replica": {"copy_limit_seconds"},
     "fragments/sent_fields": {"copy_limit_seconds"},
-    "fragments/compared_records": {"parent_column", "properties_deleted_column", "watches_siblings"},
+    "fragments/compared_records": {"name_column", "parent_column", "properties_deleted_column", "watches_siblings"},
     "fragments/placed_records": {"parent_column"},
     "fragments/pilot_strata": {"twin_column"},
     "fragments/feature_rows": {"merges_siblings"},

@@ -14,6 +14,7 @@ NEVER_REACH_A_TASK = {
     "PoolUnknownError",  # a precondition
     "ProblemsError",  # a base; its subclasses have rules
     "UnknownKeyError",  # of the regular sync: becomes an UnjudgedError
+    "UnknownRecordError",  # of the command that tells a story
     "UnknownPrivilegesError",  # a finding that says what was not checked
     "UnreadableConnectionError",  # becomes a CensusTokenUnknownError or a ConnectError
     "UnusableQueryError",  # the same, or a problem of the deployment
