@@ -9,9 +9,15 @@ from tests.sql.steps import RUN, Script, Step
 ASKED_AT = "2025-11-24T03:00:00.123456+00:00"
 STORY = (
     *(Step("story/find_records", {"asked": each}) for each in (INCIDENT[0], SALESFORCE_IDS[INCIDENT[1]], "court", "nobody's")),
-    *(
-        Step(f"story/{each}", {"salesforce_id": SALESFORCE_IDS[INCIDENT[0]]})
-        for each in ("select_attempts", "select_read_backs", "select_answers")
+    Step("story/select_attempts", {"salesforce_id": SALESFORCE_IDS[INCIDENT[0]]}),
+    Step("story/select_read_backs", {"salesforce_id": SALESFORCE_IDS[INCIDENT[0]]}),
+    Step(
+        "story/select_answers",
+        {
+            "salesforce_id": SALESFORCE_IDS[INCIDENT[0]],
+            "backfill_dag_id": "product_feature_backfill",
+            "weekly_dag_id": "product_feature_reconciliation",
+        },
     ),
 )
 """What is asked of one record."""
