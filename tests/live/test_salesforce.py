@@ -60,8 +60,8 @@ def test_a_small_run_is_green_at_once_although_the_replication_stands_still(aske
 
 
 def test_a_weekly_run_waits_until_the_replica_shows_what_it_has_healed(asked: LiveAirflow) -> None:
-    asked.settings(flow_enabled=False)  # so that one batch repairs the incident
-    repaired = asked.trigger(scope="mismatched", batch_size=2000, wait_seconds=1)
+    asked.settings(flow_enabled=False)  # so that a few large batches repair the incident
+    repaired = asked.trigger(scope="mismatched", batch_size=200, wait_seconds=1)
     assert repaired.wait() == "success", repaired.error("validate")
     asked.harm("Fraud_Detection_Enabled__c = true LIMIT 2")
     asked.settings(replication_seconds=20)

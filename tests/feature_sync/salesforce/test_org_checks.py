@@ -119,4 +119,4 @@ def test_locked_records_are_named_and_no_problem_of_their_own() -> None:
     [said] = few.not_checked
     assert "whether Census may change 2 records of Property__c that wait for an approval: a01, a02. Salesforce locks" in said
     assert "a05 and 3 more." in many.not_checked[0]
-    assert check_locks([], "Property__c").notes == ("No record of Property__c waits for an approval, so none is locked.",)
+    assert check_locks([], "Property__c").notes == ("No record of Property__c waits for an approval.",)
