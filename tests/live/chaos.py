@@ -100,6 +100,10 @@ class Victim(StrEnum):
     SANDBOX = "sandbox"
 
 
+class MissedError(RuntimeError):
+    """What was to be killed is gone already."""
+
+
 COMPONENTS = {
     Victim.SCHEDULER: "scheduler",
     Victim.SCHEDULER_HOST: "scheduler",
@@ -274,7 +278,11 @@ class Campaign:
         kill = Kill(self.seconds, self.runs, index + 1, step.phase, step.victim)
         self.kills.append(kill)
         self.tell(f"{kill.at:5.0f} s: run {kill.run}, batch {kill.batch}, {kill.phase}: kill -9 of the {kill.victim}\n")
-        kill.down = self._strike(run, index, step.victim)
+        try:
+            kill.down = self._strike(run, index, step.victim)
+        except MissedError as missed:  # on a busy machine a phase may be over before it is seen
+            self.tell(f"        {missed}\n")
+            self.kills.remove(kill)
         return kill
 
     def _strike(self, run: LiveRun, index: int, victim: StrEnum) -> float:
@@ -313,6 +321,8 @@ class Campaign:
                 if title == wanted:
                     return pid
             titles = [title for title, _ in _titles(self._scheduler_sessions())]
+            if time.monotonic() > deadline and self._send(run, index).get("state") == "success":
+                raise MissedError("the task had ended before it could be killed")
             assert time.monotonic() < deadline, f"no process is called {wanted!r}; there are {titles}"
 
     def _scheduler_sessions(self) -> list[Session]:
