@@ -9,7 +9,7 @@ Afterwards it compares Salesforce with the warehouse and fails if one property d
 
 **What it does.** It checks run config, pool, tables and Census sync; freezes the values in the warehouse; checks them with
 the guards; writes the full CSV and one CSV per batch; sends one batch after another; waits until the warehouse's copy of
-Salesforce, the replica, shows the new values; validates.
+Salesforce, the replica, shows the new values, unless Salesforce itself can be asked; validates.
 
 **Strategies.** `batched` is the safe one. `full` sends all records at once; it asks a person, under "Required actions", to
 switch the Flow off before and on again afterwards. `probe` tries larger and larger batches and falls back when Salesforce

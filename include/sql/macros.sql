@@ -100,3 +100,13 @@ date_trunc('SECOND', CAST({{ value }} AS TIMESTAMP))
 CAST({{ value }} AS {{ field.kind.warehouse_type }})
 {%- endif %}
 {%- endmacro %}
+
+{# The rows of a text that feature_sync/storage/lines.py has put together, and one of the cells of a row. #}
+
+{% macro lines_of(text) -%}
+SELECT explode(split({{ text }}, chr(30))) AS line
+{%- endmacro %}
+
+{% macro cell(number) -%}
+split_part(line, chr(31), {{ number }})
+{%- endmacro %}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import requests
 
 from feature_sync.storage.run_files import folder_name
-from laptop.airflow_client import AirflowError, DagRun, TaskInstance
+from laptop.airflow_client import DagRun, TaskInstance
 from laptop.stack import Stack
 from sandbox.seed import org_records
 from sandbox.tokens import SALESFORCE_SESSION
@@ -32,18 +33,10 @@ def eventually(look: Callable[[], Any], seconds: float = 180) -> Any:
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
-    """
-    What a request gives. An API server that has just been restarted, or is very busy, may close a connection, and one whose
-    database has just been away answers 500.
-    """
+    """What a request gives. An API server that has just been restarted, or is very busy, may close a connection."""
     for _ in range(5):
-        try:
+        with suppress(requests.ConnectionError, requests.Timeout):
             return ask()
-        except (requests.ConnectionError, requests.Timeout):
-            pass
-        except AirflowError as error:
-            if "HTTP 5" not in str(error):
-                raise
         time.sleep(1)
     return ask()
 

@@ -1,18 +1,18 @@
-{% from "macros.sql" import insert_missing %}
+{% from "macros.sql" import cell, insert_missing, lines_of %}
 -- Records that an attempt left rejected. :rejections is one text, because a statement takes at most 256 parameters:
 -- rows are separated by chr(30), key and reason by chr(31).
 MERGE INTO {{ settings.rejection_table }} AS known
 USING (
     WITH lines AS (
-        SELECT explode(split(:rejections, chr(30))) AS line
+        {{ lines_of(":rejections") }}
     )
 
     SELECT
         CAST(:run_id AS STRING) AS run_id,
         CAST(:batch_number AS INT) AS batch_number,
         CAST(:attempt AS INT) AS attempt,
-        split_part(line, chr(31), 1) AS {{ fields.upsert_key.column }},
-        split_part(line, chr(31), 2) AS reason
+        {{ cell(1) }} AS {{ fields.upsert_key.column }},
+        {{ cell(2) }} AS reason
     FROM lines
 ) AS source
     ON known.run_id = source.run_id

@@ -1,4 +1,4 @@
-{% from "macros.sql" import insert_missing %}
+{% from "macros.sql" import cell, insert_missing, lines_of %}
 {% set columns = columns_of("read_back") %}
 {% set of_look = ["run_id", "purpose", "read_at"] %}
 {% set of_record = columns | rejectattr("name", "in", of_look) | list %}
@@ -7,7 +7,7 @@
 MERGE INTO {{ settings.read_back_table }} AS known
 USING (
     WITH lines AS (
-        SELECT explode(split(:records, chr(30))) AS line
+        {{ lines_of(":records") }}
     )
 
     SELECT
@@ -15,7 +15,7 @@ USING (
         CAST(:purpose AS STRING) AS purpose,
         CAST(:read_at AS TIMESTAMP) AS read_at
 {%- for column in of_record %},
-        CAST(NULLIF(split_part(line, chr(31), {{ loop.index }}), '') AS {{ column.type }}) AS {{ column.name }}
+        CAST(NULLIF({{ cell(loop.index) }}, '') AS {{ column.type }}) AS {{ column.name }}
 {%- endfor +%}
     FROM lines
 ) AS source

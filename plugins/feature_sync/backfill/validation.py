@@ -13,7 +13,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.pilot.rest import read_rest
-from feature_sync.replica.asking import ask_about_run, ask_for_sample
+from feature_sync.replica.asking import RunReader, ask_about_run, ask_for_sample
 from feature_sync.replica.mismatches import NO_CAUSES, Causes, write_mismatches
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.outcome import left_out_reason
@@ -109,11 +109,12 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
         prepare_tables(warehouse)  # a run may have waited while a version came that has more columns
         planned = read_batches(warehouse, run_id)
         replica = warehouse.fetch_one("replica/check_replica", {"run_id": run_id})
-        asked = ask_about_run(warehouse, run_id, is_replica_fresh=not replica["records_stale"])
+        reader = RunReader(warehouse, run_id)
+        asked = ask_about_run(reader, is_replica_fresh=not replica["records_stale"])
         compared = {"run_id": run_id, "asked_at": asked.bound_at}
         facts = warehouse.fetch_one("backfill/validate_payload", compared)
         if not asked.at:
-            asked = ask_for_sample(warehouse, run_id, asked)
+            asked = ask_for_sample(reader, asked)
         attempts = SyncLog(warehouse).last_attempts(run_id)
         rest = read_rest(warehouse, run_id) if config.strategy is Strategy.PILOT else None
         nothing = None if planned or attempts or facts["properties_checked"] else nothing_to_do(warehouse, config)

@@ -1,14 +1,11 @@
 """Which records a pilot has: some of every kind, and always the same ones of the same payload."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from feature_sync.config.fields import FieldTable
 from feature_sync.storage.warehouse import Warehouse
-
-log = logging.getLogger(__name__)
 
 PILOT_BATCH = 1
 """The batch that is the pilot."""

@@ -1,7 +1,7 @@
 """Asks Salesforce itself what it holds of a run's records: of all if the run is small, of a sample if it is large."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -78,11 +78,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class RunReader:
-    """Reads the records of a run from Salesforce, and keeps what it held in the warehouse."""
+    """Reads the records of a run from Salesforce over one login, and keeps what it held in the warehouse."""
 
     warehouse: Warehouse
-    salesforce: SalesforceReader
     run_id: str
+    salesforce: SalesforceReader = field(default_factory=SalesforceReader)
 
     def keys_to_ask(self) -> tuple[list[str], str]:
         """
@@ -99,7 +99,7 @@ class RunReader:
         rows = self.warehouse.fetch_all("replica/select_run_keys", {"run_id": self.run_id, "most": limit + 1})
         if len(rows) > limit:
             return [], f"the run has more than {limit:,} records (VALIDATE_BY_ASKING_RECORDS)"
-        return [row[self._key] for row in rows], ""
+        return [row[self._key] for row in rows], "" if rows else "the run has no record"
 
     def ask(self) -> Asked:
         """
@@ -109,7 +109,7 @@ class RunReader:
         """
         keys, why_not = self.keys_to_ask()
         if not keys:
-            return Asked(why_not=why_not or "the run has no record")
+            return Asked(why_not=why_not)
         read_at = datetime.now(UTC)
         read = self._read(keys, Purpose.VALIDATION, read_at)
         if read.unreadable:
@@ -174,7 +174,7 @@ def _differ(sample: Comparison) -> str:
     return f"{len(sample.keys):,} {'differs' if len(sample.keys) == 1 else 'differ'}"
 
 
-def ask_about_run(warehouse: Warehouse, run_id: str, *, is_replica_fresh: bool) -> Asked:
+def ask_about_run(reader: RunReader, *, is_replica_fresh: bool) -> Asked:
     """
     Read the records of a run from Salesforce, if it is small enough and there is a connection.
 
@@ -182,7 +182,7 @@ def ask_about_run(warehouse: Warehouse, run_id: str, *, is_replica_fresh: bool) 
     :raises SalesforceError: Salesforce does not answer, and the replica cannot be used instead.
     """
     try:
-        return RunReader(warehouse, SalesforceReader(), run_id).ask()
+        return reader.ask()
     except SalesforceError as error:
         if not is_replica_fresh:
             raise
@@ -190,10 +190,10 @@ def ask_about_run(warehouse: Warehouse, run_id: str, *, is_replica_fresh: bool) 
         return Asked(why_not=str(error).rstrip("."))
 
 
-def ask_for_sample(warehouse: Warehouse, run_id: str, before: Asked) -> Asked:
+def ask_for_sample(reader: RunReader, before: Asked) -> Asked:
     """Read a sample of a run that is validated from the replica. If Salesforce does not answer, the note says so."""
     try:
-        return RunReader(warehouse, SalesforceReader(), run_id).ask_sample(before)
+        return reader.ask_sample(before)
     except SalesforceError as error:
         log.warning("No sample was read from Salesforce. %s", error)
         return Asked(why_not=str(error).rstrip("."))
@@ -202,7 +202,7 @@ def ask_for_sample(warehouse: Warehouse, run_id: str, before: Asked) -> Asked:
 def why_replica(warehouse: Warehouse, run_id: str) -> str:
     """Why the validation of a run needs the replica; empty if Salesforce itself will be asked for all of its records."""
     try:
-        keys, why_not = RunReader(warehouse, SalesforceReader(), run_id).keys_to_ask()
+        keys, why_not = RunReader(warehouse, run_id).keys_to_ask()
     except SalesforceError as error:
         return str(error).rstrip(".")
-    return "" if keys else why_not or "the run has no record"
+    return "" if keys else why_not

@@ -1,4 +1,4 @@
-"""What the org must be like before a run: its fields, its limits, its Flow."""
+"""What the org must be like before a run: its fields, its locked records, its limits, its Flow."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

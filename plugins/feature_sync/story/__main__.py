@@ -16,10 +16,6 @@ from feature_sync.config.settings import BadSettingsError
 from feature_sync.storage.warehouse import StatementError
 from feature_sync.story.records import UnknownRecordError, tell_story
 
-# Outside a task Airflow 3.3.2 looks for connections in its database only if a process says that it is a server
-# (airflow.sdk.execution_time.supervisor, ensure_secrets_backend_loaded).
-AS_A_SERVER = {"_AIRFLOW_PROCESS_CONTEXT": "server"}
-
 
 def main(arguments: list[str]) -> int:
     """Print the story and return the exit code: 1 if there is none to tell."""
@@ -35,7 +31,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    for name, value in AS_A_SERVER.items():
-        os.environ.setdefault(name, value)
-    warnings.simplefilter("ignore")  # an answer is asked for; a library of the provider warns of another one
+    # Outside a task Airflow 3.3.2 looks for connections in its database only if a process says that it is a server
+    # (airflow.sdk.execution_time.supervisor, ensure_secrets_backend_loaded).
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    warnings.simplefilter("ignore")  # Airflow's provider warns of its own imports, which is no part of the answer
     sys.exit(main(sys.argv[1:]))

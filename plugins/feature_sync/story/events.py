@@ -1,6 +1,6 @@
 """What happened to a record, as text. Rows in, events out; nothing here asks anybody."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,8 @@ from feature_sync.sending.batches import AttemptStatus
 from feature_sync.sending.rejections import CHANGED_SINCE_FREEZE
 
 Row = Mapping[str, Any]
-UNSENT = (AttemptStatus.NOT_SENT, AttemptStatus.HALTED)
-"""Attempts of which nothing left the warehouse."""
+UNSENT = {AttemptStatus.NOT_SENT: "Census started no run for it", AttemptStatus.HALTED: "it was held back"}
+"""Why nothing left the warehouse in an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def events_of(attempts: Sequence[Row], read_backs: Sequence[Row], answers: Itera
         *(Event(row["frozen_at"], run_id, _frozen(row, fields)) for run_id, row in frozen.items()),
         *(_attempt(row) for row in attempts if row["attempt"] is not None),
         *(Event(row["answered_at"], row["run_id"], _answered(row)) for row in answers),
-        *(Event(row["read_at"], row["run_id"], text) for row in read_backs for text in _read_back(row, attempts, fields)),
+        *(Event(row["read_at"], row["run_id"], _read_back(row, attempts, fields)) for row in read_backs),
     ]
     return sorted(events, key=lambda event: event.at)
 
@@ -86,15 +86,12 @@ def _attempt(row: Row) -> Event:
     label = f"batch {row['batch_number']:03d}, attempt {row['attempt']}"
     if row["status"] in UNSENT:
         return Event(
-            row["opened_at"], row["run_id"], f"Nothing was sent of {label}: {_UNSENT[row['status']]} (run {row['run_id']})."
+            row["opened_at"], row["run_id"], f"Nothing was sent of {label}: {UNSENT[row['status']]} (run {row['run_id']})."
         )
     if _is_left_out(row):
         return Event(row["opened_at"], row["run_id"], f"Left out of {label} (run {row['run_id']}): {row['rejection']}.")
     run = f", Census run {row['sync_run_id']}" if row["sync_run_id"] else ""
     return Event(row["run_started_at"] or row["opened_at"], row["run_id"], f"Sent in {label}{run}: {_outcome(row)}.")
-
-
-_UNSENT = {AttemptStatus.NOT_SENT: "Census started no run for it", AttemptStatus.HALTED: "it was held back"}
 
 
 def _is_left_out(row: Row) -> bool:
@@ -115,13 +112,13 @@ def _answered(row: Row) -> str:
     return f"{row['task_id']}: {row['answer']}{by} (run {row['run_id']})."
 
 
-def _read_back(row: Row, attempts: Sequence[Row], fields: FieldTable) -> Iterator[str]:
+def _read_back(row: Row, attempts: Sequence[Row], fields: FieldTable) -> str:
     sent = [each for each in attempts if each["run_id"] == row["run_id"]]
     asked = f"Salesforce itself was asked ({row['purpose']}, run {row['run_id']})"
     name = row["modified_by"] or "a user whose name Salesforce does not show"
     by = f"last changed by {name} at {row['modified_at']:%Y-%m-%d %H:%M:%S}"
     differing = _differing(row, sent[-1], fields) if sent else [f"{each.label} {state_of(each, row)}" for each in fields.products]
-    yield f"{asked}: it held {'; '.join(differing) if differing else 'what the run sent'}, {by}."
+    return f"{asked}: it held {'; '.join(differing) if differing else 'what the run sent'}, {by}."
 
 
 def _differing(seen: Row, sent: Row, fields: FieldTable) -> list[str]:

@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from feature_sync.config.settings import load_settings
-from feature_sync.storage.evidence import Answer, record_answer
-from feature_sync.storage.warehouse import Warehouse
+from feature_sync.orchestration.approvals import keep_answer
+from feature_sync.storage.evidence import Answer
 from feature_sync.story.__main__ import main
 from feature_sync.story.records import UnknownRecordError, tell_story
 from tests.sandbox.client import Sandbox
@@ -21,13 +20,9 @@ def run(connected: Sandbox, plan: Plan, request: pytest.FixtureRequest) -> Run:
     made = plan(f"story-of-{request.node.name}", 6)
     connected.fault("run", "reject_rows", skip=1, times=1, count=1, message="SOME_RULE: the property has no owner")
     made.send()
-    with Warehouse(load_settings()) as warehouse:
-        for _ in range(2):
-            moment = datetime(2025, 11, 24, 8, tzinfo=UTC)
-            record_answer(
-                warehouse,
-                Answer(made.id, "product_feature_backfill", "approve_mass_disable", "?", moment, "Approve", "ada", moment),
-            )
+    moment = datetime(2025, 11, 24, 8, tzinfo=UTC)
+    for _ in range(2):
+        keep_answer(Answer(made.id, "product_feature_backfill", "approve_mass_disable", "?", moment, "Approve", "ada", moment))
     return made
 
 
@@ -80,13 +75,12 @@ def test_the_answer_to_a_weekly_run_belongs_to_the_backfill_that_it_started(conn
     assert connected
     healing = plan("healing__0__scheduled__2025-11-24", 5)
     moment = datetime(2025, 11, 24, 8, tzinfo=UTC)
-    with Warehouse(load_settings()) as warehouse:
-        for dag_id, run_id in (
-            ("product_feature_reconciliation", "scheduled__2025-11-24"),
-            ("product_feature_reconciliation", "2025-11-24"),
-            ("census_dataset_deploy", healing.id),
-        ):
-            record_answer(warehouse, Answer(run_id, dag_id, "approve_healing", "?", moment, "Approve", dag_id, moment))
+    for dag_id, run_id in (
+        ("product_feature_reconciliation", "scheduled__2025-11-24"),
+        ("product_feature_reconciliation", "2025-11-24"),
+        ("census_dataset_deploy", healing.id),
+    ):
+        keep_answer(Answer(run_id, dag_id, "approve_healing", "?", moment, "Approve", dag_id, moment))
 
     text = str(tell_story(healing.ids[0]))
 
