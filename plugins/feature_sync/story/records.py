@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.settings import Settings, load_settings
-from feature_sync.storage.warehouse import Row, Warehouse
+from feature_sync.storage.warehouse import Row, StatementError, Warehouse
 from feature_sync.story.events import Event, answer_in_short, events_of
 
 MAX_FOUND = 20
 """Records that are named if several are meant; ``story/find_records.sql`` returns one more."""
 
 
+LACKING = ("[TABLE_OR_VIEW_NOT_FOUND]", "[UNRESOLVED_COLUMN")
+"""What the warehouse says if a table of ours, or a column of it, is not there."""
+
+
 class UnknownRecordError(LookupError):
-    """No record is meant, or more than one."""
+    """No record is meant, or more than one; or our tables are not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,18 @@ def tell_story(asked: str) -> Story:
     :raises UnknownRecordError: no run has frozen such a record, or several are meant. The message names them.
     :raises StatementError: the warehouse refuses, or does not answer.
     """
-    settings = load_settings()
+    try:
+        return _read_story(asked, load_settings())
+    except StatementError as error:
+        if any(said in str(error) for said in LACKING):
+            raise UnknownRecordError(
+                "There is no story yet: our tables in the warehouse are not there, or are those of an earlier version. The first "
+                "task of the next run makes them."
+            ) from error
+        raise
+
+
+def _read_story(asked: str, settings: Settings) -> Story:
     with Warehouse(settings) as warehouse:
         record = _choose(warehouse.fetch_all("story/find_records", {"asked": asked.strip()}), asked, settings)
         values = {"salesforce_id": record["salesforce_id"]}

@@ -100,3 +100,11 @@ def test_a_wrong_setting_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: 
 
     assert main(["17"]) == 1
     assert "CANARY_EVERY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["PAYLOAD_TABLE", "READ_BACK_TABLE"])
+def test_before_the_first_run_there_is_no_story(run: Run, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    monkeypatch.setenv(f"FEATURE_SYNC_{table}", "crm.sfdc_dbx.feature_sync_of_nobody")
+
+    with pytest.raises(UnknownRecordError, match="There is no story yet: our tables in the warehouse are not there"):
+        tell_story(run.ids[0])
