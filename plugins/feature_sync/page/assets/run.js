@@ -137,7 +137,7 @@ function drawProducts(products) {
     if (value === null || value === undefined) return make('td', { class: 'muted' }, 'not known yet');
     const fill = make('span');
     fill.style.width = `${(100 * value) / most}%`;
-    return make('td', {}, number(value), make('span', { class: `meter ${style}`, 'aria-hidden': 'true' }, fill));
+    return make('td', {}, number(value), make('span', { class: `meter meter-${style}`, 'aria-hidden': 'true' }, fill));
   };
   byId('products').querySelector('tbody').replaceChildren(...products.map((each) =>
     make('tr', {}, make('th', { scope: 'row' }, each.label), cell(each.before, 'before'), cell(each.now, 'now'), cell(each.should_be, 'should'))));
