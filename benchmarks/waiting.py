@@ -50,7 +50,11 @@ def measure(stack: Stack, batches: int, arguments: argparse.Namespace) -> Mappin
     if arguments.statement_seconds:
         stack.sandbox.faults.add("warehouse", "slow", seconds=arguments.statement_seconds, times=1_000_000)
     is_small = batches <= INCIDENT_RECORDS // 5
-    conf = {"wait_seconds": arguments.wait_seconds, "batch_size": -(-(INCIDENT_RECORDS if is_small else ORG_RECORDS) // batches)}
+    conf = {
+        "dry_run": False,
+        "wait_seconds": arguments.wait_seconds,
+        "batch_size": -(-(INCIDENT_RECORDS if is_small else ORG_RECORDS) // batches),
+    }
     scope = (
         {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21"} if is_small else {"scope": "all"}
     )

@@ -16,8 +16,9 @@ switch the Flow off before and on again afterwards. `probe` tries larger and lar
 says that one is too large. `pilot` sends one batch of records of every kind and reads it back; then a person decides, under
 "Required actions", whether the others follow.
 
-**Preview.** With `dry_run` the run ends after the plan. The log of `check_payload` shows, for each product, how many records
-have it now and how many would have it afterwards. It also names other syncs of the same object that may start meanwhile.
+**Preview.** Unless `dry_run` is off, the run ends after the plan and sends nothing. The log of `check_payload` shows, for each
+product, how many records have it now and how many would have it afterwards. It also names other syncs of the same object that may
+start meanwhile.
 
 **A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
 `mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
@@ -53,7 +54,7 @@ from airflow.sdk import TriggerRule, chain, conf, dag, task
 
 from feature_sync.backfill import payload, plan, preconditions
 from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON, refuse_active_flow, refuse_inactive_flow
-from feature_sync.backfill.operators import ValidationOperator
+from feature_sync.backfill.operators import ValidationOperator, after_batches
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
 from feature_sync.config.asked import ON_REQUEST
 from feature_sync.config.names import BACKFILL_DAG_ID
@@ -129,10 +130,8 @@ def product_feature_backfill() -> None:
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
     probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
     gate = pilot_gate(probed, planned_by="plan_probes", on_approval=payload.release_payload)
-    # Both run when all batches have ended, whatever their outcome. No other batch follows a pilot that was rejected.
-    planner = "plan_{{ 'probes' if params.strategy == 'pilot' else 'batches' }}"
-    ending: Any = {"planned_by": planner, "is_dry_run": "{{ params.dry_run }}", "trigger_rule": TriggerRule.ALL_DONE}
-    # Its failure sends no alert, because validate looks again after any outcome.
+    # The sensor's failure sends no alert, because validate looks again after any outcome.
+    ending = after_batches("plan_probes", "plan_batches")
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
     chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)

@@ -17,9 +17,10 @@ from laptop.terminal import GREEN, RED, Terminal
 DAG_ID, VERIFY_DAG_ID = "product_feature_backfill", "feature_sync_verify"
 # The pause between batches suits the sandbox, whose time runs faster.
 PACE: Mapping[str, object] = {"batch_size": 50, "wait_seconds": 3}
+SENDS: Mapping[str, object] = {**PACE, "dry_run": False}
 RUN_CONFIGS: Mapping[str, Mapping[str, object]] = {
-    "incident": {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21", **PACE},
-    "real": {"scope": "mismatched", **PACE},
+    "incident": {"scope": "created_between", "created_from": "2025-11-21", "created_to": "2025-11-21", **SENDS},
+    "real": {"scope": "mismatched", **SENDS},
 }
 """The run that repairs each world of the sandbox."""
 RUN_LIMIT_SECONDS = 20 * 60

@@ -97,7 +97,7 @@ class Stack:
     ::
 
         with Stack(tmp_path, environment={"FEATURE_SYNC_COPY_POLL_SECONDS": "1"}) as stack:
-            run_id = stack.airflow.trigger("product_feature_backfill", {"scope": "mismatched"})
+            run_id = stack.airflow.trigger("product_feature_backfill", {"scope": "mismatched", "dry_run": False})
             stack.processes["scheduler"].kill()
             stack.processes["scheduler"].restart()
             run = stack.airflow.wait_for_run("product_feature_backfill", run_id, timeout=300)

@@ -26,7 +26,7 @@ FLOORS = (
 )
 """From the roof down. A room imports itself and the rooms on lower floors."""
 TREE = {
-    "config": "asked connections green paths fields settings run_config names problems wording",
+    "config": "addresses asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
     "salesforce": "errors models hook comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "

@@ -4,6 +4,7 @@ import ast
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from jinja2 import Template
 
 from feature_sync.config.names import CENSUS_POOL
-from feature_sync.config.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_WAIT_SECONDS
+from feature_sync.config.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_LABEL, MAX_WAIT_SECONDS
 from feature_sync.task_defaults.alerts import notify_failure
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -227,6 +228,23 @@ class TestPilot:
         assert "planned_by" in task.template_fields
         assert planner == {"pilot": "plan_probes", "batched": "plan_batches", "full": "plan_batches"}
 
+    @pytest.mark.parametrize(
+        ("dry_run", "plans", "skips"),
+        [
+            pytest.param(True, {"plan_probes": [], "plan_batches": []}, "True", id="a-dry-run"),
+            pytest.param(False, {"plan_probes": [], "plan_batches": []}, "False", id="no-dry-run"),
+            pytest.param(True, {"plan_probes": None, "plan_batches": [{}]}, "False", id="planned-before-an-upgrade"),
+            pytest.param(True, {"plan_probes": [{}], "plan_batches": None}, "False", id="probes-planned-before-an-upgrade"),
+        ],
+    )
+    def test_a_run_that_has_planned_a_batch_is_looked_at_whatever_an_upgrade_fills_in(
+        self, dag_bag: DagBag, dry_run: bool, plans: dict[str, Any], skips: str
+    ) -> None:
+        ti = SimpleNamespace(xcom_pull=lambda task_ids: plans[task_ids])
+        for task_id in ("wait_for_copy", "validate"):
+            template = dag_bag.dags[DAG_ID].get_task(task_id).is_dry_run
+            assert Template(template).render(params={"dry_run": dry_run}, ti=ti) == skips
+
     def test_who_approves_that_products_are_turned_off_releases_what_the_strategy_lets(
         self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -281,7 +299,6 @@ class TestForm:
         param = dag_bag.dags[DAG_ID].params.get_param(name)
 
         assert schema[name]["title"]
-        assert schema[name]["section"]
         assert schema[name]["type"]
         assert param.description
         assert param.description.endswith(".")
@@ -289,6 +306,37 @@ class TestForm:
     def test_the_limits_are_those_of_the_run_config(self, schema: dict[str, Any]) -> None:
         assert (schema["batch_size"]["minimum"], schema["batch_size"]["maximum"]) == (1, MAX_BATCH_SIZE)
         assert (schema["wait_seconds"]["minimum"], schema["wait_seconds"]["maximum"]) == (0, MAX_WAIT_SECONDS)
+
+    def test_what_is_chosen_and_whether_it_is_sent_is_seen_at_once(self, schema: dict[str, Any]) -> None:
+        """Airflow shows the parameters without a section, and folds up the others."""
+        shown = [name for name in schema if "section" not in schema[name]]
+
+        assert shown == ["scope", "created_from", "created_to", "property_ids", "dry_run"]
+        assert list(schema)[: len(shown)] == shown, "nothing folded up comes before them"
+
+    def test_one_click_sends_nothing(self, dag: Any) -> None:
+        assert dag.params["dry_run"] is True
+
+    def test_no_choice_is_cut(self, schema: dict[str, Any]) -> None:
+        labels = {name: one.get("values_display", {}) for name, one in schema.items()}
+
+        assert [label for shown in labels.values() for label in shown.values() if len(label) > MAX_LABEL] == []
+        assert all(label.startswith(f"{choice}: ") for shown in labels.values() for choice, label in shown.items())
+
+    def test_the_ranges_are_said_because_the_form_corrects_a_number_without_a_word(self, dag_bag: DagBag) -> None:
+        params = dag_bag.dags[DAG_ID].params
+        for name in ("batch_size", "wait_seconds", "max_consecutive_failures"):
+            param = params.get_param(name)
+            assert f"{param.schema['minimum']} to {param.schema['maximum']}" in param.description
+            assert "without a word" in param.description
+
+    def test_it_says_how_long_the_incident_takes_by_the_plans_own_estimate(self, dag_bag: DagBag) -> None:
+        from feature_sync.backfill.plan import estimate_seconds  # noqa: PLC0415 - beside what it is compared with
+        from feature_sync.config.wording import duration  # noqa: PLC0415
+
+        description = dag_bag.dags[DAG_ID].params.get_param("dry_run").description
+
+        assert f"1,296 records are 26 batches and take about {duration(estimate_seconds(26, 150))}." in description
 
     @pytest.mark.parametrize("name", ["strategy", "scope", "unmatched"])
     def test_a_choice_offers_what_the_run_config_knows(self, schema: dict[str, Any], name: str) -> None:

@@ -148,8 +148,7 @@ class Campaign:
         conf |= {"batch_size": BATCH_SIZE, "wait_seconds": WAIT_SECONDS}
         if kind in (Kind.FULL, Kind.PROBE, Kind.PILOT):
             conf["strategy"] = kind.value
-        if kind is Kind.DRY_RUN:
-            conf["dry_run"] = True
+        conf["dry_run"] = kind is Kind.DRY_RUN
         if course.rejects:
             faults.add("run", "reject_rows", count=1, message="FIELD_CUSTOM_VALIDATION_EXCEPTION: no", times=1)
         return Claim(self.live.start(BACKFILL_DAG_ID, conf, logical_date=date), conf)

@@ -134,7 +134,8 @@ class LiveAirflow:
         return LiveRun(self, run_id, journal[-1]["seq"] if journal else 0, dag_id)
 
     def trigger(self, **conf: Any) -> LiveRun:
-        return self.start(DAG_ID, conf)
+        """A backfill that sends, unless ``conf`` says otherwise."""
+        return self.start(DAG_ID, {"dry_run": False, **conf})
 
     def trigger_ids(self, ids: Sequence[str], **conf: Any) -> LiveRun:
         return self.trigger(scope="property_ids", property_ids=list(ids), **conf)

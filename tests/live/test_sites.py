@@ -78,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
 
 def start(site: LiveAirflow, run_id: str, **conf: Any) -> LiveRun:
     journal = site.stack.sandbox.journal()
-    body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": {"dry_run": False, **conf}}
     site.stack.airflow.request("POST", f"dags/{DAG_ID}/dagRuns", json=body)
     return LiveRun(site, run_id, journal[-1]["seq"])
 

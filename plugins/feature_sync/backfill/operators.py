@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import TriggerRule
+
 from feature_sync.backfill.validation import NothingToValidateError, validate
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
@@ -16,6 +18,23 @@ from feature_sync.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+def after_batches(plan_probes: str, plan_batches: str) -> dict[str, Any]:
+    """
+    The arguments of the tasks that run when all batches have ended, whatever their outcome.
+
+    No other batch follows a pilot that was rejected, so then its own plan says whether there is something to look at. A run that
+    has planned a batch is no dry run, whatever a new version of this package fills in for a run that did not say.
+
+    :param plan_probes: the task that plans the probes, or the pilot. :param plan_batches: the one that plans the other batches.
+    """
+    has_planned = f"(ti.xcom_pull(task_ids='{plan_probes}') or ti.xcom_pull(task_ids='{plan_batches}'))"
+    return {
+        "planned_by": f"{{{{ '{plan_probes}' if params.strategy == 'pilot' else '{plan_batches}' }}}}",
+        "is_dry_run": f"{{{{ params.dry_run and not {has_planned} }}}}",
+        "trigger_rule": TriggerRule.ALL_DONE,
+    }
 
 
 class ValidationOperator(PatientOperator):

@@ -7,7 +7,7 @@ from typing import Any
 from feature_sync.backfill.payload_guards import ProductChange
 from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import FieldTable
-from feature_sync.config.wording import count_of
+from feature_sync.config.wording import count_of, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,6 @@ def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[Pro
         )
         for product in fields.products
     )
-
-
-def duration(seconds: float) -> str:
-    """A duration in words, in hours and minutes, at least one minute."""
-    minutes = max(1, round(seconds / 60))
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def approval_body(preview: Preview, problems: Sequence[str]) -> str:

@@ -1,4 +1,8 @@
-"""The trigger form of ``product_feature_backfill``, made from `feature_sync.config.run_config.RunConfig`."""
+"""The trigger form of ``product_feature_backfill``, made from `feature_sync.config.run_config.RunConfig`.
+
+Airflow shows the parameters without a section at once, and folds up the others. So a person sees what is chosen, and
+whether it is sent, before anything else.
+"""
 
 from datetime import date
 from enum import StrEnum
@@ -7,16 +11,36 @@ from typing import Any
 from airflow.sdk import Param
 from pydantic.fields import FieldInfo
 
+from feature_sync.backfill.plan import count_batches, estimate_seconds
 from feature_sync.config.run_config import DEFAULTS, MAX_RUN_ID, PARAMETERS, limits_of
+from feature_sync.config.wording import count_of, duration
+
+INCIDENT_RECORDS = 1296
+"""Records of the incident of 2025-11-21, the run that this DAG was made for."""
+
+
+def expected_duration(records: int = INCIDENT_RECORDS) -> str:
+    """How long sending takes if nobody changes the pace, as a sentence."""
+    batches = count_batches(records, DEFAULTS["batch_size"])
+    seconds = estimate_seconds(batches, DEFAULTS["wait_seconds"])
+    return (
+        f"With the pace as it is proposed, {count_of(records, 'record')} are {count_of(batches, 'batch')} and take about "
+        f"{duration(seconds)}."
+    )
+
+
+SAID_BESIDE = {"dry_run": expected_duration()}
+"""What the form says of a parameter beside its description."""
 
 
 def _form_field(name: str, parameter: FieldInfo) -> Param:
     shown: Any = parameter.json_schema_extra
+    section = {"section": shown["section"]} if shown["section"] else {}
     return Param(
         DEFAULTS[name],
         title=parameter.title,
-        section=shown["section"],
-        description=parameter.description,
+        description=" ".join(filter(None, (parameter.description, SAID_BESIDE.get(name)))),
+        **section,
         **_schema(parameter.annotation, parameter, shown["labels"]),
     )
 

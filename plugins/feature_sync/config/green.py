@@ -87,14 +87,16 @@ def why_not_green(dag_id: str, tasks: Tasks, *, is_dry_run: bool = False, planne
     """
     Say why a run that Airflow takes for a success is none.
 
-    :param is_dry_run: whether the run was asked to send nothing.
+    :param is_dry_run: whether the run was asked to send nothing. A run that has planned to send something is none, whatever
+        it was asked for: the default may have changed since.
     :param planned: how many instances a task has planned of the one that is mapped over it.
     :returns: a reason that says what to clear, or None if the run may be green.
     """
     rule = RULES.get(dag_id)
     if rule is None:
         return None
-    verdicts = _verdicts(rule, tasks, is_dry_run=is_dry_run)
+    has_planned = any((planned or {}).get(plan or "") for plan in rule.work.values())
+    verdicts = _verdicts(rule, tasks, is_dry_run=is_dry_run and not has_planned)
     reason = (
         _reason_if_marked(rule, tasks)
         or _reason_if_missing(rule, tasks, verdicts)

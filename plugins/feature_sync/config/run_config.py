@@ -33,6 +33,7 @@ NEVER_STORED = "[\0\ud800-\udfff]"
 MAX_NAMES_SHOWN = 3
 MAX_SHOWN = 80
 """Characters of a wrong value that a message repeats."""
+NEAREST = "Airflow's form turns another number into the nearest of these, without a word."
 SENTENCE = "sentence"
 """Type of a validation error whose text is already a whole sentence."""
 
@@ -114,21 +115,37 @@ RunId = Annotated[str | None, BeforeValidator(_run_id)]
 
 
 def _parameter(
-    default: Any, *, title: str, section: str, description: str, labels: Mapping[StrEnum, str] | None = None, **limits: Any
+    default: Any,
+    *,
+    title: str,
+    description: str,
+    section: str | None = None,
+    labels: Mapping[StrEnum, str] | None = None,
+    **limits: Any,
 ) -> Any:
     """
     A parameter of the run config.
 
-    :param labels: what the form shows for each choice.
+    :param section: of the form. Airflow folds up a section; None: shown at once.
+    :param labels: what the form shows for each choice. Airflow cuts longer ones than `MAX_LABEL`.
     """
     shown: dict[str, Any] = {"section": section, "labels": dict(labels or {})}
     return Field(default, title=title, description=description, json_schema_extra=shown, **limits)
 
 
-HOW = "How"
-WHICH = "Which records"
+OFFERED: Mapping[str, Any] = {"dry_run": True}
+"""
+What the form proposes, where that is more careful than what the steps do without it.
+
+Airflow fills it in for a run that does not say, whether a form, the REST API or the command line starts it. So a run sends
+records only if somebody has asked for that.
+"""
+MAX_LABEL = 60
+"""Characters of a choice that Airflow's form shows."""
+PACE = "Pace and strategy"
 FAILURE = "When a batch fails"
-PREVIEW = "Preview and undo"
+UNDO = "Undo"
+SPECIAL = "Special cases"
 
 
 class RunConfig(BaseModel):
@@ -136,62 +153,66 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    strategy: Strategy = _parameter(
-        Strategy.BATCHED,
-        title="Strategy",
-        section=HOW,
-        strict=False,
-        description="How the records are sent.",
-        labels={
-            Strategy.BATCHED: "batched: batch_size records at a time; safe while the rollup Flow is on",
-            Strategy.FULL: "full: all records at once; an admin switches the rollup Flow off first and on afterwards",
-            Strategy.PROBE: "probe: tries batch_size records, then twice as many, then all the rest; falls back to the last "
-            "size that worked",
-            Strategy.PILOT: "pilot: batch_size records of every kind first; a person looks at them before the others follow, "
-            "as in batched",
-        },
-    )
     scope: Scope = _parameter(
         Scope.MISMATCHED,
         title="Scope",
-        section=WHICH,
         strict=False,
         description="Which Salesforce records are sent again.",
         labels={
-            Scope.MISMATCHED: "mismatched: records whose feature data differs from the warehouse",
-            Scope.CREATED_BETWEEN: "created_between: records created in Salesforce between two days",
+            Scope.MISMATCHED: "mismatched: records that differ from the warehouse",
+            Scope.CREATED_BETWEEN: "created_between: records created between two days",
             Scope.PROPERTY_IDS: "property_ids: the properties listed below",
             Scope.ALL: "all: every record",
         },
     )
-    created_from: Day = _parameter(
-        None, title="Created from", section=WHICH, description="First day, in UTC. Only for scope created_between."
-    )
+    created_from: Day = _parameter(None, title="Created from", description="First day, in UTC. Only for scope created_between.")
     created_to: Day = _parameter(
-        None, title="Created to", section=WHICH, description="Last day, in UTC, inclusive. Only for scope created_between."
+        None,
+        title="Created to",
+        description="Last day, in UTC, inclusive, not before Created from. Only for scope created_between.",
     )
     property_ids: PropertyIds = _parameter(
         (),
         title="Property ids",
-        section=WHICH,
-        description="Ids as in snappt_property_id_c, one per line. Only for scope property_ids.",
+        description=f"Ids as in snappt_property_id_c, one per line, at most {MAX_PROPERTY_IDS:,}. Only for scope property_ids.",
+    )
+    dry_run: bool = _parameter(
+        False,
+        title="Dry run",
+        description="On: the run stops after the plan and shows what would change in Salesforce. Nothing is sent. Off: the "
+        "records are sent. A run that does not say is a dry run.",
+    )
+    strategy: Strategy = _parameter(
+        Strategy.BATCHED,
+        title="Strategy",
+        section=PACE,
+        strict=False,
+        description="How the records are sent. batched is safe while the rollup Flow is on. full asks an admin to switch the "
+        "Flow off first and on afterwards. probe tries batch_size records, then twice as many, then all the rest, and falls back "
+        "to the last size that worked. pilot shows a person what became of batch_size records, then goes on as batched.",
+        labels={
+            Strategy.BATCHED: "batched: batch_size records at a time; the safe one",
+            Strategy.FULL: "full: all at once; the rollup Flow must be off",
+            Strategy.PROBE: "probe: larger and larger batches; finds the size that works",
+            Strategy.PILOT: "pilot: one batch of every kind; a person decides on the rest",
+        },
     )
     batch_size: int = _parameter(
         50,
         title="Batch size",
-        section=HOW,
+        section=PACE,
         ge=1,
         le=MAX_BATCH_SIZE,
-        description=f"Records per batch, 1 to {MAX_BATCH_SIZE}. 50 is proven; with more, the rollup Flow failed.",
+        description=f"Records per batch, 1 to {MAX_BATCH_SIZE}. 50 is proven; with more, the rollup Flow failed. {NEAREST}",
     )
     wait_seconds: int = _parameter(
         150,
         title="Wait between batches",
-        section=HOW,
+        section=PACE,
         ge=0,
         le=MAX_WAIT_SECONDS,
         description="Minimum pause in seconds between the end of one Census run and the start of the next, "
-        f"0 to {MAX_WAIT_SECONDS}.",
+        f"0 to {MAX_WAIT_SECONDS}. {NEAREST}",
     )
     on_batch_failure: OnBatchFailure = _parameter(
         OnBatchFailure.CONTINUE,
@@ -212,38 +233,32 @@ class RunConfig(BaseModel):
         ge=1,
         le=MAX_CONSECUTIVE_FAILURES,
         description="After this many failures in a row the remaining batches are held back, even with "
-        f"on_batch_failure=continue. 1 to {MAX_CONSECUTIVE_FAILURES}.",
+        f"on_batch_failure=continue. 1 to {MAX_CONSECUTIVE_FAILURES}. {NEAREST}",
+    )
+    undo_run_id: RunId = _parameter(
+        None,
+        title="Undo a run",
+        section=UNDO,
+        description="Id of an earlier run of this DAG. Its records get back the values they had before it, unless they were "
+        "changed since. Leave scope and unmatched at their defaults.",
     )
     unmatched: Unmatched = _parameter(
         Unmatched.SEND_FALSE,
         title="Properties without a feature row",
-        section=WHICH,
+        section=SPECIAL,
         strict=False,
         description="What happens to properties that the feature table does not know.",
         labels={
-            Unmatched.SEND_FALSE: "send_false: they have no product, so all flags become False",
+            Unmatched.SEND_FALSE: "send_false: they have no product; all flags become False",
             Unmatched.SKIP: "skip: leave them as they are",
         },
     )
     allow_mass_disable: bool = _parameter(
         False,
         title="Allow mass disable",
-        section=PREVIEW,
+        section=SPECIAL,
         description="Let the run continue although it turns a product off for more records than the guard allows. A person still "
         "has to approve the numbers of each product before anything is sent.",
-    )
-    dry_run: bool = _parameter(
-        False,
-        title="Dry run",
-        section=PREVIEW,
-        description="Stop after the plan and show what would change in Salesforce. Nothing is sent.",
-    )
-    undo_run_id: RunId = _parameter(
-        None,
-        title="Undo a run",
-        section=PREVIEW,
-        description="Id of an earlier run of this DAG. Its records get back the values they had before it, unless they were "
-        "changed since. Leave scope and unmatched at their defaults.",
     )
 
     @property
@@ -272,8 +287,8 @@ class RunConfig(BaseModel):
 
 
 PARAMETERS: Mapping[str, FieldInfo] = RunConfig.model_fields
-DEFAULTS: Mapping[str, Any] = RunConfig().model_dump(mode="json")
-"""Every parameter with its default, as JSON has it."""
+DEFAULTS: Mapping[str, Any] = {**RunConfig().model_dump(mode="json"), **OFFERED}
+"""Every parameter with what Airflow fills in for a run that does not say, as JSON has it."""
 
 
 def parse_run_config(conf: Mapping[str, Any]) -> RunConfig:

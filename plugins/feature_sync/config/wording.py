@@ -1,4 +1,4 @@
-"""How messages say a number, and what a record holds of a product."""
+"""How messages say a number and a duration, and what a record holds of a product."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,13 @@ def count_of(number: int, noun: str, one: str = "", many: str = "") -> str:
         else f"{noun}s"
     )
     return f"{number:,} {plural} {many or one}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """A duration in words, in hours and minutes, at least one minute."""
+    minutes = max(1, round(seconds / 60))
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
 def before_and_after(product: Product, row: Mapping[str, Any]) -> str:

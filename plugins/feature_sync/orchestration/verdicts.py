@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
 from feature_sync.config.green import BEGAN, ENDED, NO_VERDICT, RULES, TaskFacts, noted, why_not_green
+from feature_sync.config.run_config import DEFAULTS
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def withhold_green(dag_run: DagRun) -> None:
         # A statement that fails in here must not end the transaction. The scheduler forbids `session.begin_nested`.
         with session.connection().begin_nested():
             facts, planned = _facts(dag_run, session), _planned(dag_run, session)
-        is_dry_run = (dag_run.conf or {}).get("dry_run") is True
+        is_dry_run = (dag_run.conf or {}).get("dry_run", DEFAULTS["dry_run"]) is True
         reason = why_not_green(dag_run.dag_id, facts, is_dry_run=is_dry_run, planned=planned)
     except Exception as error:
         log.exception("How the tasks of run %s of %s ended cannot be read", dag_run.run_id, dag_run.dag_id)

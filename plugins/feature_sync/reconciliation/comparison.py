@@ -19,6 +19,7 @@ from feature_sync.reconciliation.drift import Drift, DriftClass, NothingCompared
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
 from feature_sync.reconciliation.verdict import (
+    HEALS,
     Finding,
     Steps,
     Verdict,
@@ -74,7 +75,7 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
-    run_config = {**settings.healing_run_config, "scope": "mismatched"}
+    run_config = {**settings.healing_run_config, **HEALS}
     if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
         run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
     if not overrides_params:

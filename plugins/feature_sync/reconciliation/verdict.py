@@ -13,6 +13,9 @@ from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.drift import UNHEALABLE, Drift, DriftClass
 from feature_sync.storage.warehouse import Row
 
+HEALS: Mapping[str, Any] = {"scope": "mismatched", "dry_run": False}
+"""What a run that heals is asked for, whatever its pace. A run that does not say would be a dry run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -37,7 +40,8 @@ class Finding:
 
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> "Finding":
-        return cls(**value)
+        """:param value: perhaps of a former version, whose config says nothing of a dry run because that was not the default."""
+        return cls(**{**value, "run_config": {**HEALS, **value["run_config"]}})
 
 
 @dataclass(frozen=True, slots=True)

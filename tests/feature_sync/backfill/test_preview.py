@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from feature_sync.backfill.payload_guards import ProductChange
-from feature_sync.backfill.preview import Preview, approval_body, duration, product_changes
+from feature_sync.backfill.preview import Preview, approval_body, product_changes
 from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import load_fields
+from feature_sync.config.wording import duration
 
 FIELDS = load_fields()
 FRAUD = ProductChange("fraud_detection", "Fraud Detection", enabled_now=1_226, enabled_after=12, to_enable=3, to_disable=1_217)

@@ -20,7 +20,7 @@ CHANGED: dict[str, Any] = {
     "max_consecutive_failures": 7,
     "unmatched": "skip",
     "allow_mass_disable": True,
-    "dry_run": True,
+    "dry_run": False,
     "undo_run_id": "manual__1",
 }
 

@@ -150,6 +150,15 @@ def test_a_dry_run_is_green_if_it_came_to_its_plan() -> None:
     assert f"validate {ITSELF}" in str(backfill(plan_batches=[ended()], validate=[skipped]))
 
 
+def test_a_run_that_has_planned_a_batch_is_no_dry_run_whatever_it_was_asked_for() -> None:
+    """An upgrade may change what Airflow fills in for a run that did not say."""
+    skipped = ended(4, "skipped")
+
+    reason = backfill(is_dry_run=True, planned=2, plan_batches=[ended()], batch__send=SENT, validate=[skipped])
+
+    assert f"validate {ITSELF}" in str(reason)
+
+
 @pytest.mark.parametrize(
     "answer", [[], [ended(5, "skipped")], [stopped(5, "skipped")], [cleared("skipped")], [ended(0)]], ids=str
 )

@@ -188,7 +188,7 @@ class TestRunConfig:
             if text.isascii() and len(text) < SHORT:
                 error = refusal({text: "x"})
                 [problem] = error.problems
-                assert "is not a parameter; known are strategy, " in problem
+                assert "is not a parameter; known are scope, " in problem
                 assert all(32 <= ord(character) < 127 for character in problem)
                 assert len(str(error)) < SHORT
 

@@ -31,13 +31,19 @@ def test_the_incident_is_a_usable_config() -> None:
 
 
 def test_the_defaults_are_a_usable_config() -> None:
-    assert parse_run_config(DEFAULTS) == parse_run_config({})
+    assert parse_run_config(DEFAULTS).model_dump(exclude={"dry_run"}) == parse_run_config({}).model_dump(exclude={"dry_run"})
+
+
+def test_a_run_that_does_not_say_sends_nothing() -> None:
+    """Airflow fills in the defaults, whether a form, the REST API or the command line starts the run."""
+    assert parse_run_config(DEFAULTS).dry_run
+    assert not parse_run_config({**DEFAULTS, "dry_run": False}).dry_run
 
 
 @pytest.mark.parametrize(
     ("conf", "complaint"),
     [
-        pytest.param({"batchsize": 50}, "'batchsize' is not a parameter; known are strategy", id="unknown-key"),
+        pytest.param({"batchsize": 50}, "'batchsize' is not a parameter; known are scope", id="unknown-key"),
         pytest.param({"scope": "everything"}, "scope is 'everything'; allowed are created_between", id="unknown-scope"),
         pytest.param({"scope": ["all"]}, r"scope is ['all']", id="list-for-scope"),
         pytest.param({"strategy": "fast"}, "strategy is 'fast'", id="unknown-strategy"),

@@ -156,6 +156,7 @@ def test_a_deleted_instance_is_missed(run: Run) -> None:
 
 
 def test_a_run_that_began_before_tasks_noted_anything_is_judged_by_its_results(run: Run) -> None:
+    run.planned("plan_batches", 2)
     for index in range(2):
         run.task("batch.send", index, index=index, noted=())
     run.task("validate", 5)
@@ -169,8 +170,9 @@ def test_without_notes_and_without_a_result_it_was_marked(run: Run) -> None:
     assert run.becomes_green()[0] == "failed"
 
 
-def test_a_dry_run_needs_its_plan_alone(run: Run) -> None:
-    run.dag_run.conf = {"dry_run": True}
+@pytest.mark.parametrize("conf", [{"dry_run": True}, {}, None])
+def test_a_dry_run_needs_its_plan_alone(run: Run, conf: dict[str, Any] | None) -> None:
+    run.dag_run.conf = conf
     run.task("plan_batches", 0)
     run.task("validate", 1, "skipped", noted=("ended",), result=False)
 

@@ -11,10 +11,10 @@ from feature_sync.config.asked import run_problems
 from feature_sync.config.run_config import DEFAULTS, parse_run_config
 from feature_sync.config.settings import PACE, BadSettingsError, load_settings
 from feature_sync.reconciliation.operators import HealingOperator
-from feature_sync.reconciliation.verdict import Finding, Verdict, refuse_lost_parameters
+from feature_sync.reconciliation.verdict import HEALS, Finding, Verdict, refuse_lost_parameters
 
 CHANGED: dict[str, Any] = {"batch_size": 25, "wait_seconds": 5, "on_batch_failure": "stop", "max_consecutive_failures": 7}
-HEALS = Verdict(heals=True, asks=False, reason="Within the limits.")
+ALLOWED = Verdict(heals=True, asks=False, reason="Within the limits.")
 WRONG = {
     "batch_size": ["50", True, 2.5, None, [], 0, 201],
     "wait_seconds": ["5", False, 1.5, None, {}, -1, 3601],
@@ -57,9 +57,9 @@ def test_each_parameter_of_the_pace_has_another_value_here() -> None:
 def test_it_reaches_the_run_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     set_config(monkeypatch, json.dumps({name: CHANGED[name]}))
 
-    conf = started(monkeypatch, {"scope": "mismatched", **load_settings().healing_run_config})
+    conf = started(monkeypatch, {**load_settings().healing_run_config, **HEALS})
 
-    assert conf == {"scope": "mismatched", name: CHANGED[name]}
+    assert conf == {"scope": "mismatched", "dry_run": False, name: CHANGED[name]}
     merged = {**DEFAULTS, **conf}
     assert run_problems(merged, conf, "operator_triggered") == []
     assert getattr(parse_run_config(merged), name) == CHANGED[name]
@@ -70,16 +70,20 @@ def test_it_reaches_the_run_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch,
 def test_the_run_refuses_it_on_a_site_that_does_not_let_it_through(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     set_config(monkeypatch, json.dumps({name: CHANGED[name]}))
 
-    conf = started(monkeypatch, {"scope": "mismatched", **load_settings().healing_run_config})
+    conf = started(monkeypatch, {**load_settings().healing_run_config, **HEALS})
 
-    [problem] = run_problems(DEFAULTS, conf, "operator_triggered")
-    assert problem.startswith(f"{name} was asked for as {CHANGED[name]!r}, but the run would use {DEFAULTS[name]!r}.")
-    assert "[core] dag_run_conf_overrides_params is off" in problem
+    problems = run_problems(DEFAULTS, conf, "operator_triggered")
+    assert {problem.partition(" ")[0] for problem in problems} == {name, "dry_run"}
+    asked = f"{name} was asked for as {CHANGED[name]!r}, but the run would use {DEFAULTS[name]!r}."
+    assert any(problem.startswith(asked) for problem in problems)
+    assert all("[core] dag_run_conf_overrides_params is off" in problem for problem in problems)
 
 
-@pytest.mark.parametrize(("name", "value"), [*CHANGED.items(), ("allow_mass_disable", True), ("scope", "all"), ("dry_run", True)])
+@pytest.mark.parametrize(
+    ("name", "value"), [*CHANGED.items(), ("allow_mass_disable", True), ("scope", "all"), ("dry_run", False)]
+)
 def test_on_such_a_site_the_weekly_run_starts_nothing_and_asks_nobody(name: str, value: Any) -> None:
-    verdict = refuse_lost_parameters(HEALS, {"scope": "mismatched", name: value})
+    verdict = refuse_lost_parameters(ALLOWED, {"scope": "mismatched", name: value})
 
     assert not verdict.heals
     assert not verdict.asks
@@ -87,9 +91,14 @@ def test_on_such_a_site_the_weekly_run_starts_nothing_and_asks_nobody(name: str,
     assert "[core] dag_run_conf_overrides_params is off; it must be True" in verdict.reason
 
 
-@pytest.mark.parametrize("config", [{"scope": "mismatched"}, {"scope": "mismatched", "batch_size": 50, "wait_seconds": 150}])
-def test_the_defaults_get_through_on_any_site(config: dict[str, Any]) -> None:
-    assert refuse_lost_parameters(HEALS, config) is HEALS
+def test_on_such_a_site_no_healing_gets_through_because_the_default_is_a_dry_run() -> None:
+    assert not refuse_lost_parameters(ALLOWED, HEALS).heals
+    assert refuse_lost_parameters(ALLOWED, {"scope": "mismatched", "batch_size": 50}) is ALLOWED
+
+
+def test_what_a_former_version_has_found_is_healed_and_no_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said nothing of a dry run, because that was not the default."""
+    assert started(monkeypatch, {"scope": "mismatched", "wait_seconds": 5}) == {**HEALS, "wait_seconds": 5}
 
 
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in PACE] + ["dryrun", "Batch_Size", "batch_size "])

@@ -76,7 +76,7 @@ def operator(found: Finding = FOUND) -> HealingOperator:
 def test_it_starts_a_backfill_of_what_differs_and_waits_without_a_slot(backfills: Backfills) -> None:
     trigger = waited_for(operator(), context())
 
-    assert backfills.started == [(RUN_ID, FOUND.run_config)]
+    assert backfills.started == [(RUN_ID, {**FOUND.run_config, "dry_run": False})]
     assert (trigger.run_id, trigger.dag_id, trigger.poll_seconds) == (RUN_ID, BACKFILL_DAG_ID, POLL_SECONDS)
     assert trigger.poll_seconds >= MIN_DEFERRAL_SECONDS
 

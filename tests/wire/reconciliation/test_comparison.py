@@ -105,7 +105,7 @@ class TestIncident:
         found = compare("ask")
 
         assert found.heals
-        assert found.run_config == {"scope": "mismatched", "wait_seconds": 5}
+        assert found.run_config == {"scope": "mismatched", "dry_run": False, "wait_seconds": 5}
         [fraud] = [line for line in str(found.question).splitlines() if "Fraud Detection" in line]
         _, label, *numbers, _ = (cell.strip() for cell in fraud.split("|"))
         now, after, to_enable, to_disable = (int(number.replace(",", "")) for number in numbers)
