@@ -11,18 +11,18 @@ QUOTED = "manual__2026-01-02T03%3A04%3A05%2B00%3A00"
 @pytest.mark.parametrize("base", ["https://airflow.example.com", "https://airflow.example.com/"])
 def test_our_page_of_a_run_lies_below_airflows_own_address(base: str) -> None:
     assert run_page_url(base, "product_feature_backfill", RUN) == (
-        f"https://airflow.example.com/feature-sync/runs/product_feature_backfill/{QUOTED}"
+        f"https://airflow.example.com/feature-sync/run?dag_id=product_feature_backfill&run_id={QUOTED}"
     )
 
 
 def test_a_base_address_with_a_path_keeps_it() -> None:
     assert run_file_url("https://data.example.com/airflow/", "product_feature_backfill", RUN, "report.html") == (
-        f"https://data.example.com/airflow/feature-sync/files/product_feature_backfill/{QUOTED}/report.html"
+        f"https://data.example.com/airflow/feature-sync/file?dag_id=product_feature_backfill&run_id={QUOTED}&name=report.html"
     )
 
 
 def test_without_a_base_address_the_path_alone_is_left() -> None:
-    assert run_page_url("", "census_dataset_deploy", "first") == "/feature-sync/runs/census_dataset_deploy/first"
+    assert run_page_url("", "census_dataset_deploy", "first") == "/feature-sync/run?dag_id=census_dataset_deploy&run_id=first"
 
 
 def test_a_slash_in_a_run_id_does_not_begin_another_part_of_the_path() -> None:
