@@ -20,7 +20,7 @@ FLOORS = (
     {"backfill"},
     {"pilot", "story"},
     {"sending", "replica", "checks"},
-    {"orchestration", "deployment"},
+    {"orchestration", "deployment", "lists"},
     {"census", "salesforce", "storage"},
     {"config"},
 )
@@ -31,6 +31,7 @@ TREE = {
     "salesforce": "errors models hook comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
+    "lists": "people spreadsheets",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
@@ -39,7 +40,7 @@ TREE = {
     "operators retention",
     "pilot": "choice question rest result task_group",
     "story": "events records __main__",
-    "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
+    "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
     "page": "facts batches estimate headline progress summary files airflow_tables routes",

@@ -110,3 +110,17 @@ SELECT explode(split({{ text }}, chr(30))) AS line
 {% macro cell(number) -%}
 split_part(line, chr(31), {{ number }})
 {%- endmacro %}
+
+{# Of a list that people read: what it says of a property, and its order before what tells its rows apart. `row` has the columns of
+   described_properties.sql. #}
+
+{% macro description(row) -%}
+{% for column in ("property_name", "company", "status", "number_of_products", "product_names") %}
+{{ ",\n" if not loop.first }}{{ row }}.{{ column }}
+{%- endfor %}
+{%- endmacro %}
+
+{% macro most_products_first(row) -%}
+{{ row }}.number_of_products DESC NULLS LAST,
+{{ row }}.property_name NULLS LAST
+{%- endmacro %}

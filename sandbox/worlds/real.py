@@ -31,6 +31,7 @@ def project_settings(project: Path) -> Mapping[str, str]:
         "SYNC_LOG_TABLE": "crm.sfdc_dbx.feature_sync_log",
         "DRIFT_TABLE": "crm.sfdc_dbx.feature_sync_drift",
         "PARENT_COLUMN": "sfdc_id",
+        "COMPANY_COLUMN": "",
         # What the people of this organisation answered when they were asked who belongs in Salesforce.
         "UNSYNCED_STATUSES": '["DELETED", ""]',
         "PLACEHOLDER_SFDC_IDS": "X{15}",

@@ -135,6 +135,7 @@ def script(settings: Settings) -> Script:
         Step("sending/select_attempts_to_judge", {**run, "batch_number": 1, "most": 3, "was_cleared": False}),
         Step("sending/select_attempts_to_judge", {**run, "batch_number": 2, "most": 1, "was_cleared": True}),
         Step("sending/select_rejections", run),
+        Step("sending/select_accepted_after_rejection", run),
         # The copy is looked at.
         Step("replica/check_replica", run),
         *validation(settings),
@@ -336,6 +337,7 @@ def _reconciliation(settings: Settings) -> Script:
         Step("reconciliation/select_drift", run),
         Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
         Step("reconciliation/select_unmatched_features"),
+        *(Step("reconciliation/select_missing_records", {"most": each}) for each in (5, 1_000)),
         *(Step("reconciliation/select_differences", {"most": 100, "run_id": each, "asked_at": None}) for each in (None, RUN)),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),

@@ -47,6 +47,7 @@ SETTINGS = {
     "replica/check_replica": {"copy_limit_seconds"},
     "fragments/sent_fields": {"copy_limit_seconds"},
     "fragments/compared_records": {"name_column", "parent_column", "properties_deleted_column", "watches_siblings"},
+    "fragments/described_properties": {"name_column", "company_column", "properties_deleted_column"},
     "fragments/placed_records": {"parent_column"},
     "fragments/pilot_strata": {"twin_column"},
     "fragments/feature_rows": {"merges_siblings"},

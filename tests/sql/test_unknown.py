@@ -51,6 +51,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "sibling_rows.{{ flag }}, FALSE )": "an unknown flag is not True through a sibling; it has a class of its own",
         "COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED,
     },
+    "fragments/described_properties.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "fragments/family_members.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "fragments/feature_rows.sql": {
         "COALESCE(own_rows.is_ambiguous, FALSE)": NO_ROW,
@@ -91,6 +92,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(array_contains(accepted, '{{ class }}/{{ product }}'), FALSE)": "no row: nothing of the record is accepted",
     },
     "reconciliation/select_differences.sql": {"COALESCE(acceptances.is_current, FALSE)": "no row: it is not accepted"},
+    "reconciliation/select_missing_records.sql": {"COALESCE(acceptances.is_current, FALSE)": "no row: it is not accepted"},
     "replica/check_replica.sql": {
         "COALESCE(salesforce.system_modstamp > last_written.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         "COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE)": "no time: the record is not given up",

@@ -1,8 +1,10 @@
+{% from "macros.sql" import description, most_products_first %}
 {# Each field's place in the CSV. #}
 {% set numbers = {} %}
 {% for field in fields.features %}{% set _ = numbers.update({field.column: loop.index}) %}{% endfor %}
--- One row for each field that differs, in the order of the payload. NULL on one side becomes an empty cell.
+-- One row for each field that differs. NULL on one side becomes an empty cell.
 -- cause: why it differs, by what the warehouse knows. Each row has one, so the causes add up to the rows.
+-- The records of properties with most products come first.
 WITH checked AS (
 {% filter indent(4, first=true) %}{% include "fragments/checked_records.sql" %}{% endfilter +%}
 ),
@@ -79,6 +81,10 @@ found AS (
 
 sent AS (
 {% filter indent(4, first=true) %}{% include "fragments/sent_fields.sql" %}{% endfilter +%}
+),
+
+described AS (
+{% filter indent(4, first=true) %}{% include "fragments/described_properties.sql" %}{% endfilter +%}
 )
 
 SELECT
@@ -95,8 +101,15 @@ SELECT
 {% filter indent(4, first=true) %}{% include "fragments/cause.sql" %}{% endfilter %}
 
     AS cause,
-{% filter indent(4, first=true) %}{% include "fragments/sent_evidence.sql" %}{% endfilter +%}
+{% filter indent(4, first=true) %}{% include "fragments/sent_evidence.sql" %}{% endfilter %},
+    {{ description("described") | indent(4) }}
 FROM found
 LEFT JOIN sent
     ON sent.salesforce_id = found.salesforce_id AND sent.field = found.field
-ORDER BY found.record_number, found.field_number
+LEFT JOIN described
+    ON described.property_id = found.{{ fields.property_id.column }}
+ORDER BY
+    {{ most_products_first("described") | indent(4) }},
+    found.{{ fields.property_id.column }},
+    found.record_number,
+    found.field_number

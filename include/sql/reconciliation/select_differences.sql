@@ -1,5 +1,7 @@
+{% from "macros.sql" import description, most_products_first %}
 {% set keys = fields.keys | map(attribute="column") | list %}
--- Every difference between the systems, at most :most of each class, those that nobody has accepted first.
+-- Every difference between the systems, at most :most of each class: those that nobody has accepted first, and of these the ones of
+-- properties with most products.
 -- NULL on one side becomes an empty cell. An acceptance that has ended is shown too, but is_accepted is FALSE.
 -- cause: why it differs, by what the warehouse knows. of_cause: how many differences have this cause and are accepted or not like
 -- this one, listed or not. For each there is one row at least, so these numbers add up to all differences.
@@ -11,6 +13,10 @@ WITH found AS (
 
 acceptances AS (
 {% filter indent(4, first=true) %}{% include "fragments/acceptances.sql" %}{% endfilter +%}
+),
+
+described AS (
+{% filter indent(4, first=true) %}{% include "fragments/described_properties.sql" %}{% endfilter +%}
 ),
 
 sent AS (
@@ -50,10 +56,13 @@ compared_with_acceptances AS (
         COALESCE(acceptances.is_current, FALSE) AS is_accepted,
         acceptances.reason AS accepted_reason,
         acceptances.accepted_by,
-        acceptances.accepted_until
+        acceptances.accepted_until,
+        {{ description("described") | indent(8) }}
     FROM explained AS found
     LEFT JOIN acceptances
 {% filter indent(8, first=true) %}{% include "fragments/acceptance_of_difference.sql" %}{% endfilter +%}
+    LEFT JOIN described
+        ON described.property_id = found.{{ fields.property_id.column }}
 ),
 
 numbered AS (
@@ -61,7 +70,12 @@ numbered AS (
         compared_with_acceptances.*,
         row_number() OVER (
             PARTITION BY class
-            ORDER BY is_accepted, {{ keys | join(", ") }}, salesforce_id, field_number
+            ORDER BY
+                is_accepted,
+                {{ most_products_first("compared_with_acceptances") | indent(16) }},
+                {{ keys | join(", ") }},
+                salesforce_id,
+                field_number
         ) AS number_in_class,
         COUNT(*) OVER (PARTITION BY cause, is_accepted) AS of_cause,
         row_number() OVER (
@@ -93,8 +107,15 @@ SELECT
     rejection,
     changed_at,
     changed_by,
+    {{ description("numbered") | indent(4) }},
     of_cause,
     number_in_class <= :most AS is_listed
 FROM numbered
 WHERE number_in_class <= :most OR number_of_cause = 1
-ORDER BY class, number_in_class
+ORDER BY
+    is_accepted,
+    {{ most_products_first("numbered") | indent(4) }},
+    {{ keys | join(",\n    ") }},
+    salesforce_id,
+    class,
+    number_in_class

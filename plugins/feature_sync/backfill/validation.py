@@ -89,7 +89,8 @@ class Books:
 
 def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, Any]], None] | None = None) -> Validation:
     """
-    Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
+    Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv``, ``rejected_records.csv``
+    and ``rejected_then_accepted.csv``.
 
     If the run is small and there is a connection, Salesforce itself says what it holds. Otherwise the replica does, and a sample
     is read from Salesforce itself.

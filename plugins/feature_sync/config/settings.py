@@ -54,6 +54,12 @@ def _column_or_empty(name: str) -> str:
     return name
 
 
+def _web_address(address: str) -> str:
+    if address and not re.fullmatch(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:\d{1,5})?/?", address, flags=re.ASCII):
+        raise ValueError("must be an address such as https://acme.my.salesforce.com, without a user, a path or a query, or empty")
+    return address.removesuffix("/")
+
+
 def _statuses(names: tuple[str, ...]) -> tuple[str, ...]:
     # They are put into SQL as text.
     if not all(re.fullmatch(r"\w[\w -]*|", name.strip(), flags=re.ASCII) for name in names):
@@ -99,6 +105,7 @@ Day = Annotated[date, BeforeValidator(_iso_day)]
 Statuses = Annotated[tuple[str, ...], AfterValidator(_statuses)]
 IdPattern = Annotated[str, AfterValidator(_id_pattern)]
 ColumnOrEmpty = Annotated[str, AfterValidator(_column_or_empty)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 CronSchedule = Annotated[str, AfterValidator(_cron)]
 HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
 PropertyIds = Annotated[tuple[str, ...], AfterValidator(_property_ids)]
@@ -192,6 +199,9 @@ class Settings(AlertSettings):
     name_column: ColumnOrEmpty = _setting(
         "Column of the properties table with the name that people know a property by. Empty: there is none, and ids are shown."
     )
+    company_column: ColumnOrEmpty = _setting(
+        "Column of the properties table with the company of a property, for the lists that people read. Empty: there is none."
+    )
     properties_deleted_column: ColumnOrEmpty = _setting(
         "BOOLEAN column of the properties table that is True for a row which the replication has deleted, such as "
         "_fivetran_deleted. These rows do not count. Empty: every row counts."
@@ -214,6 +224,9 @@ class Settings(AlertSettings):
     read_back_table: TableName = _setting("Ours: what Salesforce itself held of a run's records when it was asked.")
     approval_table: TableName = _setting("Ours: what people were asked before a run went on, and who answered what.")
     salesforce_object: Annotated[str, Field(pattern=r"^\w+__c$")] = _setting("API name of the Salesforce object.")
+    salesforce_url: WebAddress = _setting(
+        "Address at which people open Salesforce, for links to records in the lists that they read. Empty: there are no links."
+    )
     datetime_fields: frozenset[str] = _setting("Date columns of the field table that are Date/Time fields in Salesforce.")
     parent_column: ColumnOrEmpty = _setting(
         "Column of the properties table that names the parent which the rollup Flow updates. Records of one parent are spread "

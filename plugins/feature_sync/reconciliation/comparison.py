@@ -17,6 +17,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
+from feature_sync.reconciliation.missing import write_missing_records
 from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
 from feature_sync.reconciliation.verdict import (
     HEALS,
@@ -53,7 +54,7 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
     """
     Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
 
-    Writes ``validation.json``, ``mismatches.csv`` and ``report.html``.
+    Writes ``validation.json``, ``mismatches.csv``, ``missing_records.csv`` and ``report.html``.
 
     :param overrides_params: whether the site lets the config of a run replace the defaults of its params. Otherwise a healing run
         with another pace than the default is not started, and nobody is asked about it.
@@ -71,7 +72,7 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
             raise NothingComparedError(
                 f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
             )
-        causes = _write_mismatches(files, warehouse)
+        causes = _write_lists(files, warehouse)
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
@@ -149,7 +150,7 @@ def conclude(
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
-        causes = _write_mismatches(files, warehouse)
+        causes = _write_lists(files, warehouse)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features")
         history = read_history(warehouse, drift.checked_at)
@@ -195,8 +196,9 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
     )
 
 
-def _write_mismatches(files: RunFiles, warehouse: Warehouse) -> Causes:
+def _write_lists(files: RunFiles, warehouse: Warehouse) -> Causes:
     listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None, "asked_at": None})
+    write_missing_records(files.missing_records, warehouse, MAX_DIFFERENCES)
     return write_mismatches(files.mismatches, listed, warehouse.settings)
 
 

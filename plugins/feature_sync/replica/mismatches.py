@@ -11,11 +11,11 @@ import pyarrow as pa
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
+from feature_sync.lists.people import FIRST, write_list
 from feature_sync.salesforce.causes import Cause, KnownDifference, with_salesforce
 from feature_sync.salesforce.errors import SalesforceError
 from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.models import SalesforceRecord
-from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import StoragePath
 from feature_sync.storage.warehouse import Row
 
@@ -80,14 +80,15 @@ NO_CAUSES = Causes({}, {})
 
 def write_mismatches(path: StoragePath, tables: Iterable[pa.Table], settings: Settings, *, was_asked: bool = False) -> Causes:
     """
-    Write ``mismatches.csv`` and count the causes. If there is a connection to Salesforce, it is asked for the first `MAX_ASKED`
-    records. If it does not answer, the causes are those that the warehouse proves, and the note says so.
+    Write ``mismatches.csv``, and the same as a spreadsheet, and count the causes. If there is a connection to Salesforce, it is
+    asked for the first `MAX_ASKED` records. If it does not answer, the causes are those that the warehouse proves, and the note
+    says so.
 
     :param tables: of ``backfill/select_mismatches.sql`` or ``reconciliation/select_differences.sql``.
     :param was_asked: the values in them are what Salesforce itself has said, so it is not asked again.
     """
     explained = _Explained(settings, SalesforceReader(), was_asked=was_asked)
-    write_csv(path, explained.read(tables))
+    write_list(path, explained.read(tables), settings, {"cause": {cause.value: cause.description for cause in Cause}})
     return explained.causes
 
 
@@ -163,8 +164,9 @@ class _Explained:
         return row | seen | {"cause": cause.value, "asked_value": _text(record.values[differing.salesforce_name])}
 
     def _written(self, table: pa.Table, rows: list[Row]) -> pa.Table:
-        fields = [each for each in table.schema if each.name not in COUNTS]
-        schema = pa.schema([*fields, pa.field("asked_value", pa.string())])
+        fields = [each for each in table.schema if each.name not in (*COUNTS, *FIRST)]
+        of_property = [each for each in table.schema if each.name in FIRST]
+        schema = pa.schema([*fields, pa.field("asked_value", pa.string()), *of_property])
         return pa.Table.from_pylist(rows, schema=schema)
 
     def _ask(self, keys: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""The row records of a Census run, what the reasons of the rejected ones mean, and the list of those that are still rejected."""
+"""The row records of a Census run, what the reasons of the rejected ones mean, and the lists of them."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord
 from feature_sync.config.wording import count_of
-from feature_sync.storage.csv_files import write_csv
+from feature_sync.lists.people import write_list
 from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
 
@@ -167,9 +167,14 @@ def _quoted(rows: Sequence[RowRecord]) -> str:
 
 def export_rejections(warehouse: Warehouse, run_id: str) -> int:
     """
-    Write the rows of a run that are still rejected to ``rejected_records.csv``.
+    Write the rows of a run that are still rejected to ``rejected_records.csv``, and those that were rejected first and accepted
+    later to ``rejected_then_accepted.csv``; each as a spreadsheet too.
 
-    :returns: how many there are.
+    :returns: how many are still rejected.
     """
-    files = run_files(warehouse.settings, run_id)
-    return write_csv(files.rejected_records, warehouse.stream("sending/select_rejections", {"run_id": run_id}))
+    settings = warehouse.settings
+    files = run_files(settings, run_id)
+    rejected = write_list(files.rejected_records, warehouse.stream("sending/select_rejections", {"run_id": run_id}), settings)
+    accepted = warehouse.stream("sending/select_accepted_after_rejection", {"run_id": run_id})
+    write_list(files.rejected_then_accepted, accepted, settings)
+    return rejected

@@ -89,8 +89,16 @@ class RunFiles:
 
     @property
     def rejected_records(self) -> ObjectStoragePath:
-        """The rows that are still rejected, with Salesforce's reason."""
+        """The rows that are still rejected, with Salesforce's reason. ``rejected_records.xlsx`` has the same for people."""
         return self.folder / "rejected_records.csv"
+
+    @property
+    def rejected_then_accepted(self) -> ObjectStoragePath:
+        """
+        The rows that were rejected first and accepted later, with the first reason. ``rejected_then_accepted.xlsx`` has the same
+        for people.
+        """
+        return self.folder / "rejected_then_accepted.csv"
 
     @property
     def report(self) -> ObjectStoragePath:
@@ -99,8 +107,17 @@ class RunFiles:
 
     @property
     def mismatches(self) -> ObjectStoragePath:
-        """Each field that differs between Salesforce and the warehouse, with its cause."""
+        """
+        Each field that differs between Salesforce and the warehouse, with its cause. ``mismatches.xlsx`` has the same for people.
+        """
         return self.folder / "mismatches.csv"
+
+    @property
+    def missing_records(self) -> ObjectStoragePath:
+        """
+        The weekly run's list of the properties without a record in Salesforce. ``missing_records.xlsx`` has the same for people.
+        """
+        return self.folder / "missing_records.csv"
 
 
 def run_files(settings: Settings, run_id: str, dag_id: str = BACKFILL_DAG_ID) -> RunFiles:

@@ -48,6 +48,7 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
         | ({parent: ANY} if (parent := settings.parent_column) else {})
         | ({twin: ANY} if (twin := settings.twin_column) else {})
         | ({name: TEXT} if (name := settings.name_column) else {})
+        | ({company: WHOLE_NUMBER_OR_TEXT} if (company := settings.company_column) else {})
         | ({deleted: FLAG} if (deleted := settings.properties_deleted_column) else {}),
         settings.features_table: {"property_id": TEXT, **features}
         | ({deleted: FLAG} if (deleted := settings.features_deleted_column) else {})
@@ -63,22 +64,32 @@ def source_columns(settings: Settings) -> dict[str, Columns]:
     }
 
 
-def column_problems(table: str, needed: Columns, found: Mapping[str, str], fields: FieldTable) -> list[str]:
+def column_problems(
+    table: str, needed: Columns, found: Mapping[str, str], fields: FieldTable, shown: Mapping[str, str] | None = None
+) -> list[str]:
     """
     Compare a table with what a run needs of it.
 
     :param found: its columns with their types, as `parse_description` returns them.
-    :returns: a sentence for the missing columns that every run needs, one for each missing column of the field table, and one for
-        each mistyped column.
+    :param shown: the columns that a run only shows to people, each with the setting that names it.
+    :returns: a sentence for the missing columns that every run needs, one for each missing column of the field table or of
+        ``shown``, and one for each mistyped column.
     """
+    shown = shown if shown and any(column in found for column in needed) else {}
     by_column = {field.column: field for field in fields} | {field.source: field for field in fields.features if field.source}
     problems = []
     missing = [column for column in needed if column not in found]
     of_fields = [column for column in missing if column in by_column]
     if len(of_fields) == len([column for column in needed if column in by_column]):
         of_fields = []  # not one of them is there, so it is another table
-    if others := [column for column in missing if column not in of_fields]:
+    if others := [column for column in missing if column not in of_fields and column not in shown]:
         problems.append(f"{table} lacks the columns {', '.join(others)}. Check the table's name in the settings, or add them.")
+    problems += [
+        f"{table} lacks the column {column}. {shown[column]} names it, and it is only shown: name another one, or leave "
+        f"{shown[column]} empty."
+        for column in missing
+        if column in shown
+    ]
     problems += [f"{table} lacks {column}. {_cure(by_column[column], column, fields)}" for column in of_fields]
     for column, kinds in needed.items():
         kind = found.get(column)
@@ -118,8 +129,11 @@ def source_problems(settings: Settings, table: str, found: Mapping[str, str]) ->
 
     :param found: its columns with their types, as `parse_description` returns them.
     """
+    shown = {settings.name_column: "NAME_COLUMN", settings.company_column: "COMPANY_COLUMN"}
+    if table != settings.properties_table:
+        shown = {}
     return [
-        *column_problems(table, source_columns(settings)[table], found, settings.fields),
+        *column_problems(table, source_columns(settings)[table], found, settings.fields, shown),
         *history_problems(table, found),
         *deleted_problems(settings, table, found),
     ]

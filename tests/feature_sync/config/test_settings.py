@@ -238,3 +238,30 @@ class TestStatuses:
 
         with pytest.raises(BadSettingsError, match=r"PLACEHOLDER_SFDC_IDS: .*must be a regular expression"):
             load_settings()
+
+
+@pytest.mark.parametrize("address", ["https://acme.my.salesforce.com", "https://acme--test.sandbox.my.salesforce.com:8443/", ""])
+def test_the_address_of_salesforce_is_one_that_an_id_can_follow(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_URL", address)
+
+    assert load_settings().salesforce_url == address.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://acme.my.salesforce.com",
+        "acme.my.salesforce.com",
+        "https://user:secret@acme.my.salesforce.com",
+        "https://acme.my.salesforce.com/lightning",
+        "https://acme.my.salesforce.com/?next=x",
+        "https://acme.my.salesforce.com#x",
+        "https://acme.my.salesforce.com\n",
+        "javascript:alert(1)",
+    ],
+)
+def test_any_other_address_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_SALESFORCE_URL", address)
+
+    with pytest.raises(BadSettingsError, match=r"SALESFORCE_URL: .*must be an address such as https://acme\.my\.salesforce\.com"):
+        load_settings()

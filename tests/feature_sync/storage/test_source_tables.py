@@ -5,9 +5,10 @@ import pytest
 from feature_sync.config.fields import load_fields
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.descriptions import parse_description
-from feature_sync.storage.source_tables import column_problems, source_columns
+from feature_sync.storage.source_tables import column_problems, source_columns, source_problems
 
 FIELDS = load_fields()
+SHOWN = {"id", "status", "name", "company_name"}
 
 
 def described(*columns: tuple[str | None, str | None]) -> dict[str, str]:
@@ -52,9 +53,7 @@ class TestSources:
         assert set(features) == {"property_id", *(field.source for field in FIELDS.features)}
         assert set(FIELDS.columns) < set(replica)
 
-    @pytest.mark.parametrize(
-        ("column", "needed"), [("parent_account", {"id", "status", "name", "parent_account"}), ("", {"id", "status", "name"})]
-    )
+    @pytest.mark.parametrize(("column", "needed"), [("parent_account", SHOWN | {"parent_account"}), ("", SHOWN)])
     def test_the_column_of_the_parent_is_looked_for_if_there_is_one(
         self, monkeypatch: pytest.MonkeyPatch, column: str, needed: set[str]
     ) -> None:
@@ -62,10 +61,30 @@ class TestSources:
 
         assert set(self.source("properties_table")[1]) == needed
 
-    def test_the_name_is_not_looked_for_if_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("FEATURE_SYNC_NAME_COLUMN", "")
+    @pytest.mark.parametrize(("setting", "column"), [("NAME_COLUMN", "name"), ("COMPANY_COLUMN", "company_name")])
+    def test_what_is_only_shown_is_not_looked_for_if_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, setting: str, column: str
+    ) -> None:
+        monkeypatch.setenv(f"FEATURE_SYNC_{setting}", "")
 
-        assert "name" not in self.source("properties_table")[1]
+        assert column not in self.source("properties_table")[1]
+
+    @pytest.mark.parametrize(("setting", "column"), [("NAME_COLUMN", "name"), ("COMPANY_COLUMN", "company_name")])
+    def test_a_missing_column_that_is_only_shown_is_refused_with_its_setting(self, setting: str, column: str) -> None:
+        table, needed = self.source("properties_table")
+        found = {name: min(kinds, default="binary") for name, kinds in needed.items() if name != column}
+
+        assert source_problems(load_settings(), table, found) == [
+            f"{table} lacks the column {column}. {setting} names it, and it is only shown: name another one, or leave {setting} "
+            "empty."
+        ]
+
+    def test_of_another_table_no_column_is_said_to_be_only_shown(self) -> None:
+        table, needed = self.source("properties_table")
+
+        [problem] = source_problems(load_settings(), table, {"other": "string"})
+
+        assert problem.startswith(f"{table} lacks the columns {', '.join(needed)}.")
 
     @pytest.mark.parametrize("name", ["properties_table", "features_table", "salesforce_table"])
     def test_a_table_with_the_columns_it_needs_and_others_is_right(self, name: str) -> None:

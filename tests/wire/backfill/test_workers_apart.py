@@ -76,7 +76,11 @@ def test_each_task_does_its_work_on_an_empty_disk(sandbox: Sandbox, incident_ids
     assert (scope["records"], frozen["records"], checked["records"], exported["records"], probes) == (7, 7, 7, 7, [])
     assert verdict["result"] == "0 properties with mismatched feature data"
     assert verdict["properties_checked"] == 7
-    assert [Path(name).name for name in files_of(verdict_disk)] == ["mismatches.csv", "rejected_records.csv", "validation.json"]
+    lists = ("mismatches", "rejected_records", "rejected_then_accepted")
+    assert [Path(name).name for name in files_of(verdict_disk)] == [
+        *(f"{name}.{kind}" for name in lists for kind in ("csv", "xlsx")),
+        "validation.json",
+    ]
     gone = verdict_disk.parent.parent
     [full] = gone.glob(f"*-gone-{export_disk.name}/*/feature_backfill_20251121.csv")
     parts = sorted(gone.glob(f"*-gone-{plan_disk.name}/*/feature_backfill_batches/*.csv"))

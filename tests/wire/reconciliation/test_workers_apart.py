@@ -38,7 +38,14 @@ def test_the_verdict_needs_no_file_of_the_comparison(
     assert stored(conclude("weekly/é", found, DONE))["properties_checked"] == 8
     for folder in ("compares", "concludes"):
         names = sorted(path.name for path in (tmp_path / folder).rglob("*.*") if path.is_file())
-        assert names == ["mismatches.csv", "report.html", "validation.json"]
+        assert names == [
+            "mismatches.csv",
+            "mismatches.xlsx",
+            "missing_records.csv",
+            "missing_records.xlsx",
+            "report.html",
+            "validation.json",
+        ]
 
 
 def test_an_acceptance_is_plain_json(few: Few) -> None:

@@ -1,0 +1,67 @@
+{% from "macros.sql" import description, most_products_first %}
+{% set no_text = "CAST(NULL AS STRING)" %}
+-- The properties that belong in Salesforce and have no record there, at most :most: those that nobody has accepted first, and of these
+-- the ones with most products.
+-- cause: deleted_in_salesforce if the replica has a deleted record with its key. Otherwise no_record: the replica never had one, or
+-- does not keep what is deleted.
+-- in_all: how many there are, listed or not.
+WITH missing AS (
+{% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
+),
+
+described AS (
+{% filter indent(4, first=true) %}{% include "fragments/described_properties.sql" %}{% endfilter +%}
+),
+
+acceptances AS (
+{% filter indent(4, first=true) %}{% include "fragments/acceptances.sql" %}{% endfilter +%}
+),
+
+deleted AS (
+{% for key in fields.keys %}
+{% if not loop.first %}
+    UNION
+{% endif %}
+    SELECT salesforce.{{ key.column }} AS property_id
+    FROM {{ settings.salesforce_table }} AS salesforce
+    WHERE salesforce.is_deleted AND salesforce.{{ key.column }} IS NOT NULL
+{% if fields.keys | length == 1 %}
+    GROUP BY salesforce.{{ key.column }}
+{% endif %}
+{% endfor %}
+),
+
+-- As differences.sql has them, so that the same acceptances count.
+found AS (
+    SELECT
+        'missing_in_salesforce' AS class,
+        {{ no_text }} AS salesforce_id,
+        missing.{{ fields.property_id.column }},
+{% if fields.keys | length > 1 %}
+        {{ no_text }} AS {{ fields.upsert_key.column }},
+{% endif %}
+        {{ no_text }} AS product
+    FROM missing
+)
+
+SELECT
+    found.{{ fields.property_id.column }},
+    {{ description("described") | indent(4) }},
+    CASE WHEN deleted.property_id IS NOT NULL THEN 'deleted_in_salesforce' ELSE 'no_record' END AS cause,
+    COALESCE(acceptances.is_current, FALSE) AS is_accepted,
+    acceptances.reason AS accepted_reason,
+    acceptances.accepted_by,
+    acceptances.accepted_until,
+    COUNT(*) OVER () AS in_all
+FROM found
+LEFT JOIN described
+    ON described.property_id = found.{{ fields.property_id.column }}
+LEFT JOIN deleted
+    ON deleted.property_id = found.{{ fields.property_id.column }}
+LEFT JOIN acceptances
+{% filter indent(4, first=true) %}{% include "fragments/acceptance_of_difference.sql" %}{% endfilter +%}
+ORDER BY
+    is_accepted,
+    {{ most_products_first("described") | indent(4) }},
+    found.{{ fields.property_id.column }}
+LIMIT :most
