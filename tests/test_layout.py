@@ -21,6 +21,7 @@ FLOORS = (
     {"pilot", "story"},
     {"sending", "replica", "checks"},
     {"orchestration", "deployment"},
+    {"report"},
     {"census", "salesforce", "storage"},
     {"config"},
 )
@@ -32,6 +33,7 @@ TREE = {
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers",
+    "report": "facts open_records answers charts page runs",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",

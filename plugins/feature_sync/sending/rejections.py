@@ -1,8 +1,10 @@
 """The row records of a Census run, what the reasons of the rejected ones mean, and the list of those that are still rejected."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+
+import pyarrow as pa
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
@@ -143,11 +145,12 @@ def _quoted(rows: Sequence[RowRecord]) -> str:
     return repr(text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}...")
 
 
-def export_rejections(warehouse: Warehouse, run_id: str) -> int:
+def export_rejections(warehouse: Warehouse, run_id: str, watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter) -> int:
     """
     Write the rows of a run that are still rejected to ``rejected_records.csv``.
 
+    :param watch: sees the rows as they go to the file, and returns them, such as `OpenRecords.watch`.
     :returns: how many there are.
     """
     files = run_files(warehouse.settings, run_id)
-    return write_csv(files.rejected_records, warehouse.stream("sending/select_rejections", {"run_id": run_id}))
+    return write_csv(files.rejected_records, watch(warehouse.stream("sending/select_rejections", {"run_id": run_id})))
