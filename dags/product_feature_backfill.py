@@ -59,7 +59,7 @@ from feature_sync.config.asked import ON_REQUEST
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import asked_params, is_unfinished, run_day
+from feature_sync.orchestration.dag_runs import asked_params, describe_run, is_unfinished, run_day
 from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
@@ -98,7 +98,7 @@ def product_feature_backfill() -> None:
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(run_id: Any = None) -> list[dict]:
-        return plan.plan_batches(asked_params(), run_id)
+        return plan.plan_batches(asked_params(), run_id, describe_run())
 
     checked = check_payload()
     sends_all = "params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records']"

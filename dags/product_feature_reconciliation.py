@@ -41,7 +41,7 @@ from feature_sync.config.settings import reconciliation_schedule
 from feature_sync.deployment import deploy
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, describe_outlets
-from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, skip_if_refused, task_states
+from feature_sync.orchestration.dag_runs import describe_run, is_unfinished, refuse_config, skip_if_refused, task_states
 from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
@@ -75,12 +75,13 @@ def product_feature_reconciliation() -> None:
     @task
     def compare(run_id: Any = None) -> dict:
         refuse_config()  # a person may have cleared this task alone
-        return comparison.compare(run_id, overrides_params=conf.getboolean("core", "dag_run_conf_overrides_params")).as_xcom()
+        overrides = conf.getboolean("core", "dag_run_conf_overrides_params")
+        return comparison.compare(run_id, overrides_params=overrides, origin=describe_run()).as_xcom()
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # gives a verdict after any outcome of the healing
     def conclude(found: dict | None, run_id: Any = None) -> dict:
         steps = Steps(**task_states(RECONCILIATION_DAG_ID, run_id, **STEPS))
-        result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps)
+        result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps, describe_run())
         describe_outlets(get_current_context(), result["properties_checked"], result["differences_accepted"])
         return result
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from feature_sync.backfill.validation import NothingToValidateError, validate
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
-from feature_sync.orchestration.dag_runs import has_succeeded, skip_dry_run
+from feature_sync.orchestration.dag_runs import describe_run, has_succeeded, skip_dry_run
 from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica
@@ -56,7 +56,7 @@ class ValidationOperator(PatientOperator):
             needs_replica = why_replica(warehouse, run_id)
         if needs_replica and not check_run_replica(run_id, settings).is_fresh:
             self.wait_in_triggerer(run_replica_trigger(run_id, settings, ends_task=False))
-        result = validate(context["params"], run_id)
+        result = validate(context["params"], run_id, describe_run(context))
         if result.proves_equality:
             describe_outlets(context, result.properties_checked)
         else:
