@@ -16,8 +16,12 @@ switch the Flow off before and on again afterwards. `probe` tries larger and lar
 says that one is too large. `pilot` sends one batch of records of every kind and reads it back; then a person decides, under
 "Required actions", whether the others follow.
 
-**Preview.** With `dry_run` the run ends after the plan. The log of `check_payload` shows, for each product, how many records
-have it now and how many would have it afterwards. It also names other syncs of the same object that may start meanwhile.
+**Report.** `report.html` in the run's folder says what came of it, what to do, what is open, and who approved what. A red run
+has it too.
+
+**Preview.** With `dry_run` the run ends after the plan, and its report shows what would change. The log of `check_payload`
+shows, for each product, how many records have it now and how many would have it afterwards. It also names other syncs of the
+same object that may start meanwhile.
 
 **A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
 `mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".

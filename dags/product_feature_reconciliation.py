@@ -5,8 +5,9 @@ Runs every week by itself and says whether Salesforce still equals the warehouse
 
 **What it does.** It waits until the warehouse's copy of Salesforce, the replica, is fresh, and compares every property in all
 feature fields. It adds the result to the drift table and writes `validation.json`, `mismatches.csv` and `report.html`, which
-draws each product's accuracy over time. It also runs the regular sync's query in the warehouse and compares what it
-yields with the feature table, and removes the payloads of backfill runs without activity for `PAYLOAD_DAYS` days.
+has the verdict, what to do, what is open, and each product's accuracy over time. It also runs the regular sync's query in the
+warehouse and compares what it yields with the feature table, and removes the payloads of backfill runs without activity for
+`PAYLOAD_DAYS` days.
 
 **Records differ.** The setting `HEALING` says what happens then. `off`: the run fails and says what differs. `ask`: a person
 approves under "Required actions". `auto`: the records are sent again, up to `HEALING_RECORDS_LIMIT` and

@@ -195,7 +195,7 @@ def _dry_run_page(settings: Settings, config: RunConfig, origin: Origin) -> str:
     with Warehouse(settings) as warehouse:
         summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": origin.run_id})
         batches = read_batches(warehouse, origin.run_id)
-    preview = read_json(run_files(settings, origin.run_id).preview)
+    preview = read_json(run_files(settings, origin.run_id).preview)  # says what is left out; without it the page does not
     report = dry_run_report(
         summary,
         preview,
@@ -204,6 +204,7 @@ def _dry_run_page(settings: Settings, config: RunConfig, origin: Origin) -> str:
         written_at=datetime.now(UTC),
         fields=settings.fields,
         batches=len(batches),
+        seconds=estimate_seconds(most_batches(config.strategy, summary["records"], config.batch_size), config.wait_seconds),
         askable=settings.approval_users,
     )
     return render_backfill(report)

@@ -30,7 +30,9 @@ UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
 )
 """Characters that nobody sees and that turn the text around them, or break the file."""
-CODE = re.compile("`([^`]+)`")
+_TICK = chr(96)
+CODE = re.compile(f"{_TICK}([^{_TICK}]+){_TICK}")
+"""A name that a sentence marks as Markdown does."""
 WORDS = {Tone.RIGHT: "Right.", Tone.WRONG: "Not right.", Tone.NEUTRAL: ""}
 
 

@@ -89,19 +89,19 @@ def dry_run_report(
     written_at: datetime,
     fields: FieldTable,
     batches: int,
+    seconds: int,
     askable: Sequence[str],
 ) -> Report:
     """
     The page about a run that was asked to send nothing.
 
     :param summary: the row of ``backfill/summarize_payload.sql``. :param preview: what ``preview.json`` holds, or nothing if
-        another worker has written it.
+        this worker does not have it. :param seconds: how long sending would take.
     """
     records = summary["records"]
     nothing = preview.get("nothing_to_do")
-    seconds = preview.get("estimated_seconds")
-    duration = f", about {max(1, round(seconds / 60)):,} min" if seconds and records else ""
-    would = f"{count_of(records, 'record')} would be sent in {count_of(batches, 'batch')}{duration}."
+    duration = f"about {max(1, round(seconds / 60)):,} min"
+    would = f"{count_of(records, 'record')} would be sent in {count_of(batches, 'batch')}, {duration}."
     left_out = {name: preview.get(f"records_{name}") for name in LEFT_OUT}
     return Report(
         origin=origin,

@@ -88,12 +88,13 @@ def test_a_dry_run_shows_what_would_change_and_how_to_do_it() -> None:
     summary = {"records": 1_296} | {f"{product.name}_{when}": 7 for product in FIELDS.products for when in ("now", "after")}
     report = dry_run_report(
         summary,
-        {"estimated_seconds": 4_920, "records_without_property": 3, "regular_sync": ["It sends constants."]},
+        {"records_without_property": 3, "regular_sync": ["It sends constants."]},
         config=parse_run_config({"dry_run": True, "scope": "property_ids", "property_ids": [str(n) for n in range(5_000)]}),
         origin=ORIGIN,
         written_at=NOON,
         fields=FIELDS,
         batches=26,
+        seconds=4_920,
         askable=(),
     )
     page = render_backfill(report)
