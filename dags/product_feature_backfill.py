@@ -16,9 +16,12 @@ switch the Flow off before and on again afterwards. `probe` tries larger and lar
 says that one is too large. `pilot` sends one batch of records of every kind and reads it back; then a person decides, under
 "Required actions", whether the others follow.
 
-**Preview.** Unless `dry_run` is off, the run ends after the plan and sends nothing. The log of `check_payload` shows, for each
-product, how many records have it now and how many would have it afterwards. It also names other syncs of the same object that may
-start meanwhile.
+**Report.** `report.html` in the run's folder says what came of it, what to do, what is open, and who approved what. A red run
+has it too.
+
+**Preview.** Unless `dry_run` is off, the run ends after the plan and sends nothing. Its report shows what would change. The log
+of `check_payload` shows, for each product, how many records have it now and how many would have it afterwards. It also names
+other syncs of the same object that may start meanwhile.
 
 **A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
 `mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
@@ -60,7 +63,7 @@ from feature_sync.config.asked import ON_REQUEST
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import asked_params, is_unfinished, run_day
+from feature_sync.orchestration.dag_runs import asked_params, describe_run, is_unfinished, run_day
 from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
@@ -99,7 +102,7 @@ def product_feature_backfill() -> None:
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(run_id: Any = None) -> list[dict]:
-        return plan.plan_batches(asked_params(), run_id)
+        return plan.plan_batches(asked_params(), run_id, describe_run())
 
     checked = check_payload()
     sends_all = "params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records']"

@@ -5,8 +5,9 @@ Runs every week by itself and says whether Salesforce still equals the warehouse
 
 **What it does.** It waits until the warehouse's copy of Salesforce, the replica, is fresh, and compares every property in all
 feature fields. It adds the result to the drift table and writes `validation.json`, `mismatches.csv` and `report.html`, which
-draws each product's accuracy over time. It also runs the regular sync's query in the warehouse and compares what it
-yields with the feature table, and removes the payloads of backfill runs without activity for `PAYLOAD_DAYS` days.
+has the verdict, what to do, what is open, and each product's accuracy over time. It also runs the regular sync's query in the
+warehouse and compares what it yields with the feature table, and removes the payloads of backfill runs without activity for
+`PAYLOAD_DAYS` days.
 
 **Records differ.** The setting `HEALING` says what happens then. `off`: the run fails and says what differs. `ask`: a person
 approves under "Required actions". `auto`: the records are sent again, up to `HEALING_RECORDS_LIMIT` and
@@ -41,7 +42,7 @@ from feature_sync.config.settings import reconciliation_schedule
 from feature_sync.deployment import deploy
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES, describe_outlets
-from feature_sync.orchestration.dag_runs import is_unfinished, refuse_config, skip_if_refused, task_states
+from feature_sync.orchestration.dag_runs import describe_run, is_unfinished, refuse_config, skip_if_refused, task_states
 from feature_sync.orchestration.progress import note_found
 from feature_sync.reconciliation import comparison
 from feature_sync.reconciliation.operators import HealingOperator
@@ -76,12 +77,13 @@ def product_feature_reconciliation() -> None:
     @task
     def compare(run_id: Any = None) -> dict:
         refuse_config()  # a person may have cleared this task alone
-        return comparison.compare(run_id, overrides_params=conf.getboolean("core", "dag_run_conf_overrides_params")).as_xcom()
+        overrides = conf.getboolean("core", "dag_run_conf_overrides_params")
+        return comparison.compare(run_id, overrides_params=overrides, origin=describe_run()).as_xcom()
 
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # gives a verdict after any outcome of the healing
     def conclude(found: dict | None, run_id: Any = None) -> dict:
         steps = Steps(**task_states(RECONCILIATION_DAG_ID, run_id, **STEPS))
-        result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps, note_found)
+        result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps, describe_run(), note_found)
         describe_outlets(get_current_context(), result["properties_checked"], result["differences_accepted"])
         return result
 

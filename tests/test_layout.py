@@ -21,6 +21,7 @@ FLOORS = (
     {"pilot", "story"},
     {"sending", "replica", "checks"},
     {"orchestration", "deployment", "lists"},
+    {"report"},
     {"census", "salesforce", "storage"},
     {"config"},
 )
@@ -33,6 +34,7 @@ TREE = {
     "evidence",
     "lists": "people spreadsheets",
     "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress",
+    "report": "facts open_records answers charts page runs",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",

@@ -97,7 +97,11 @@ def test_drift_is_found_its_cause_deployed_and_the_next_one_healed(first_day: Li
     report = week_2.validation()
     assert (report["properties_checked"], report["properties_mismatched"]) == (10_000, 0)
     assert report["healing"]["mismatched_before"] == HARMED
-    assert (week_2.folder / "report.html").read_text().count("<circle") == 2 * len(report["products"]), "two weeks, drawn"
+    page = (week_2.folder / "report.html").read_text()
+    assert "2 weekly comparisons since" in page
+    assert "The diamond: after the healing." in page
+    assert "approve_healing" in page
+    assert "The diamond: after the healing." in (week_2.folder / "accuracy.svg").read_text()
     [event] = asset_events(live)
     assert event["extra"]["properties_checked"] == 10_000
 

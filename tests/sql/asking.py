@@ -3,6 +3,7 @@
 from feature_sync.config.fields import FieldKind
 from feature_sync.config.settings import Settings
 from feature_sync.storage.lines import as_lines
+from feature_sync.storage.warehouse import Parameters
 from tests.sql.data import INCIDENT, SALESFORCE_IDS
 from tests.sql.steps import RUN, Script, Step
 
@@ -46,7 +47,22 @@ def validation(settings: Settings) -> Script:
         Step("backfill/select_mismatches", {**run, "asked_at": ASKED_AT}),
         *[Step("tables/record_approval", approval)] * 2,
         Step("tables/record_approval", {**approval, "answered_by": "Ann O'Hara"}),
+        *(Step("report/select_approvals", _asked_in(dag_id, RUN, weekly)) for dag_id, weekly in FAMILIES),
     ]
+
+
+FAMILIES = (("product_feature_backfill", None), ("product_feature_backfill", RUN), ("product_feature_reconciliation", RUN))
+"""DAGs of a run, with the weekly run that it belongs to."""
+
+
+def _asked_in(dag_id: str, run_id: str, weekly_run_id: str | None) -> Parameters:
+    return {
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "weekly_run_id": weekly_run_id,
+        "weekly_dag_id": "product_feature_reconciliation",
+        "backfill_dag_id": "product_feature_backfill",
+    }
 
 
 def read_back(settings: Settings) -> Step:

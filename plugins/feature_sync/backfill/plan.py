@@ -6,19 +6,24 @@ The sizes of batches are computed here and nowhere else; the warehouse puts reco
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from feature_sync.backfill.probing import find_fallback, probe_report
+from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
-from feature_sync.config.settings import load_settings
+from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.pilot.choice import PILOT_BATCH, describe_choice, place_pilot, read_strata
 from feature_sync.pilot.rest import refuse_unreleased
+from feature_sync.report.facts import Origin
+from feature_sync.report.page import render_backfill, try_to_write
+from feature_sync.report.runs import dry_run_report
 from feature_sync.sending.batches import Batch
 from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import write_csv, write_csv_parts
-from feature_sync.storage.run_files import run_files, write_json
+from feature_sync.storage.run_files import read_json, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -146,10 +151,11 @@ def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     return [batch.as_xcom() for batch in batches[:tried]]
 
 
-def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
+def plan_batches(conf: Mapping[str, Any], run_id: str, origin: Origin | None = None) -> list[dict[str, Any]]:
     """
-    Say which batches remain to be sent. After probes, write ``probe.json``.
+    Say which batches remain to be sent. After probes, write ``probe.json``. A dry run ends here, so write its ``report.html``.
 
+    :param origin: where the run comes from, for the report.
     :returns: the batches, as `Batch.as_xcom` returns them. Empty in a dry run, and if the probes or the pilot have sent
         everything.
     :raises ProbeError: even the smallest probe exceeded a limit.
@@ -159,6 +165,9 @@ def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     settings = load_settings()
     if config.dry_run:
         log.info("Dry run: no batch is sent")
+        path = run_files(settings, run_id).report
+        try_to_write(path, lambda: _dry_run_page(settings, config, origin or Origin(BACKFILL_DAG_ID, run_id)))
+        log.info("What it would change: %s", path)
         return []
     with Warehouse(settings) as warehouse:
         if config.strategy is Strategy.PROBE:
@@ -180,6 +189,25 @@ def plan_batches(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
         )
     log.info("%s to send", count_of(len(batches), "batch"))
     return [batch.as_xcom() for batch in batches]
+
+
+def _dry_run_page(settings: Settings, config: RunConfig, origin: Origin) -> str:
+    with Warehouse(settings) as warehouse:
+        summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": origin.run_id})
+        batches = read_batches(warehouse, origin.run_id)
+    preview = read_json(run_files(settings, origin.run_id).preview)  # says what is left out; without it the page does not
+    report = dry_run_report(
+        summary,
+        preview,
+        config=config,
+        origin=origin,
+        written_at=datetime.now(UTC),
+        fields=settings.fields,
+        batches=len(batches),
+        seconds=estimate_seconds(most_batches(config.strategy, summary["records"], config.batch_size), config.wait_seconds),
+        askable=settings.approval_users,
+    )
+    return render_backfill(report)
 
 
 def _assign_rest(warehouse: Warehouse, run_id: str, batch_size: int) -> list[Batch]:

@@ -8,6 +8,7 @@ from typing import Any
 from feature_sync.backfill.plan import read_batches
 from feature_sync.backfill.scope import nothing_to_do
 from feature_sync.config.fields import FieldTable
+from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
@@ -15,6 +16,11 @@ from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.pilot.rest import read_rest
 from feature_sync.replica.asking import RunReader, ask_about_run, ask_for_sample
 from feature_sync.replica.mismatches import NO_CAUSES, Causes, write_mismatches
+from feature_sync.report.answers import read_answers
+from feature_sync.report.facts import Origin, cause_counts
+from feature_sync.report.open_records import OpenRecords
+from feature_sync.report.page import render_backfill, try_to_read, try_to_write
+from feature_sync.report.runs import validation_report
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.outcome import left_out_reason
 from feature_sync.sending.rejections import export_rejections
@@ -87,10 +93,12 @@ class Books:
         return self.sent + self.rejected + self.not_sent == self.in_scope
 
 
-def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, Any]], None] | None = None) -> Validation:
+def validate(
+    conf: Mapping[str, Any], run_id: str, origin: Origin | None = None, tell: Callable[[Mapping[str, Any]], None] | None = None
+) -> Validation:
     """
-    Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv``, ``rejected_records.csv``
-    and ``rejected_then_accepted.csv``.
+    Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv``, ``rejected_records.csv``,
+    ``rejected_then_accepted.csv`` and ``report.html``.
 
     If the run is small and there is a connection, Salesforce itself says what it holds. Otherwise the replica does, and a sample
     is read from Salesforce itself.
@@ -99,6 +107,7 @@ def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, 
     warehouse. If the run has no record, it is asked again whether there is nothing to do.
 
     :param conf: the params of the DAG run.
+    :param origin: where the run comes from, for the report.
     :param tell: called with what ``validation.json`` holds, whatever the verdict is.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked. The files are written
         even so.
@@ -107,6 +116,8 @@ def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, 
     settings = load_settings()
     files = run_files(settings, run_id)
     aim = Aim(config)
+    origin = origin or Origin(BACKFILL_DAG_ID, run_id)
+    open_records = OpenRecords(settings.fields)
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)  # a run may have waited while a version came that has more columns
         planned = read_batches(warehouse, run_id)
@@ -129,8 +140,12 @@ def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, 
         else:
             regular_sync = regular_sync_warnings(warehouse)
         mismatches = warehouse.stream("backfill/select_mismatches", compared)
-        causes = write_mismatches(files.mismatches, mismatches, settings, was_asked=asked.at is not None)
-        export_rejections(warehouse, run_id)
+        causes = write_mismatches(
+            files.mismatches, mismatches, settings, was_asked=asked.at is not None, watch=open_records.watch
+        )
+        export_rejections(warehouse, run_id, watch=open_records.watch)
+        before = try_to_read(lambda: warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id}))
+        answers = try_to_read(lambda: read_answers(warehouse, origin))
     books = balance_books(planned, attempts)
     report = {
         **_report(run_id, replica, facts, books, causes, fields=settings.fields, aim=aim),
@@ -149,9 +164,32 @@ def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, 
     cure = rest.cure if rest and rest.records_waiting else CLEAR_THE_BATCHES
     problems = run_problems(planned, attempts, books, facts, causes, expected=aim.expected, cure=cure)
     problems += asked.problems
+    succeeded = sum(batch.number in attempts and attempts[batch.number].status.is_success for batch in planned)
+    try_to_write(
+        files.report,
+        lambda: render_backfill(
+            validation_report(
+                report,
+                config=config,
+                origin=origin,
+                before=before,
+                fields=settings.fields,
+                expected=aim.expected,
+                problems=problems,
+                open_records=open_records.listed(
+                    facts["properties_mismatched"], (files.mismatches.name, files.rejected_records.name)
+                ),
+                causes=cause_counts(causes.rows),
+                answers=answers,
+                askable=settings.approval_users,
+                batches={"batches": len(planned), "batches that succeeded": succeeded},
+            )
+        ),
+    )
     if not nothing and problems:
+        details = ", ".join([str(files.validation), files.mismatches.name, files.rejected_records.name, files.report.name])
         raise SalesforceDiffersError(
-            "\n".join([*problems, f"Details: {files.validation}, {files.mismatches.name}, {files.rejected_records.name}"]),
+            "\n".join([*problems, f"Details: {details}"]),
             is_explained=is_explained(planned, attempts, books, facts) and not asked.problems,
         )
     return Validation(

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +23,14 @@ Words = Mapping[str, Mapping[str, str]]
 """For some columns: the text that a person reads instead of a value."""
 
 
-def write_list(path: StoragePath, tables: Iterable[pa.Table], settings: Settings, words: Words | None = None) -> int:
+def write_list(
+    path: StoragePath,
+    tables: Iterable[pa.Table],
+    settings: Settings,
+    words: Words | None = None,
+    *,
+    watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter,
+) -> int:
     """
     Write a CSV file, and beside it a spreadsheet with the same rows.
 
@@ -33,6 +40,7 @@ def write_list(path: StoragePath, tables: Iterable[pa.Table], settings: Settings
     A spreadsheet that cannot be written changes nothing but itself: a warning says so, and a former one is removed.
 
     :param tables: of one schema, at least one.
+    :param watch: sees the rows as they go to the file, and returns them.
     :param words: for the spreadsheet alone. The names of products become their labels in any case.
     :returns: the number of rows.
     :raises CsvError: there is not even an empty table.
@@ -40,7 +48,7 @@ def write_list(path: StoragePath, tables: Iterable[pa.Table], settings: Settings
     labels = {product.name: product.label for product in settings.fields.products}
     copy = _Copy(path, words or {}, labels)
     try:
-        rows = write_csv(path, copy.read(with_links(table, settings.salesforce_url) for table in tables))
+        rows = write_csv(path, copy.read(watch(with_links(table, settings.salesforce_url) for table in tables)))
         copy.save()
     finally:
         copy.close()

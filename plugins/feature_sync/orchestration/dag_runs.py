@@ -22,6 +22,7 @@ from feature_sync.config.asked import run_problems
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.run_config import MAX_RUN_ID
 from feature_sync.orchestration.proofs import note_end
+from feature_sync.report.facts import Origin
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +185,25 @@ def _refuse_run(params: Mapping[str, Any]) -> None:
     asked = {name: getattr(run, name, None) for name in ("partition_key", "logical_date", "run_after")}
     if problems := run_problems(params, run.conf or {}, getattr(run.run_type, "value", run.run_type), **asked):
         raise RunConfigError(problems)
+
+
+def describe_run(context: Any = None) -> Origin:
+    """
+    Where the run of a task comes from, for its report. What Airflow does not tell is None.
+
+    :param context: of the task; by default that of the task that runs now.
+    """
+    context = context or get_current_context()
+    ti, run = context["ti"], context.get("dag_run")
+    run_type = getattr(run, "run_type", None)
+    return Origin(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        started_at=getattr(run, "start_date", None),
+        triggered_by=getattr(run, "triggering_user_name", None),
+        run_type=run_type and str(getattr(run_type, "value", run_type)),
+        conf=dict(getattr(run, "conf", None) or {}),
+    )
 
 
 def run_day() -> date:

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from feature_sync.backfill.plan import count_batches, estimate_seconds
 from feature_sync.backfill.preview import Preview
 from feature_sync.backfill.scope import name_statuses
@@ -14,16 +12,15 @@ from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.problems import NotReadyError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
-from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
+from feature_sync.reconciliation.acceptances import read_acceptances
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.missing import write_missing_records
-from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
+from feature_sync.reconciliation.report import MAX_DIFFERENCES, WeeklyPage, describe_difference
 from feature_sync.reconciliation.verdict import (
     HEALS,
     Finding,
     Steps,
-    Verdict,
     count_differences,
     decide,
     drift_problems,
@@ -34,8 +31,13 @@ from feature_sync.reconciliation.verdict import (
 )
 from feature_sync.replica.mismatches import Causes, write_mismatches
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
+from feature_sync.report.answers import read_answers
+from feature_sync.report.charts import as_file
+from feature_sync.report.facts import Origin
+from feature_sync.report.open_records import OpenList, OpenRecords
+from feature_sync.report.page import try_to_read, try_to_write
 from feature_sync.storage.freshness import refuse_unfit_tables
-from feature_sync.storage.run_files import RunFiles, run_files, write_json, write_text
+from feature_sync.storage.run_files import RunFiles, run_files, write_json
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 
@@ -50,7 +52,7 @@ class DriftError(RuntimeError):
     """Salesforce differs from the warehouse in what nobody has accepted. The message has the numbers and what to do."""
 
 
-def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
+def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None = None) -> Finding:
     """
     Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
 
@@ -58,11 +60,13 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
 
     :param overrides_params: whether the site lets the config of a run replace the defaults of its params. Otherwise a healing run
         with another pace than the default is not started, and nobody is asked about it.
+    :param origin: where the run comes from, for the report.
     :raises GuardError: a table that is read is not as it must be, or too old, so wrong values would be compared and healed.
     :raises NothingComparedError: there was nothing to compare.
     """
     settings = load_settings()
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
+    origin = origin or Origin(RECONCILIATION_DAG_ID, run_id)
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)
         refuse_unfit_tables(warehouse)
@@ -72,16 +76,22 @@ def compare(run_id: str, *, overrides_params: bool = True) -> Finding:
             raise NothingComparedError(
                 f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
             )
-        causes = _write_lists(files, warehouse)
+        causes, open_records = _write_lists(files, warehouse, drift)
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
+        answers = try_to_read(lambda: read_answers(warehouse, origin))
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
     run_config = {**settings.healing_run_config, **HEALS}
     if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
         run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
     if not overrides_params:
         verdict = refuse_lost_parameters(verdict, run_config)
-    _write(files, run_id, drift, verdict, history, acceptances=acceptances, causes=causes)
+    _write(
+        files,
+        WeeklyPage(
+            origin, drift, verdict, history, acceptances, causes, None, open_records, answers, tuple(settings.approval_users)
+        ),
+    )
     log.info("%s", verdict.reason)
     return Finding(
         heals=verdict.heals,
@@ -117,7 +127,11 @@ def check_still_allowed(found: Finding) -> int:
 
 
 def conclude(
-    run_id: str, found: Finding | None, steps: Steps, tell: Callable[[Mapping[str, Any]], None] | None = None
+    run_id: str,
+    found: Finding | None,
+    steps: Steps,
+    origin: Origin | None = None,
+    tell: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """
     Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse, but for the
@@ -126,7 +140,7 @@ def conclude(
     The drift table keeps the result of `compare`; the files then have the new one.
 
     :param found: the result of `compare`, or None if it did not finish.
-    :param steps: how the steps before this one ended.
+    :param steps: how the steps before this one ended. :param origin: where the run comes from, for the report.
     :param tell: called with what ``validation.json`` holds, whatever the verdict is.
     :returns: the result in words, how many properties were checked, and how many differences are accepted.
     :raises NothingToValidateError: the replica was not fresh, or `compare` did not succeed.
@@ -147,22 +161,39 @@ def conclude(
             ]
         )
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
+    origin = origin or Origin(RECONCILIATION_DAG_ID, run_id)
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
-        causes = _write_lists(files, warehouse)
+        causes, open_records = _write_lists(files, warehouse, drift)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features")
         history = read_history(warehouse, drift.checked_at)
         acceptances = read_acceptances(warehouse)
+        answers = try_to_read(lambda: read_answers(warehouse, origin))
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
-    report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, causes=causes, mismatched_before=healed)
-    if tell:
-        tell(report)
     problems = drift_problems(drift, verdict, statuses, name_unmatched(unmatched))
     if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)
+    report = _write(
+        files,
+        WeeklyPage(
+            origin,
+            drift,
+            verdict,
+            history,
+            acceptances,
+            causes,
+            problems,
+            open_records,
+            answers,
+            tuple(settings.approval_users),
+            mismatched_before=healed,
+        ),
+    )
+    if tell:
+        tell(report)
     if problems:
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
         why = [causes.sentence] if causes.sentence else []
@@ -196,25 +227,18 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
     )
 
 
-def _write_lists(files: RunFiles, warehouse: Warehouse) -> Causes:
+def _write_lists(files: RunFiles, warehouse: Warehouse, drift: Drift) -> tuple[Causes, OpenList]:
+    open_records = OpenRecords(warehouse.settings.fields, describe_difference)
     listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None, "asked_at": None})
     write_missing_records(files.missing_records, warehouse, MAX_DIFFERENCES)
-    return write_mismatches(files.mismatches, listed, warehouse.settings)
+    causes = write_mismatches(files.mismatches, listed, warehouse.settings, watch=open_records.watch)
+    return causes, open_records.listed(drift.properties_new, [files.mismatches.name])
 
 
-def _write(
-    files: RunFiles,
-    run_id: str,
-    drift: Drift,
-    verdict: Verdict,
-    history: pd.DataFrame,
-    *,
-    acceptances: Acceptances,
-    causes: Causes,
-    mismatched_before: int | None = None,
-) -> dict[str, Any]:
+def _write(files: RunFiles, page: WeeklyPage) -> dict[str, Any]:
+    drift, verdict, causes, acceptances = page.drift, page.verdict, page.causes, page.acceptances
     report = {
-        "run_id": run_id,
+        "run_id": page.origin.run_id,
         "checked_at": drift.checked_at.isoformat(),
         "mirror_synced_at": drift.replica_synced_at and drift.replica_synced_at.isoformat(),
         "result": f"{drift.properties_mismatched:,} properties with mismatched feature data"
@@ -224,13 +248,16 @@ def _write(
         "causes_new": causes.new_as_json(),
         "causes_note": causes.note,
         "acceptances": acceptances.as_json(),
-        "healing": {"heals": verdict.heals, "reason": verdict.reason, "mismatched_before": mismatched_before},
+        "healing": {"heals": verdict.heals, "reason": verdict.reason, "mismatched_before": page.mismatched_before},
     }
     write_json(files.validation, report)
-    write_text(files.report, render_report(drift, verdict, history, acceptances, causes, mismatched_before=mismatched_before))
     log.info(
         "%s\nRESULT: %s\n%s", "\n".join([_table(drift), *causes.table, *acceptances.sentences]), report["result"], files.report
     )
+    chart = page.draw()
+    try_to_write(files.report, lambda: page.render(chart))
+    if chart:
+        try_to_write(files.accuracy_chart, lambda: as_file(chart))
     return report
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,14 @@ class Causes:
 NO_CAUSES = Causes({}, {})
 
 
-def write_mismatches(path: StoragePath, tables: Iterable[pa.Table], settings: Settings, *, was_asked: bool = False) -> Causes:
+def write_mismatches(
+    path: StoragePath,
+    tables: Iterable[pa.Table],
+    settings: Settings,
+    *,
+    was_asked: bool = False,
+    watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter,
+) -> Causes:
     """
     Write ``mismatches.csv``, and the same as a spreadsheet, and count the causes. If there is a connection to Salesforce, it is
     asked for the first `MAX_ASKED` records. If it does not answer, the causes are those that the warehouse proves, and the note
@@ -86,9 +93,11 @@ def write_mismatches(path: StoragePath, tables: Iterable[pa.Table], settings: Se
 
     :param tables: of ``backfill/select_mismatches.sql`` or ``reconciliation/select_differences.sql``.
     :param was_asked: the values in them are what Salesforce itself has said, so it is not asked again.
+    :param watch: sees the rows as they go to the file, and returns them, such as `OpenRecords.watch`.
     """
     explained = _Explained(settings, SalesforceReader(), was_asked=was_asked)
-    write_list(path, explained.read(tables), settings, {"cause": {cause.value: cause.description for cause in Cause}})
+    words = {"cause": {cause.value: cause.description for cause in Cause}}
+    write_list(path, explained.read(tables), settings, words, watch=watch)
     return explained.causes
 
 

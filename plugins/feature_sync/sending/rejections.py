@@ -1,9 +1,11 @@
 """The row records of a Census run, what the reasons of the rejected ones mean, and the lists of them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+
+import pyarrow as pa
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
@@ -165,16 +167,18 @@ def _quoted(rows: Sequence[RowRecord]) -> str:
     return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}..."
 
 
-def export_rejections(warehouse: Warehouse, run_id: str) -> int:
+def export_rejections(warehouse: Warehouse, run_id: str, watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter) -> int:
     """
     Write the rows of a run that are still rejected to ``rejected_records.csv``, and those that were rejected first and accepted
     later to ``rejected_then_accepted.csv``; each as a spreadsheet too.
 
+    :param watch: sees the rows that are still rejected as they go to the file, and returns them, such as `OpenRecords.watch`.
     :returns: how many are still rejected.
     """
     settings = warehouse.settings
     files = run_files(settings, run_id)
-    rejected = write_list(files.rejected_records, warehouse.stream("sending/select_rejections", {"run_id": run_id}), settings)
+    still = warehouse.stream("sending/select_rejections", {"run_id": run_id})
+    rejected = write_list(files.rejected_records, still, settings, watch=watch)
     accepted = warehouse.stream("sending/select_accepted_after_rejection", {"run_id": run_id})
     write_list(files.rejected_then_accepted, accepted, settings)
     return rejected

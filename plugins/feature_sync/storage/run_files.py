@@ -102,8 +102,13 @@ class RunFiles:
 
     @property
     def report(self) -> ObjectStoragePath:
-        """The weekly run's page for people."""
+        """The page about the run, for people: one file to open, to print, or to mail."""
         return self.folder / "report.html"
+
+    @property
+    def accuracy_chart(self) -> ObjectStoragePath:
+        """How accurate each product was over time, as the weekly run's page draws it. Only if there is a history."""
+        return self.folder / "accuracy.svg"
 
     @property
     def mismatches(self) -> ObjectStoragePath:
@@ -228,6 +233,13 @@ def write_text(path: ObjectStoragePath, text: str) -> None:
     """Write a whole file, see `replacing`."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def masked(text: str) -> str:
+    """A text for people, without the secrets that Airflow masks in logs."""
+    from airflow.sdk.log import redact  # noqa: PLC0415 - it loads the logging of tasks
+
+    return str(redact(text))
 
 
 def write_json(path: ObjectStoragePath, value: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ LOOK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from feature_sync.config.settings import load_settings, reconciliation_schedule
-from feature_sync.reconciliation.report import INCLUDE, _templates
+from feature_sync.report.page import INCLUDE, templates
 from feature_sync.storage.run_files import prove_output_writable
 from feature_sync.storage.warehouse import columns_of, render_statement
 for line in sys.stdin:
@@ -30,7 +30,7 @@ for line in sys.stdin:
         "products": [product.label for product in settings.fields.products][:1],
         "schedule": reconciliation_schedule(),
         "limit": settings.payload_days,
-        "report": _templates(INCLUDE.resolve()).get_template("report.html.jinja").filename,
+        "report": templates(INCLUDE.resolve()).get_template("weekly.html.jinja").filename,
         "output": settings.output_url,
     }), flush=True)
 """
@@ -124,7 +124,7 @@ def test_a_process_that_has_begun_before_the_link_moved_reads_the_new_checkout(s
     assert (before["schedule"], before["limit"], before["products"]) == ("0 6 * * 1", 90, ["Fraud Detection"])
     assert after["sql"].startswith("-- two: ")
     assert (after["schedule"], after["limit"], after["products"]) == ("0 7 * * 2", 30, ["Fraud"])
-    assert after["report"] == str(tmp_path / ".worktrees" / "two" / "include" / "report.html.jinja")
+    assert after["report"] == str(tmp_path / ".worktrees" / "two" / "include" / "report" / "weekly.html.jinja")
     assert after["columns"] == before["columns"] == 25
     assert before["output"] == after["output"] == str(site.home / "output" / "sync_payloads"), "or it goes with the checkout"
 

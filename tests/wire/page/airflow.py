@@ -157,6 +157,7 @@ class Row:
         from airflow.models.hitl import HITLDetail  # noqa: PLC0415
         from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415
         from airflow.models.xcom import XComModel  # noqa: PLC0415
+        from airflow.utils.state import DagRunState  # noqa: PLC0415
         from airflow.utils.types import DagRunType  # noqa: PLC0415
 
         import_all_models()
@@ -164,7 +165,7 @@ class Row:
             dag_id=self.dag_id,
             run_id=self.run_id,
             run_type=DagRunType.MANUAL,
-            state=self.state,
+            state=DagRunState(self.state),
             conf=self.conf,
             start_date=START,
             run_after=START,

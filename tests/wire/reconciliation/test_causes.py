@@ -290,6 +290,6 @@ def test_the_report_the_log_and_the_message_name_the_causes(sent: Sent, caplog: 
     )
     assert f"{said}asked: there is no connection salesforce_default." in str(failed.value)
     page = (folder("few") / "report.html").read_text()
-    assert "<tr><td>edited in Salesforce by a person or an automation</td><td>1</td>" in page
+    assert '<tr><td>edited in Salesforce by a person or an automation</td><td class="n">1</td>' in page
     assert "there is no connection salesforce_default" in page
     assert "edited in Salesforce by a person or an automation" in caplog.text

@@ -1,0 +1,1 @@
+"""The page about a run, for people: facts in, one HTML file without a script out."""
