@@ -108,7 +108,9 @@ class TestWhatABrowserIsTold:
         file.unlink()
 
         assert answer.status_code == 200
-        assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+        assert answer.headers["Content-Security-Policy"].startswith(
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
+        )
 
     @pytest.mark.parametrize("name", ["../secrets.json", "..%2fpasswords.json", "/etc/passwd", "", "report.html/"])
     def test_no_name_leads_out_of_the_folder(self, airflow: ApiServer, name: str) -> None:
