@@ -124,6 +124,24 @@ class TwinRule(StrEnum):
     ANY_ACTIVE_SIBLING = "any_active_sibling"
 
 
+class AlertLevel(StrEnum):
+    """How loud a message to people is. The names are those of Apprise, which channels show in their own way."""
+
+    INFO = "info"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+    @property
+    def rank(self) -> int:
+        """A larger number is louder."""
+        return [*AlertLevel].index(self)
+
+    @property
+    def louder(self) -> "AlertLevel":
+        """The next louder level, if there is one."""
+        return [*AlertLevel][min(self.rank + 1, len(AlertLevel) - 1)]
+
+
 class SourceQuery(StrEnum):
     """
     The queries of ``include/sql/deployment`` that a regular sync may read; they are the incident plan's options A and B.
@@ -151,6 +169,10 @@ class AlertSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=SETTINGS_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="ignore")
 
     alert_conn_id: str = _setting("Airflow connection of type Apprise that alerts go to. Empty: alerts are off.")
+    alert_level: AlertLevel = _setting(
+        "The least level that is sent: info (somebody has answered a question, or the digest), warning (a question waits, or "
+        "something is late), or failure."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -371,8 +393,11 @@ class Settings(AlertSettings):
 
 
 def load_alert_settings() -> AlertSettings:
-    """Read what an alert needs, whatever the other settings look like."""
-    return AlertSettings()
+    """Read what an alert needs, whatever the other settings look like. A level that does not exist silences nobody."""
+    try:
+        return AlertSettings()
+    except ValidationError:
+        return AlertSettings(alert_level=AlertLevel.INFO)
 
 
 def load_settings() -> Settings:
