@@ -74,6 +74,14 @@ def _id_pattern(pattern: str) -> str:
     return pattern
 
 
+def _regular_expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return pattern
+
+
 def _property_ids(ids: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(PROPERTY_ID, each.strip()) for each in ids):
         raise ValueError("must be a list of ids of 1 to 64 letters, digits, '-' or '_'")
@@ -140,6 +148,14 @@ class AlertLevel(StrEnum):
     def louder(self) -> "AlertLevel":
         """The next louder level, if there is one."""
         return [*AlertLevel][min(self.rank + 1, len(AlertLevel) - 1)]
+
+
+class ReasonRule(StrEnum):
+    """What a person has to type to approve: nothing, a reason, or a reason that names a ticket."""
+
+    NONE = "none"
+    REASON = "reason"
+    TICKET = "ticket"
 
 
 class SourceQuery(StrEnum):
@@ -331,7 +347,20 @@ class Settings(AlertSettings):
     )
     guard_earliest_date: Day = _setting("No product was sold before this day.")
     approval_users: tuple[str, ...] = _setting("Ids of the Airflow users who may approve. Empty: everybody who may edit the run.")
-    approval_limit_seconds: PositiveInt = _setting("A question that nobody answers in this time fails the run.")
+    approval_limit_seconds: PositiveInt = _setting(
+        "A question that nobody answers in this time fails the run. After half of it, and after nine tenths, people are reminded."
+    )
+    approval_reason: ReasonRule = _setting(
+        "What a person has to type to approve: none, a reason, or a reason that names a ticket. An approval without it does not "
+        "count, and the question is asked again."
+    )
+    approval_ticket_pattern: Annotated[str, Field(min_length=1), AfterValidator(_regular_expression)] = _setting(
+        "Regular expression for a ticket, which a reason has to have somewhere if APPROVAL_REASON is ticket."
+    )
+    approval_excludes_starter: bool = _setting(
+        "Whether whoever started a run may not approve in it. An approval by that person does not count, and the question is "
+        "asked again. A run that its schedule has started has no such person."
+    )
     payload_days: PositiveInt = _setting(
         "Days that a run's payload is kept after its last activity, so that the run can be retried or undone."
     )
