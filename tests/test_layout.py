@@ -39,7 +39,7 @@ TREE = {
     "operators retention",
     "pilot": "choice question rest result task_group",
     "story": "events records __main__",
-    "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators",
+    "reconciliation": "drift history verdict comparison report acceptances accepting trigger_form operators digest",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
     "task_defaults": "defaults retry_policy alerts alerted causes",

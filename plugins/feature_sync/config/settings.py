@@ -371,6 +371,10 @@ class Settings(AlertSettings):
     healing_records_limit: NonNegativeInt = _setting("Largest number of records that healing=auto sends again.")
     healing_share_limit: Share = _setting("Largest share of all records that healing=auto sends again, 0 to 1.")
     healing_run_config: HealingRunConfig = _setting(f"Pace of the run that heals, as JSON with some of {', '.join(PACE)}.")
+    weekly_digest: bool = _setting(
+        "Whether a weekly run that went well sends a message with its numbers, and with what changed since the run before it. "
+        "Then a Monday without any message says that the run has not ended, or was not started at all."
+    )
     accepted_days_limit: PositiveInt = _setting(
         "Longest time in days that a difference may be accepted. An entry that ends later does not count."
     )

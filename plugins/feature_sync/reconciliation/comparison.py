@@ -16,6 +16,7 @@ from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
+from feature_sync.reconciliation.digest import send_digest
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.report import MAX_DIFFERENCES, render_report
@@ -163,6 +164,7 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
         why = [causes.sentence] if causes.sentence else []
         raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *why, *acceptances.sentences, details]))
+    send_digest(settings, run_id, drift, history, acceptances, healed=healed)
     return {
         "result": report["result"],
         "properties_checked": drift.properties_checked,
