@@ -55,15 +55,14 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain, conf, dag, task
 
-from feature_sync.backfill import payload, plan, preconditions
-from feature_sync.backfill.flow_questions import SWITCH_OFF, SWITCH_ON, refuse_active_flow, refuse_inactive_flow
+from feature_sync.backfill import flow_questions, payload, plan, preconditions
 from feature_sync.backfill.operators import ValidationOperator, after_batches
 from feature_sync.backfill.trigger_form import BACKFILL_PARAMS
 from feature_sync.config.asked import ON_REQUEST
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
-from feature_sync.orchestration.dag_runs import asked_params, describe_run, is_unfinished, run_day
+from feature_sync.orchestration.dag_runs import asked_params, describe_run, heals, is_unfinished, run_day
 from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
@@ -90,7 +89,7 @@ def product_feature_backfill() -> None:
 
     @task
     def check_payload(run_id: Any = None) -> dict:
-        return payload.check_payload(asked_params(), run_id).as_xcom()
+        return payload.check_payload(asked_params(), run_id, heals).as_xcom()
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped if there is nothing to approve
     def export_csv(run_id: Any = None) -> dict:
@@ -105,26 +104,27 @@ def product_feature_backfill() -> None:
         return plan.plan_batches(asked_params(), run_id, describe_run())
 
     checked = check_payload()
-    sends_all = "params.strategy == 'full' and not params.dry_run and ti.xcom_pull(task_ids='check_payload')['records']"
+    payload_checked = "(ti.xcom_pull(task_ids='check_payload') or {})"
+    sends_all = f"params.strategy == 'full' and not params.dry_run and {payload_checked}.get('records')"
     approve_mass_disable = RunApprovalOperator(
         task_id="approve_mass_disable",
-        subject="Turn products off in Salesforce?",
+        subject=f"{{{{ {payload_checked}.get('subject') or 'Turn products off in Salesforce?' }}}}",
         question=checked["approval"],  # type: ignore[index]
         on_approval=lambda run_id: payload.release_checked(asked_params(), run_id),
         not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
     )
     confirm_flow_off = RunApprovalOperator(
         task_id="confirm_flow_off",
-        subject="Is the rollup Flow off?",
-        question=f"{{% if {sends_all} %}}{SWITCH_OFF}{{% endif %}}",
-        on_approval=refuse_active_flow,
+        subject=f"Is the rollup Flow off, for {{{{ {payload_checked}.get('records') }}}} records at once?",
+        question=f"{{% if {sends_all} %}}{flow_questions.SWITCH_OFF}{{% endif %}}",
+        on_approval=flow_questions.refuse_active_flow,
         not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
     )
     confirm_flow_on = RunApprovalOperator(
         task_id="confirm_flow_on",
         subject="Is the rollup Flow on again?",
-        question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + SWITCH_ON + "{% endif %}",
-        on_approval=refuse_inactive_flow,
+        question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + flow_questions.SWITCH_ON + "{% endif %}",
+        **flow_questions.AFTER_SENDING,
         not_needed="Nobody is asked: in this run nobody has confirmed that the Flow is off.",
         trigger_rule=TriggerRule.ALL_DONE,
     )

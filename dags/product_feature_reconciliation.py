@@ -90,8 +90,9 @@ def product_feature_reconciliation() -> None:
     found: Any = compare()
     approve_healing = RunApprovalOperator(
         task_id=STEPS["approval"],
-        subject="Send the records that differ again?",
+        subject="{{ (ti.xcom_pull(task_ids='compare') or {}).get('subject') or 'Send the records that differ again?' }}",
         question=found["question"],
+        approves="{{ (ti.xcom_pull(task_ids='compare') or {}).get('approves') | tojson }}",
         not_needed="Nobody is asked: nothing differs, or HEALING is not ask.",
     )
     heal = HealingOperator(task_id=STEPS["healing"], found=found, trigger_rule=TriggerRule.NONE_FAILED)

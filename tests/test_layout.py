@@ -33,7 +33,7 @@ TREE = {
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
     "lists": "people spreadsheets",
-    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress",
+    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress channel questions",
     "report": "facts open_records answers charts page runs",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
@@ -42,7 +42,7 @@ TREE = {
     "operators retention",
     "pilot": "choice question rest result task_group",
     "story": "events records __main__",
-    "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators",
+    "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators digest",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
     "page": "facts batches estimate headline progress summary files airflow_tables routes",

@@ -9,6 +9,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
+from feature_sync.config.names import HEALING_QUESTION
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.task_defaults.alerts import notify_failure
 
@@ -55,7 +56,8 @@ def test_it_needs_no_run_config(dag: Any) -> None:
 
 
 def test_it_compares_a_fresh_replica_then_asks_then_heals_then_concludes(dag: Any) -> None:
-    chain = ["wait_for_copy", "compare", "approve_healing", "heal", "wait_for_healed_copy", "conclude"]
+    assert HEALING_QUESTION == "approve_healing", "the backfill looks for the answer of this task"
+    chain = ["wait_for_copy", "compare", HEALING_QUESTION, "heal", "wait_for_healed_copy", "conclude"]
 
     assert set(dag.task_ids) == {*chain, "check_source_query", "remove_old_payloads"}
     for before, after in pairwise(chain):

@@ -21,6 +21,8 @@ from tests.receiver import Receiver
 
 DAG_ID = "product_feature_backfill"
 INCIDENT_DAY = "2025-11-21"
+OF_A_QUESTION = "\nStarted by: "
+"""Only messages about a question have this line."""
 
 
 def eventually(look: Callable[[], Any], seconds: float = 180) -> Any:
@@ -106,12 +108,20 @@ class LiveRun:
         return self.airflow.stack.sandbox.journal(self.began_after)
 
     def alerts(self) -> dict[str, str]:
-        """The messages about this run, by title."""
-        assert self.airflow.receiver is not None, "nobody is told in this stack"
-        messages = [one for one in self.airflow.receiver.messages if f"\nRun: {self.run_id}\n" in one["message"]]
+        """The messages about failures of this run, by title."""
+        messages = [one for one in self.messages() if OF_A_QUESTION not in one["message"]]
         alerts = {one["title"]: one["message"] for one in messages}
         assert len(alerts) == len(messages), f"told twice: {sorted(one['title'] for one in messages)}"
         return alerts
+
+    def messages(self) -> list[dict[str, Any]]:
+        """All messages about this run."""
+        assert self.airflow.receiver is not None, "nobody is told in this stack"
+        return [one for one in self.airflow.receiver.messages if f"\nRun: {self.run_id}\n" in one["message"]]
+
+    def asked(self) -> list[str]:
+        """The messages about questions of this run, each as its type and its title."""
+        return [f"{one['type']}: {one['title']}" for one in self.messages() if OF_A_QUESTION in one["message"]]
 
     def batches(self) -> dict[int, frozenset[str]]:
         return read_batches(self.folder)

@@ -107,6 +107,9 @@ def test_a_run_is_looked_at_first_then_sent_then_taken_back(live: LiveAirflow) -
     assert undo.wait() == "success", undo.error("validate")
     [kept] = json.loads((undo.folder / "approvals.json").read_text())[APPROVAL]
     assert enabled(live) == 0
+    turn_off = f"Turn Fraud Detection off for {fraud['to_enable']} records"
+    assert [f"warning: {turn_off}" in undo.asked()[0], f"info: Approved by admin: {turn_off}" in undo.asked()[1]] == [True, True]
+    assert len(undo.asked()) == 2
     assert sent(undo) == 2
     assert undo.validation()["properties_mismatched"] == 0
     assert (kept["answer"], kept["by"]) == ("Approve", "admin")

@@ -36,7 +36,12 @@ def validation(settings: Settings) -> Script:
         "answer": "Approve",
         "answered_by": None,
         "answered_at": "2025-11-24T01:10:00.5+00:00",
+        "reason": None,
+        "started_by": None,
+        "approves": None,
     }
+    full = {"answered_by": "Ann O'Hara", "reason": "OPS-1: 東京", "started_by": "bo", "approves": '{"records": 1}'}
+    asked = {"dag_id": approval["dag_id"], "task_id": approval["task_id"]}
     return [
         Step("backfill/validate_payload", {**run, "asked_at": None}),
         Step("backfill/select_mismatches", {**run, "asked_at": None}),
@@ -46,7 +51,11 @@ def validation(settings: Settings) -> Script:
         Step("backfill/validate_payload", {**run, "asked_at": ASKED_AT}),
         Step("backfill/select_mismatches", {**run, "asked_at": ASKED_AT}),
         *[Step("tables/record_approval", approval)] * 2,
-        Step("tables/record_approval", {**approval, "answered_by": "Ann O'Hara"}),
+        Step("tables/record_approval", {**approval, **full, "answered_by": "Ann O'Hara"}),
+        *(
+            Step("tables/select_approvals", {**asked, "since": since})
+            for since in ("2025-11-24T01:10:00+00:00", "2025-11-24T01:10:01+00:00")
+        ),
         *(Step("report/select_approvals", _asked_in(dag_id, RUN, weekly)) for dag_id, weekly in FAMILIES),
     ]
 

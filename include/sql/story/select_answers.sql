@@ -14,7 +14,9 @@ SELECT
     approval.asked_at,
     approval.answer,
     approval.answered_by,
-    approval.answered_at
+    approval.answered_at,
+    approval.reason,
+    approval.started_by
 FROM {{ settings.approval_table }} AS approval
 WHERE
     (approval.dag_id = :backfill_dag_id AND approval.run_id IN (SELECT runs.run_id FROM runs))

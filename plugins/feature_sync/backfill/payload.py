@@ -6,13 +6,21 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from feature_sync.backfill.payload_guards import Holdings, Thresholds, mass_disable_problems, payload_problems
+from feature_sync.backfill.payload_guards import (
+    Approved,
+    Guard,
+    Holdings,
+    Thresholds,
+    mass_disable_problems,
+    payload_problems,
+)
 from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
-from feature_sync.backfill.preview import Preview, approval_body, product_changes
+from feature_sync.backfill.preview import Preview, approval_body, approval_subject, product_changes
 from feature_sync.backfill.scope import LeftOut, count_records_left_out, nothing_to_do, scope_parameters
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
+from feature_sync.config.names import HEALING_QUESTION, RECONCILIATION_DAG_ID
 from feature_sync.config.problems import GuardError, NotReadyError
 from feature_sync.config.run_config import RunConfig, Scope, Strategy, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
@@ -21,11 +29,15 @@ from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.pilot.rest import release_pilot
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
+from feature_sync.storage.evidence import read_approvals
 from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
 from feature_sync.storage.run_files import StoragePath, remove, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
+
+HEALING_DAYS = 7
+"""How old the approval of a healing may be. The weekly run that waits for the healing ends before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +45,14 @@ class CheckedPayload:
     """
     A payload that passed the guards.
 
-    ``approval``: what a person has to approve before anything is sent, in Markdown, or None.
+    ``approval``: what a person has to approve before anything is sent, in Markdown, or None. ``subject``: the same in one line.
     ``products``: of each product, how many records have it now and how many will have it, for the page of the run.
     """
 
     records: int
     records_unmatched: int
     approval: str | None
+    subject: str = ""
     products: list[dict[str, Any]] = field(default_factory=list)
 
     def as_xcom(self) -> dict[str, Any]:
@@ -131,12 +144,16 @@ def sharing_problems(runs: Sequence[OtherRun], is_unfinished: Callable[[str], bo
     return problems
 
 
-def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
+def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], bool] | None = None) -> CheckedPayload:
     """
     Write the preview and check the frozen payload with the guards. Release it, unless a person has to approve it first.
 
     Only a released payload can be staged. A payload that is refused is removed.
 
+    If a person has approved in the weekly run that healing turns products off, nobody is asked for the same again. The approval
+    table of the warehouse proves it. A payload that goes beyond the numbers of that question is refused.
+
+    :param heals: whether this run was started to heal by the weekly run of this id. None: by none.
     :raises GuardError: the payload must not be sent; the message names each guard that it fails.
     """
     config = parse_run_config(conf)
@@ -181,20 +198,26 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
             may_be_empty=preview.nothing_to_do is not None,
         )
         mass_disable = _mass_disable_problems(settings, config, preview, facts, is_sound=not problems) if preview.records else []
+        approved = _approved_healing(warehouse, heals) if mass_disable and config.allow_mass_disable and heals else None
+        if approved:
+            problems += approved.exceeded_by(preview.products, preview.records)
+            mass_disable = [problem for problem in mass_disable if not problem.startswith(f"{Guard.MASS_DISABLE}:")]
+            log.info("%s has approved the numbers of run %s, so nobody is asked for the same again", approved.by, approved.run_id)
         if problems or (mass_disable and not config.allow_mass_disable):
             warehouse.execute("backfill/revoke_payload", {"run_id": run_id})
             warehouse.execute("backfill/delete_unsent_payload", {"run_id": run_id})
             cure = "If that is intended, start a run with allow_mass_disable; a person then approves the numbers."
             refused = [] if config.allow_mass_disable else [f"{problem} {cure}" for problem in mass_disable]
             raise GuardError([*problems, *refused])
-        question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
+        question = approval_body(preview, mass_disable, config.undo_run_id) if mass_disable and not config.dry_run else None
         if question is None and not config.dry_run:
             _release_checked(warehouse, config, run_id)
     products = [
         {"product": each.product, "label": each.label, "now": each.enabled_now, "after": each.enabled_after}
         for each in preview.products
     ]
-    return CheckedPayload(preview.records, preview.records_unmatched, question, products)
+    subject = approval_subject(preview, config.undo_run_id) if question else ""
+    return CheckedPayload(preview.records, preview.records_unmatched, question, subject, products)
 
 
 def release_checked(conf: Mapping[str, Any], run_id: str) -> None:
@@ -271,6 +294,13 @@ def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: Storag
         log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)
     else:
         remove(path)  # of an earlier try
+
+
+def _approved_healing(warehouse: Warehouse, heals: Callable[[str], bool]) -> Approved | None:
+    """What was approved for the healing that this run is, by the last answer. None if it is none, or nobody has approved."""
+    rows = read_approvals(warehouse, RECONCILIATION_DAG_ID, HEALING_QUESTION, HEALING_DAYS)
+    ours = [row for row in rows if heals(row["run_id"])]
+    return Approved.from_row(ours[-1]) if ours else None
 
 
 def _mass_disable_problems(

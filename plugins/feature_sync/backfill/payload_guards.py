@@ -3,6 +3,7 @@ What a frozen payload must fulfil before any of it is sent: counts in, problems 
 name.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,6 +13,9 @@ from typing import Any
 
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.wording import count_of
+
+APPROVE = "Approve"
+"""The answer that Airflow keeps for a yes."""
 
 
 class Guard(StrEnum):
@@ -105,6 +109,55 @@ class Holdings:
     enabled: int
     disabled: int
     in_warehouse: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """
+    What a person has approved in the weekly run that started this one to heal.
+
+    ``records``: how many are sent at most. ``to_disable``: by product, how many may lose it at most.
+    """
+
+    run_id: str
+    by: str
+    records: int
+    to_disable: Mapping[str, int]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Approved | None":
+        """
+        :param row: of ``tables/select_approvals.sql``.
+        :returns: None if it was no approval, or does not say of what.
+        """
+        try:
+            numbers = json.loads(row["approves"] or "null")
+            to_disable = {str(name): int(number) for name, number in numbers["to_disable"].items()}
+            records = int(numbers["records"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        if row["answer"] != APPROVE:
+            return None
+        return cls(row["run_id"], row["answered_by"] or "somebody", records, to_disable)
+
+    def exceeded_by(self, changes: Iterable[ProductChange], records: int) -> list[str]:
+        """
+        Where a payload goes beyond what was approved.
+
+        :param records: number of records in the payload.
+        :returns: a sentence for each number that is larger.
+        """
+        whose = f"{self.by} has approved in run {self.run_id} of the weekly DAG"
+        problems = []
+        if records > self.records:
+            problems.append(f"{Guard.MASS_DISABLE}: {whose} to send {self.records:,} records, but the payload has {records:,}.")
+        problems += [
+            f"{Guard.MASS_DISABLE}: {whose} to turn {each.label} off for {self.to_disable.get(each.product, 0):,} records, but "
+            f"it would be {each.to_disable:,}."
+            for each in changes
+            if each.to_disable > self.to_disable.get(each.product, 0)
+        ]
+        return [f"{problem} Start a new run of that DAG." for problem in problems]
 
 
 def payload_problems(

@@ -9,6 +9,9 @@ from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.wording import count_of, duration
 
+MAX_IN_SUBJECT = 2
+"""Products that the one line of a question names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -128,7 +131,26 @@ def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[Pro
     )
 
 
-def approval_body(preview: Preview, problems: Sequence[str]) -> str:
-    """The question to the person who approves, in Markdown."""
+def approval_body(preview: Preview, problems: Sequence[str], undo_run_id: str | None = None) -> str:
+    """
+    The question to the person who approves, in Markdown.
+
+    :param undo_run_id: the run that this one undoes, or None.
+    """
     reasons = "\n".join(f"- {problem}" for problem in problems)
-    return f"This run changes products for more records than the guards allow:\n\n{reasons}\n\n{preview.as_table()}\n"
+    what = f"This run undoes run `{undo_run_id}`. It" if undo_run_id else "This run"
+    return (
+        f"{what} changes products for more records than the guards allow:\n\n{reasons}\n\n{preview.as_table()}\n\n"
+        f"**Approve**: {count_of(preview.records, 'record', 'is', 'are')} sent in {count_of(preview.batches, 'batch')}, about "
+        f"{duration(preview.estimated_seconds)}.\n\n**Reject**: nothing is sent, and the run fails.\n"
+    )
+
+
+def approval_subject(preview: Preview, undo_run_id: str | None = None) -> str:
+    """The same question in one line, such as "Turn Fraud Detection off for 1,226 records (undo of manual__1)?"."""
+    lost = sorted((each for each in preview.products if each.to_disable), key=lambda each: -each.to_disable)
+    named = [f"{each.label} off for {count_of(each.to_disable, 'record')}" for each in lost[:MAX_IN_SUBJECT]]
+    if more := len(lost) - len(named):
+        named.append(f"{count_of(more, 'other product')} off")
+    what = f"Turn {', '.join(named)}" if named else f"Send {count_of(preview.records, 'record')} that a guard would refuse"
+    return f"{what} (undo of {undo_run_id})?" if undo_run_id else f"{what}?"

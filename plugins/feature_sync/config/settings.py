@@ -80,6 +80,14 @@ def _id_pattern(pattern: str) -> str:
     return pattern
 
 
+def _regular_expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from error
+    return pattern
+
+
 def _property_ids(ids: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(PROPERTY_ID, each.strip()) for each in ids):
         raise ValueError("must be a list of ids of 1 to 64 letters, digits, '-' or '_'")
@@ -131,6 +139,32 @@ class TwinRule(StrEnum):
     ANY_ACTIVE_SIBLING = "any_active_sibling"
 
 
+class AlertLevel(StrEnum):
+    """How loud a message to people is. The names are those of Apprise, which channels show in their own way."""
+
+    INFO = "info"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+    @property
+    def rank(self) -> int:
+        """A larger number is louder."""
+        return [*AlertLevel].index(self)
+
+    @property
+    def louder(self) -> "AlertLevel":
+        """The next louder level, if there is one."""
+        return [*AlertLevel][min(self.rank + 1, len(AlertLevel) - 1)]
+
+
+class ReasonRule(StrEnum):
+    """What a person has to type to approve: nothing, a reason, or a reason that names a ticket."""
+
+    NONE = "none"
+    REASON = "reason"
+    TICKET = "ticket"
+
+
 class SourceQuery(StrEnum):
     """
     The queries of ``include/sql/deployment`` that a regular sync may read; they are the incident plan's options A and B.
@@ -158,6 +192,10 @@ class AlertSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=SETTINGS_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="ignore")
 
     alert_conn_id: str = _setting("Airflow connection of type Apprise that alerts go to. Empty: alerts are off.")
+    alert_level: AlertLevel = _setting(
+        "The least level that is sent: info (somebody has answered a question, or the digest), warning (a question waits, or "
+        "something is late), or failure."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -322,7 +360,20 @@ class Settings(AlertSettings):
     )
     guard_earliest_date: Day = _setting("No product was sold before this day.")
     approval_users: tuple[str, ...] = _setting("Ids of the Airflow users who may approve. Empty: everybody who may edit the run.")
-    approval_limit_seconds: PositiveInt = _setting("A question that nobody answers in this time fails the run.")
+    approval_limit_seconds: PositiveInt = _setting(
+        "A question that nobody answers in this time fails the run. After half of it, and after nine tenths, people are reminded."
+    )
+    approval_reason: ReasonRule = _setting(
+        "What a person has to type to approve: none, a reason, or a reason that names a ticket. An approval without it does not "
+        "count, and the question is asked again."
+    )
+    approval_ticket_pattern: Annotated[str, Field(min_length=1), AfterValidator(_regular_expression)] = _setting(
+        "Regular expression for a ticket, which a reason has to have somewhere if APPROVAL_REASON is ticket."
+    )
+    approval_excludes_starter: bool = _setting(
+        "Whether whoever started a run may not approve in it. An approval by that person does not count, and the question is "
+        "asked again. A run that its schedule has started has no such person."
+    )
     payload_days: PositiveInt = _setting(
         "Days that a run's payload is kept after its last activity, so that the run can be retried or undone."
     )
@@ -333,6 +384,10 @@ class Settings(AlertSettings):
     healing_records_limit: NonNegativeInt = _setting("Largest number of records that healing=auto sends again.")
     healing_share_limit: Share = _setting("Largest share of all records that healing=auto sends again, 0 to 1.")
     healing_run_config: HealingRunConfig = _setting(f"Pace of the run that heals, as JSON with some of {', '.join(PACE)}.")
+    weekly_digest: bool = _setting(
+        "Whether a weekly run that went well sends a message with its numbers, and with what changed since the run before it. "
+        "Then a Monday without any message says that the run has not ended, or was not started at all."
+    )
     accepted_days_limit: PositiveInt = _setting(
         "Longest time in days that a difference may be accepted. An entry that ends later does not count."
     )
@@ -384,8 +439,11 @@ class Settings(AlertSettings):
 
 
 def load_alert_settings() -> AlertSettings:
-    """Read what an alert needs, whatever the other settings look like."""
-    return AlertSettings()
+    """Read what an alert needs, whatever the other settings look like. A level that does not exist silences nobody."""
+    try:
+        return AlertSettings()
+    except ValidationError:
+        return AlertSettings(alert_level=AlertLevel.INFO)
 
 
 def load_settings() -> Settings:

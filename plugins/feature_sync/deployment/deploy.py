@@ -195,6 +195,10 @@ def plan_deployment() -> Deployment:
                 listed = "\n".join(f"- {each}" for each in live.mapping_problems)
                 parts.append(f"These mappings are corrected; all others stay as they are:\n\n{listed}")
             parts.append(_tried(_try(warehouse, live)))
+            parts.append(
+                f"**Approve**: the changes above are made in Census. Sync {live.sync.id} sends by them from its next run on."
+            )
+            parts.append("**Reject**: nothing is changed, and the run fails.")
             question = "\n\n".join(parts)
     log.info("%s", question or f"{live.dataset_name} and sync {live.sync.id} are as they should be")
     return Deployment(question, live.query_digest, live.mappings_digest)

@@ -34,6 +34,8 @@ LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 SECONDS_OF_LONG_AGO = 700 * 365 * 24 * 3600
 FINISHED = ("success", "failed", "upstream_failed", "skipped", "removed")
 """States of a task that has ended."""
+MAX_GENERATIONS = 100
+"""How often a weekly run may start a healing. A later one has to be approved by itself."""
 BUSY = ("scheduled", "queued", "running", "restarting", "deferred", "awaiting_input", "up_for_retry", "up_for_reschedule")
 """States of a task that has begun, or is about to, and has not ended."""
 
@@ -108,12 +110,15 @@ def xcoms_of(dag_id: str, run_id: str, task_id: str, key: str) -> list[Any]:
     return XCom.get_all(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id) or []
 
 
-def ask_person(ti_id: UUID, subject: str, body: str, options: Sequence[str], users: Sequence[str]) -> str | None:
+def ask_person(
+    ti_id: UUID, subject: str, body: str, options: Sequence[str], users: Sequence[str], *, form: Mapping[str, Any]
+) -> tuple[str | None, Mapping[str, Any]]:
     """
     Show a question under "Required actions". An answer that was given to it before is thrown away.
 
     :param users: ids of the users who may answer. Empty: everybody who may edit the run.
-    :returns: the text that Airflow shows. If the task has asked before, it is the former one.
+    :param form: what the person types besides, each field as Airflow stores a param.
+    :returns: the text and the form that Airflow shows. If the task has asked before, they are the former ones.
     """
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS  # noqa: PLC0415 - it exists only in a task's process
 
@@ -123,11 +128,41 @@ def ask_person(ti_id: UUID, subject: str, body: str, options: Sequence[str], use
             "options": list(options),
             "subject": subject,
             "body": body,
-            "params": {},
+            "params": dict(form),
             "assigned_users": [{"id": user, "name": user} for user in users],
         }
     )
-    return getattr(SUPERVISOR_COMMS.send(msg=question), "body", None)
+    shown = SUPERVISOR_COMMS.send(msg=question)
+    return getattr(shown, "body", None), getattr(shown, "params", None) or {}
+
+
+def starter_of(context: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """
+    Who started the run of a task. A run that another run started has the starter of that one.
+
+    :returns: the person's name, or None; and whether a person has started it of whom Airflow does not know the name.
+    """
+    run = context.get("dag_run")
+    name = getattr(run, "triggering_user_name", None) or None
+    run_type = getattr(run, "run_type", None)
+    return name, name is None and getattr(run_type, "value", run_type) == "manual"
+
+
+def healing_run_id(weekly_run_id: str, generation: int) -> str:
+    """The id of the backfill that a weekly run starts. :param generation: of the task that starts it, see `generation_of`."""
+    return usable_run_id(f"healing__{generation}__{weekly_run_id}")
+
+
+def heals(weekly_run_id: str) -> bool:
+    """
+    Whether the current run was started by a task of this weekly run, to heal.
+
+    Airflow says that a task has started it: nobody who starts a run in the UI or over the API can make it say so. And the id is
+    the one that this weekly run gives.
+    """
+    run = get_current_context()["dag_run"]
+    is_started_by_task = getattr(run.run_type, "value", run.run_type) == "operator_triggered"
+    return is_started_by_task and run.run_id in {healing_run_id(weekly_run_id, each) for each in range(MAX_GENERATIONS)}
 
 
 def usable_run_id(wished: str) -> str:

@@ -57,6 +57,12 @@ def read_rest(warehouse: Warehouse, run_id: str) -> Rest:
     return Rest(**warehouse.fetch_one("pilot/count_rest", {"run_id": run_id}))
 
 
+def subject_of_rest(run_id: str) -> str:
+    """The question about the pilot of a run, in one line."""
+    with Warehouse(load_settings()) as warehouse:
+        return f"Send the other {count_of(read_rest(warehouse, run_id).records, 'record')} too?"
+
+
 def refuse_unreleased(warehouse: Warehouse, run_id: str) -> None:
     """
     Prove that a person has released what follows the pilot. A task that was marked as a success releases nothing.

@@ -7,7 +7,7 @@ from airflow.sdk import TriggerRule, chain, get_current_context, task
 
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.dag_runs import asked_params, has_succeeded
-from feature_sync.pilot.rest import hold_rest
+from feature_sync.pilot.rest import hold_rest, subject_of_rest
 from feature_sync.pilot.result import check_pilot as judge_pilot
 
 
@@ -26,12 +26,13 @@ def pilot_gate(tried: Any, *, planned_by: str, on_approval: Callable[[str], None
     def check_pilot() -> dict:
         ti = get_current_context()["ti"]
         is_planned = has_succeeded(ti.dag_id, ti.run_id, planned_by)
-        return {"question": judge_pilot(asked_params(), ti.run_id) if is_planned else None}
+        question = judge_pilot(asked_params(), ti.run_id) if is_planned else None
+        return {"question": question, "subject": subject_of_rest(ti.run_id) if question else ""}
 
     checked = check_pilot()
     approve_pilot = RunApprovalOperator(
         task_id="approve_pilot",
-        subject="Send the other records too?",
+        subject="{{ (ti.xcom_pull(task_ids='check_pilot') or {}).get('subject') or 'Send the other records too?' }}",
         question=checked["question"],  # type: ignore[index]
         before_asking=hold_rest,
         on_approval=on_approval,

@@ -12,7 +12,9 @@ from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.problems import NotReadyError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
+from feature_sync.config.wording import count_of, duration
 from feature_sync.reconciliation.acceptances import read_acceptances
+from feature_sync.reconciliation.digest import send_digest
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.missing import write_missing_records
@@ -83,7 +85,7 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
     verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
     run_config = {**settings.healing_run_config, **HEALS}
     if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
-        run_config["allow_mass_disable"] = True  # then the guard asks once more instead of refusing
+        run_config["allow_mass_disable"] = True  # then the guard looks whether it was approved, instead of refusing
     if not overrides_params:
         verdict = refuse_lost_parameters(verdict, run_config)
     _write(
@@ -99,6 +101,8 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
         run_config=run_config,
         reason=verdict.reason,
         mismatched=drift.properties_to_send,
+        subject=healing_subject(drift) if verdict.asks else "",
+        approves=healing_numbers(drift) if verdict.asks else None,
     )
 
 
@@ -198,6 +202,7 @@ def conclude(
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
         why = [causes.sentence] if causes.sentence else []
         raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *why, *acceptances.sentences, details]))
+    send_digest(settings, run_id, drift, history, acceptances, healed=healed)
     return {
         "result": report["result"],
         "properties_checked": drift.properties_checked,
@@ -222,8 +227,24 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
     return (
         f"{drift.properties_to_send:,} of {drift.properties_checked:,} properties in Salesforce differ from the warehouse and "
         f"would be sent. {count_differences(drift)}:\n\n"
-        f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards and approvals. "
-        f"The numbers below count all properties:\n\n{preview.as_table()}\n"
+        f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards. It "
+        "turns no product off for more records than shown here; your approval counts for that too. "
+        f"The numbers below count all properties:\n\n{preview.as_table()}\n\n"
+        f"**Approve**: a backfill sends {count_of(drift.properties_to_send, 'record')} in {count_of(batches, 'batch')}, about "
+        f"{duration(preview.estimated_seconds)}.\n\n**Reject**: nothing is sent, and the run fails.\n"
+    )
+
+
+def healing_numbers(drift: Drift) -> dict[str, Any]:
+    """The numbers of the question that the backfill may not exceed, by product."""
+    return {"records": drift.properties_to_send, "to_disable": {each.product: each.to_disable for each in drift.changes}}
+
+
+def healing_subject(drift: Drift) -> str:
+    """The same question in one line."""
+    return (
+        f"Send {count_of(drift.properties_to_send, 'record')} again that "
+        f"{'differs' if drift.properties_to_send == 1 else 'differ'} from the warehouse?"
     )
 
 

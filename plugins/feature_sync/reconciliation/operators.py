@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import DagRunTriggerException
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
 from feature_sync.config.names import BACKFILL_DAG_ID
-from feature_sync.orchestration.dag_runs import UNFINISHED, generation_of, run_state, skip, start_run, usable_run_id
+from feature_sync.orchestration.dag_runs import UNFINISHED, generation_of, healing_run_id, run_state, skip, start_run
 from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.orchestration.progress import note_wait
 from feature_sync.orchestration.triggers import RunEndTrigger
@@ -64,7 +64,7 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
         self.conf = dict(found.run_config)
         generation = generation_of(ti, self.retries)
         # If the task was cleared, an earlier run may still be going. It is resumed, and no second one is started beside it.
-        former = [usable_run_id(f"healing__{number}__{ti.run_id}") for number in range(generation + 1)]
+        former = [healing_run_id(ti.run_id, number) for number in range(generation + 1)]
         states = {run_id: run_state(BACKFILL_DAG_ID, run_id) for run_id in former}
         self.trigger_run_id = next((run_id for run_id in former if states[run_id] in UNFINISHED), former[-1])
         state = states[self.trigger_run_id]

@@ -23,8 +23,9 @@ class Finding:
     What a comparison passes on to the tasks after it.
 
     ``heals``: the records that differ are sent again.
-    ``question``: what a person has to approve before that, in Markdown, or None.
+    ``question``: what a person has to approve before that, in Markdown, or None. ``subject``: the same in one line.
     ``run_config``: of the backfill that heals.
+    ``approves``: the numbers that the question is about. The backfill may not go beyond them.
     ``reason``: why they are healed or not, in words.
     ``mismatched``: how many properties a run with scope mismatched would send.
     """
@@ -34,6 +35,8 @@ class Finding:
     run_config: Mapping[str, Any]
     reason: str
     mismatched: int
+    subject: str = ""
+    approves: Mapping[str, Any] | None = None
 
     def as_xcom(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -70,6 +70,8 @@ class Answer:
     A question to a person, and what became of it.
 
     ``answer``: the option that was chosen, or that nobody answered in time. ``answered_by``: None if Airflow does not say who.
+    ``reason``: what that person typed, or None. ``started_by``: who started the run, or None if no person did, or nobody knows.
+    ``approves``: the numbers that the question was about, as JSON, if a later run relies on them.
     """
 
     run_id: str
@@ -80,6 +82,9 @@ class Answer:
     answer: str
     answered_by: str | None
     answered_at: datetime
+    reason: str | None = None
+    started_by: str | None = None
+    approves: str | None = None
 
 
 def record_answer(warehouse: Warehouse, answer: Answer) -> None:
@@ -95,5 +100,18 @@ def record_answer(warehouse: Warehouse, answer: Answer) -> None:
             "answer": answer.answer,
             "answered_by": answer.answered_by,
             "answered_at": answer.answered_at.isoformat(),
+            "reason": answer.reason,
+            "started_by": answer.started_by,
+            "approves": answer.approves,
         },
     )
+
+
+def read_approvals(warehouse: Warehouse, dag_id: str, task_id: str, days: int) -> list[Row]:
+    """
+    The answers to the questions of a task, the oldest first.
+
+    :param days: how old an answer may be.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)
+    return warehouse.fetch_all("tables/select_approvals", {"dag_id": dag_id, "task_id": task_id, "since": since.isoformat()})

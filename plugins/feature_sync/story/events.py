@@ -109,7 +109,9 @@ def _outcome(row: Row) -> str:
 
 def _answered(row: Row) -> str:
     by = f", by {row['answered_by']}" if row["answered_by"] else ""
-    return f"{row['task_id']}: {row['answer']}{by} (run {row['run_id']})."
+    why = f" Reason: {row['reason']}." if row["reason"] else ""
+    starter = f", started by {row['started_by']}" if row["started_by"] else ""
+    return f"{row['task_id']}: {row['answer']}{by} (run {row['run_id']}{starter}).{why}"
 
 
 def _read_back(row: Row, attempts: Sequence[Row], fields: FieldTable) -> str:

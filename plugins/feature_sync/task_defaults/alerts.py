@@ -6,16 +6,15 @@ that the run took too long, that no task of it can start any more, that Airflow 
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
-from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
-from feature_sync.config.settings import load_alert_settings
+from feature_sync.config.settings import AlertLevel
 from feature_sync.config.wording import count_of
+from feature_sync.orchestration import channel
+from feature_sync.orchestration.channel import first_lines
 from feature_sync.orchestration.dag_runs import failed_tasks, has_xcom
 from feature_sync.pilot.rest import PilotError
 from feature_sync.sending.outcome import BatchHaltedError
@@ -24,8 +23,6 @@ from feature_sync.task_defaults.causes import AIRFLOW_FAILED_IT, causes_of
 
 log = logging.getLogger(__name__)
 
-MAX_CHARACTERS = 1500
-MAX_LINES = 12
 ALERT_SENT = "alert_sent"
 """The XCom that a failed task leaves when people know of its cause: it has sent an alert, or another task has."""
 GRACE_SECONDS = 15.0
@@ -70,23 +67,6 @@ def compose(failure: Failure) -> tuple[str, str]:
     return title, f"{head}\n\n{reason}\n\nLog: {failure.log_url}"
 
 
-def first_lines(text: str) -> str:
-    """The first lines of a text, uncut, and how many lines were left out. Only a first line that is too long by itself is cut."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    kept: list[str] = []
-    room = MAX_CHARACTERS - len("(lines left out: 1,000,000)\n")
-    for line in lines[:MAX_LINES]:
-        if len(line) > room:
-            if not kept:
-                kept.append(f"{line[: room - 4]} ...")
-            break
-        kept.append(line)
-        room -= len(line) + 1
-    if left := len(lines) - len(kept):
-        kept.append(f"(lines left out: {left:,})")
-    return "\n".join(kept)
-
-
 def notify_failure(context: Mapping[str, Any]) -> None:
     """
     Send an alert about a task that has failed for good. One cause is reported once in a run, whichever task meets it first.
@@ -94,9 +74,8 @@ def notify_failure(context: Mapping[str, Any]) -> None:
     An error in here does not reach the task, which has ended already.
     """
     try:
-        conn_id = load_alert_settings().alert_conn_id
-        if conn_id:
-            _report_task(conn_id, context)
+        if channel.is_on():
+            _report_task(context)
     except Exception:
         log.exception("No alert was sent")
 
@@ -111,10 +90,11 @@ def notify_withheld(context: Mapping[str, Any]) -> None:
         run = context.get("dag_run")  # Airflow leaves it out if no task of the run has succeeded, which no good run has
         if run is not None and run.state != "failed":
             return
-        if conn_id := load_alert_settings().alert_conn_id:
+        if channel.is_on():
             dag_id = context["dag"].dag_id
             reason = getattr(run, "note", None) or "The run has no verdict. Its note in Airflow says why."
-            _deliver(conn_id, f"{dag_id}: no verdict", f"DAG: {dag_id}\nRun: {context['run_id']}\n\n{first_lines(reason)}")
+            text = f"DAG: {dag_id}\nRun: {context['run_id']}\n\n{first_lines(reason)}"
+            channel.deliver(AlertLevel.FAILURE, f"{dag_id}: no verdict", text)
     except Exception:
         log.exception("No alert was sent")
 
@@ -127,9 +107,8 @@ def notify_run_failure(context: Mapping[str, Any]) -> None:
     """
     alerted = _alerted(context)
     try:
-        conn_id = load_alert_settings().alert_conn_id
-        if conn_id and (reason := _why_the_run_failed(context)):
-            _report_run(conn_id, context, alerted, reason)
+        if channel.is_on() and (reason := _why_the_run_failed(context)):
+            _report_run(context, alerted, reason)
     except Exception:
         log.exception("No alert was sent")
     finally:
@@ -139,7 +118,7 @@ def notify_run_failure(context: Mapping[str, Any]) -> None:
 def forget_alerts(context: Mapping[str, Any]) -> None:
     """Remove what was kept of a run's alerts. It is the success callback of all our DAGs."""
     try:
-        if load_alert_settings().alert_conn_id:
+        if channel.is_on():
             _alerted(context).forget()
     except Exception as error:
         log.warning("What was kept of the run's alerts could not be removed (%s)", type(error).__name__)
@@ -151,7 +130,7 @@ def _alerted(context: Mapping[str, Any]) -> AlertedCauses:
     return AlertedCauses(dag_id, run_id, getattr(run, "clear_number", None) or 0)
 
 
-def _report_task(conn_id: str, context: Mapping[str, Any]) -> None:
+def _report_task(context: Mapping[str, Any]) -> None:
     error = context.get("exception")
     if isinstance(error, BatchHaltedError):
         return  # the batches before it have said why, and the verdict sums up
@@ -164,7 +143,7 @@ def _report_task(conn_id: str, context: Mapping[str, Any]) -> None:
         log.info("No alert: another task of this run has reported the cause")
         _leave_mark(context)
         return
-    is_sent = _alert(conn_id, context)
+    is_sent = _alert(context)
     if is_sent:
         _leave_mark(context)
     alerted.settle(sent=is_sent)
@@ -189,7 +168,7 @@ def _leave_mark(context: Mapping[str, Any]) -> None:
         context["ti"].xcom_push(key=ALERT_SENT, value=True)
 
 
-def _alert(conn_id: str, context: Mapping[str, Any]) -> bool:
+def _alert(context: Mapping[str, Any]) -> bool:
     ti = context["ti"]
     error = context.get("exception")
     title, text = compose(
@@ -204,7 +183,7 @@ def _alert(conn_id: str, context: Mapping[str, Any]) -> bool:
             log_url=ti.log_url,
         )
     )
-    return _deliver(conn_id, title, text)
+    return channel.deliver(AlertLevel.FAILURE, title, text)
 
 
 def _why_the_run_failed(context: Mapping[str, Any]) -> str:
@@ -256,68 +235,10 @@ def _silent_tasks(context: Mapping[str, Any]) -> list[str]:
         time.sleep(1)
 
 
-def _report_run(conn_id: str, context: Mapping[str, Any], alerted: AlertedCauses, reason: str) -> None:
+def _report_run(context: Mapping[str, Any], alerted: AlertedCauses, reason: str) -> None:
     dag, run_id = context["dag"], context["run_id"]
     is_of_tasks = context.get("reason") == "task_failure"
     if not alerted.claim({AIRFLOW_FAILED_IT if is_of_tasks else f"the run: {context.get('reason')}"}):
         return  # Airflow has run the callback of such a task already
-    text = f"DAG: {dag.dag_id}\nRun: {run_id}\n\n{reason}\n\nRun: {_run_url(dag.dag_id, run_id)}"
-    alerted.settle(sent=_deliver(conn_id, f"{dag.dag_id}: the run failed", text))
-
-
-def _run_url(dag_id: str, run_id: str) -> str:
-    from airflow.sdk import conf  # noqa: PLC0415 - composing a message needs no Airflow
-
-    return f"{conf.get('api', 'base_url', fallback='http://localhost:8080/').rstrip('/')}/dags/{dag_id}/runs/{quote(run_id)}"
-
-
-def _deliver(conn_id: str, title: str, text: str) -> bool:
-    """
-    Send a message.
-
-    :returns: whether it was sent. If not, the log has it and says why.
-    """
-    from airflow.sdk.log import redact  # noqa: PLC0415 - composing a message needs no Airflow
-
-    text = str(redact(text))  # what Airflow masks in logs must not leave it either
-    if problem := _send(conn_id, title, text):
-        log.error("The alert could not be sent through connection %s (%s):\n%s\n%s", conn_id, problem, title, text)
-        return False
-    log.info("Alert sent through connection %s", conn_id)
-    return True
-
-
-def _send(conn_id: str, title: str, text: str) -> str:
-    """
-    Send an alert to every address of a connection.
-
-    :returns: what went wrong, without any address. Empty if all was sent.
-    """
-    import apprise  # noqa: PLC0415 - only needed after a failure
-    from airflow.providers.apprise.hooks.apprise import AppriseHook  # noqa: PLC0415
-
-    with _silence():
-        try:
-            config = AppriseHook(conn_id).get_config_from_conn(read_connection(conn_id))
-            channel = apprise.Apprise()
-            usable = [channel.add(one["path"]) for one in (config if isinstance(config, list) else [config])]
-            # The hook's own notify does not say whether anything was sent.
-            sent = channel.notify(text, title, notify_type=apprise.NotifyType.FAILURE, body_format=apprise.NotifyFormat.TEXT)
-        except (MissingConnectionError, UnreadableConnectionError) as error:
-            return str(error)
-        except Exception as error:  # any error of a channel's library; its text may show the address
-            return type(error).__name__
-    if not all(usable):
-        return "Apprise cannot read an address"
-    return "" if sent else "an address did not accept it; `apprise -vv` in a shell says why"
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Log nothing meanwhile: Apprise addresses contain tokens, and so do the paths that urllib3 logs."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    text = f"DAG: {dag.dag_id}\nRun: {run_id}\n\n{reason}\n\nRun: {channel.page('dags', dag.dag_id, 'runs', run_id)}"
+    alerted.settle(sent=channel.deliver(AlertLevel.FAILURE, f"{dag.dag_id}: the run failed", text))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from feature_sync.backfill.payload_guards import ProductChange
-from feature_sync.backfill.preview import Preview, approval_body, product_changes
+from feature_sync.backfill.preview import Preview, approval_body, approval_subject, product_changes
 from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import load_fields
 from feature_sync.config.wording import duration
@@ -157,5 +157,24 @@ def test_the_approval_lists_every_reason_above_the_table() -> None:
 
     assert body == (
         "This run changes products for more records than the guards allow:\n\n"
-        f"- mass_disable: one.\n- mass_disable: two.\n\n{TABLE}\n"
+        f"- mass_disable: one.\n- mass_disable: two.\n\n{TABLE}\n\n"
+        "**Approve**: 1,296 records are sent in 26 batches, about 1 h 22 min.\n\n"
+        "**Reject**: nothing is sent, and the run fails.\n"
     )
+    undo = approval_body(preview(), ["mass_disable: one."], "manual__1")
+    assert undo.startswith("This run undoes run `manual__1`. It changes products")
+
+
+def test_the_question_in_one_line_has_the_numbers_and_the_run_that_is_undone() -> None:
+    def off(label: str, to_disable: int) -> ProductChange:
+        return ProductChange(label, label, enabled_now=2_000, enabled_after=0, to_enable=0, to_disable=to_disable)
+
+    def asked(*changes: ProductChange) -> str:
+        return approval_subject(replace(preview(), products=changes), "manual__1")
+
+    assert asked(off("Fraud", 1_226), off("Ids", 0)) == "Turn Fraud off for 1,226 records (undo of manual__1)?"
+    assert asked(off("Ids", 1), off("Fraud", 1_226), off("Pets", 40)) == (
+        "Turn Fraud off for 1,226 records, Pets off for 40 records, 1 other product off (undo of manual__1)?"
+    )
+    assert asked() == "Send 1,296 records that a guard would refuse (undo of manual__1)?"
+    assert approval_subject(replace(preview(), products=(off("Ids", 1),))) == "Turn Ids off for 1 record?"

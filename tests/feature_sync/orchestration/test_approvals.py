@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 from airflow.providers.standard.exceptions import HITLRejectException, HITLTimeoutError
-from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # Airflow's stub lacks it
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException
 
-from feature_sync.config.names import BACKFILL_DAG_ID
-from feature_sync.orchestration.approvals import AnswerTrigger, QuestionChangedError, RunApprovalOperator
-from feature_sync.storage.evidence import Answer
-
-QUESTION = "| Fraud Detection | 19 | 0 |"
+from feature_sync.orchestration.approvals import QuestionChangedError
+from tests.feature_sync.orchestration.asked_task import QUESTION, Task
 
 
 @pytest.fixture
@@ -25,76 +20,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The questions that Airflow was given. Like Airflow 3.3.2, it shows the first one for ever."""
     texts: list[str] = []
 
-    def ask(_ti_id: UUID, _subject: str, body: str, options: list[str], _users: tuple[str, ...]) -> str:
-        assert options == ["Approve", "Reject"]
-        texts.append(body)
-        return texts[0]
+    bodies: list[str] = []
+
+    def ask(
+        _ti_id: UUID, _subject: str, body: str, options: list[str], _users: tuple[str, ...], form: dict[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        assert (options, form) == (["Approve", "Reject"], {})
+        bodies.append(body)
+        texts.append(body.split("\n\n---\n\n", maxsplit=1)[0])
+        return bodies[0], form
 
     monkeypatch.setattr("feature_sync.orchestration.approvals.ask_person", ask)
     return texts
 
 
-class StateStore:
-    """Airflow's store of what a task remembers between its tries; it keeps JSON."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-
-    def get(self, key: str) -> Any:
-        return json.loads(self.values[key]) if key in self.values else None
-
-    def set(self, key: str, value: Any, *, retention: timedelta) -> None:
-        assert retention is NEVER_EXPIRE, "a question may wait longer than the store keeps what it is not told to keep"
-        self.values[key] = json.dumps(value)
-
-
 @pytest.fixture
 def released() -> list[str]:
     return []
-
-
-class Task:
-    """One task instance over its tries; each try is a new operator, as in a new process."""
-
-    def __init__(self, released: list[str]) -> None:
-        self.released = released
-        self.held: list[str] = []
-        self.store = StateStore()
-        self.ti = SimpleNamespace(
-            dag_id=BACKFILL_DAG_ID, run_id="asks", id="0197b5a0-0000-7000-8000-000000000001", max_tries=3, task_id="approve"
-        )
-        self.notes: list[str] = []
-        self.recorded: list[Answer] = []
-        self.ti.xcom_push = lambda key, value: self.notes.append(key)  # noqa: ARG005 - Airflow's signature
-
-    def operator(self, question: str = QUESTION) -> RunApprovalOperator:
-        return RunApprovalOperator(
-            task_id="approve",
-            subject="Really?",
-            question=question,
-            not_needed="Nobody is asked",
-            before_asking=self.held.append,
-            on_approval=self.released.append,
-            retries=3,
-        )
-
-    @property
-    def context(self) -> Any:
-        return {"ti": self.ti, "task_instance": self.ti, "task_state_store": self.store}
-
-    def waits(self, question: str = QUESTION) -> None:
-        with pytest.raises(TaskDeferred) as deferred:
-            self.operator(question).execute(self.context)
-        assert isinstance(deferred.value.trigger, AnswerTrigger)
-
-    def answered(self, option: str) -> Any:
-        event = {
-            "chosen_options": [option],
-            "params_input": {},
-            "responded_at": datetime(2026, 1, 2, tzinfo=UTC),
-            "responded_by_user": {"id": "7", "name": "ada"},
-        }
-        return self.operator().execute_complete(self.context, event)
 
 
 @pytest.fixture
@@ -141,6 +83,14 @@ def test_a_retry_after_a_yes_continues(task: Task, asked: list[str], released: l
     assert asked == [QUESTION]
     assert released == ["asks", "asks"]
     assert task.recorded[0] == task.recorded[1], "a retry keeps the same row, in case the first try died before it was kept"
+
+
+def test_a_retry_gives_no_more_time(task: Task, asked: list[str]) -> None:
+    task.waits()
+    task.changes(deadline="2030-01-01T00:00:00+00:00")
+
+    assert task.waits_until() == datetime(2030, 1, 1, tzinfo=UTC)
+    assert asked == [QUESTION]
 
 
 def test_a_no_stays_a_no_in_a_retry(task: Task, asked: list[str], released: list[str]) -> None:
@@ -196,7 +146,8 @@ def test_before_each_question_and_never_for_a_retry_the_caller_may_take_a_former
 def test_silence_is_a_failure_and_is_kept(task: Task, asked: list[str], released: list[str], tmp_path: Path) -> None:
     task.waits()
 
-    with pytest.raises(HITLTimeoutError):
+    task.changes(deadline="2026-01-01T00:00:00+00:00")
+    with pytest.raises(HITLTimeoutError, match=r"Nobody answered in time: Really\? To ask again, clear this task"):
         task.operator().execute_complete(task.context, {"error": "too late", "error_type": "timeout"})
 
     assert asked == [QUESTION]

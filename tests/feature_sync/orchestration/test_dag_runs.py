@@ -14,6 +14,8 @@ from feature_sync.config.problems import RunConfigError
 from feature_sync.orchestration import dag_runs
 from feature_sync.orchestration.dag_runs import (
     asked_params,
+    healing_run_id,
+    heals,
     is_unfinished,
     refuse_config,
     run_day,
@@ -151,3 +153,28 @@ def test_airflows_private_task_runner_still_answers_what_tasks_and_triggers_ask(
 
     assert isinstance(asked, staticmethod)
     inspect.signature(asked.__func__).bind(**arguments)
+
+
+class TestHealing:
+    WEEKLY = "scheduled__2025-11-24T06:00:00+00:00"
+
+    def run(self, monkeypatch: pytest.MonkeyPatch, run_id: str, run_type: Any = DagRunType.OPERATOR_TRIGGERED) -> None:
+        context = {"dag_run": SimpleNamespace(run_id=run_id, run_type=run_type)}
+        monkeypatch.setattr(dag_runs, "get_current_context", lambda: context)
+
+    @pytest.mark.parametrize("pattern", ["", "manual__.*"])
+    @pytest.mark.parametrize("generation", [0, 7])
+    def test_a_run_heals_the_weekly_run_that_has_started_it(
+        self, monkeypatch: pytest.MonkeyPatch, pattern: str, generation: int
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__SCHEDULER__ALLOWED_RUN_ID_PATTERN", pattern)
+        self.run(monkeypatch, healing_run_id(self.WEEKLY, generation))
+
+        assert heals(self.WEEKLY)
+        assert not heals(self.WEEKLY.replace("24", "17"))
+
+    @pytest.mark.parametrize("run_type", [DagRunType.MANUAL, "manual", DagRunType.SCHEDULED, None])
+    def test_a_person_who_gives_a_run_that_name_heals_nothing(self, monkeypatch: pytest.MonkeyPatch, run_type: Any) -> None:
+        self.run(monkeypatch, healing_run_id(self.WEEKLY, 0), run_type)
+
+        assert not heals(self.WEEKLY)

@@ -59,10 +59,13 @@ def told(attempts: list[dict[str, Any]], read_backs: Any = (), answers: Any = ()
     return [str(event) for event in events_of(attempts, list(read_backs), answers, FIELDS)]
 
 
-def test_it_is_in_the_order_of_time() -> None:
-    answer = {"run_id": "r1", "task_id": "approve", "answer": "Approve", "answered_by": "ada", "answered_at": at(1)}
+def answer(**values: Any) -> dict[str, Any]:
+    given = {"run_id": "r1", "task_id": "approve", "answer": "Approve", "answered_by": "ada", "answered_at": at(1)}
+    return given | {"reason": None, "started_by": None} | values
 
-    assert [line[11:16] for line in told([attempt()], [seen(5)], [answer])] == ["08:00", "08:01", "08:03", "08:05"]
+
+def test_it_is_in_the_order_of_time() -> None:
+    assert [line[11:16] for line in told([attempt()], [seen(5)], [answer()])] == ["08:00", "08:01", "08:03", "08:05"]
 
 
 def test_what_the_warehouse_said_stands_beside_what_salesforce_held() -> None:
@@ -126,15 +129,15 @@ def test_a_field_that_nobody_could_read_is_no_difference_and_another_day_is_call
 
 
 def test_silence_is_no_answer_by_somebody() -> None:
-    silence = {
-        "run_id": "r1",
-        "task_id": "approve",
-        "answer": "nobody answered in time",
-        "answered_by": None,
-        "answered_at": at(9),
-    }
+    silence = answer(answer="nobody answered in time", answered_by=None, answered_at=at(9))
 
     assert told([attempt()], answers=[silence])[-1].endswith("approve: nobody answered in time (run r1).")
+
+
+def test_an_answer_says_why_and_who_started_the_run() -> None:
+    [line] = told([], answers=[answer(answered_by="bo", reason="OPS-7: agreed", started_by="ada")])
+
+    assert line.endswith("approve: Approve, by bo (run r1, started by ada). Reason: OPS-7: agreed.")
 
 
 def test_a_run_of_an_older_version_does_not_say_whether_it_was_an_undo() -> None:

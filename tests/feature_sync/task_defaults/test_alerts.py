@@ -20,17 +20,9 @@ from airflow.sdk.log import mask_secret
 
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
 from feature_sync.config import connections
+from feature_sync.orchestration.channel import MAX_CHARACTERS, MAX_LINES, first_lines
 from feature_sync.sending.outcome import BatchFailedError, BatchHaltedError
-from feature_sync.task_defaults.alerts import (
-    ALERT_SENT,
-    MAX_CHARACTERS,
-    MAX_LINES,
-    Failure,
-    compose,
-    first_lines,
-    notify_failure,
-    notify_withheld,
-)
+from feature_sync.task_defaults.alerts import ALERT_SENT, Failure, compose, notify_failure, notify_withheld
 from tests.late_secrets import use_site_backend
 from tests.receiver import CONN_ID, TOKEN, Receiver, connection
 
@@ -207,6 +199,16 @@ class TestOverTheWire:
         fail(ValueError("Settings are not usable"))
 
         assert len(receiver.messages) == 1
+
+    @pytest.mark.parametrize("level", ["info", "failure", "no-such-level"])
+    def test_a_failure_passes_every_level_and_a_level_that_does_not_exist_silences_nobody(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, level: str
+    ) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_ALERT_LEVEL", level)
+
+        fail(ValueError("no"))
+
+        assert [one["type"] for one in receiver.messages] == ["failure"]
 
     def test_every_address_of_the_connection_is_alerted(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", connection(receiver.address, f"{receiver.address}/second"))

@@ -5,4 +5,7 @@ question STRING,
 asked_at TIMESTAMP,
 answer STRING,
 answered_by STRING,
-answered_at TIMESTAMP
+answered_at TIMESTAMP,
+reason STRING,
+started_by STRING,
+approves STRING
