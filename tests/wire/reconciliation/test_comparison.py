@@ -62,7 +62,8 @@ class TestIncident:
         accepted = ("is_accepted", "accepted_reason", "accepted_by", "accepted_until")
         causes = ("cause", "sent_by_run", "sent_outcome", "sent_value", "before_value", "sent_from", "sent_until", "rejection")
         seen = ("changed_at", "changed_by", "asked_value")
-        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value", *accepted, *causes, *seen)
+        known = ("property_name", "company", "status", "number_of_products", "product_names", "salesforce_link")
+        assert tuple(rows[0]) == (*keys, "in_salesforce_value", "in_warehouse_value", *accepted, *causes, *seen, *known)
 
     @pytest.mark.usefixtures("found")
     def test_the_drift_table_has_one_row_a_product_also_when_the_task_runs_twice(self) -> None:
