@@ -8,14 +8,15 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 from airflow.utils.state import DagRunState
 
-from feature_sync.config.names import DAG_IDS
+from feature_sync.config.names import DAG_IDS, URL_PREFIX
 
 log = logging.getLogger(__name__)
+PAGES = URL_PREFIX.removeprefix("/")
 Message = MutableMapping[str, Any]
 
 
 async def _routes(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
-    from feature_sync.orchestration.api_routes import app  # noqa: PLC0415 - see above
+    from feature_sync.page.routes import app  # noqa: PLC0415 - see above
 
     await app(scope, receive, send)
 
@@ -38,10 +39,26 @@ class Verdicts:
 
 
 class FeatureSyncPlugin(AirflowPlugin):
-    """The routes of `feature_sync.orchestration.api_routes` in the API server, and what no green run may lack."""
+    """The pages of `feature_sync.page.routes` in the API server, and what no green run may lack."""
 
     name = "feature_sync"
     fastapi_apps = [  # noqa: RUF012 - Airflow reads it so
-        {"name": "Salesforce feature sync", "app": _routes, "url_prefix": "/feature-sync"}
+        {"name": "Salesforce feature sync", "app": _routes, "url_prefix": URL_PREFIX}
+    ]
+    # Relative to Airflow's base address, which may have a path.
+    external_views = [  # noqa: RUF012 - Airflow reads it so
+        {
+            "name": "Feature sync",
+            "href": f"{PAGES}/",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "feature-sync",
+        },
+        {
+            "name": "Progress",
+            "href": f"{PAGES}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "feature-sync-progress",
+        },
     ]
     listeners = [Verdicts()]  # noqa: RUF012 - Airflow reads it so

@@ -343,9 +343,10 @@ def main() -> int:
     withheld = [one for one in campaign.ended if one.state == "failed" and one.note]
     told += f", {len(withheld)} withheld, {sum(one.withheld is not None for one in withheld)} of them lies by the journal"
     lies = [f"{one.course.kind}: {one.lie}" for one in campaign.lies]
-    verdict = f"FAILED: {failure or lies}\nlogs: {folder}" if failure or lies else "each green run says the truth"
+    wrong = [*lies, *([str(failure)] if failure else [])]
+    verdict = f"FAILED: {'; '.join(wrong)}\nlogs: {folder}" if wrong else "each green run says the truth"
     tell(f"\nSEED={seed}: {told}; {verdict}")
-    return 1 if failure or lies else 0
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

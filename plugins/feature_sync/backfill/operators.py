@@ -10,6 +10,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
 from feature_sync.orchestration.dag_runs import has_succeeded, skip_dry_run
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.progress import note_found, note_wait
 from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica
 from feature_sync.replica.triggers import run_replica_trigger
@@ -74,8 +75,9 @@ class ValidationOperator(PatientOperator):
         with Warehouse(settings) as warehouse:
             needs_replica = why_replica(warehouse, run_id)
         if needs_replica and not check_run_replica(run_id, settings).is_fresh:
+            note_wait(ti, "the replica does not show yet what was sent")
             self.wait_in_triggerer(run_replica_trigger(run_id, settings, ends_task=False))
-        result = validate(context["params"], run_id)
+        result = validate(context["params"], run_id, tell=note_found)
         if result.proves_equality:
             describe_outlets(context, result.properties_checked)
         else:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -34,11 +34,13 @@ class CheckedPayload:
     A payload that passed the guards.
 
     ``approval``: what a person has to approve before anything is sent, in Markdown, or None.
+    ``products``: of each product, how many records have it now and how many will have it, for the page of the run.
     """
 
     records: int
     records_unmatched: int
     approval: str | None
+    products: list[dict[str, Any]] = field(default_factory=list)
 
     def as_xcom(self) -> dict[str, Any]:
         return asdict(self)
@@ -188,7 +190,11 @@ def check_payload(conf: Mapping[str, Any], run_id: str) -> CheckedPayload:
         question = approval_body(preview, mass_disable) if mass_disable and not config.dry_run else None
         if question is None and not config.dry_run:
             _release_checked(warehouse, config, run_id)
-    return CheckedPayload(preview.records, preview.records_unmatched, question)
+    products = [
+        {"product": each.product, "label": each.label, "now": each.enabled_now, "after": each.enabled_after}
+        for each in preview.products
+    ]
+    return CheckedPayload(preview.records, preview.records_unmatched, question, products)
 
 
 def release_checked(conf: Mapping[str, Any], run_id: str) -> None:

@@ -1,7 +1,7 @@
 """The verdict of a run: does Salesforce hold what the run sent? Never from counters alone."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ class Books:
         return self.sent + self.rejected + self.not_sent == self.in_scope
 
 
-def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
+def validate(conf: Mapping[str, Any], run_id: str, tell: Callable[[Mapping[str, Any]], None] | None = None) -> Validation:
     """
     Compare every record of the run with Salesforce. Write ``validation.json``, ``mismatches.csv`` and ``rejected_records.csv``.
 
@@ -98,6 +98,7 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     warehouse. If the run has no record, it is asked again whether there is nothing to do.
 
     :param conf: the params of the DAG run.
+    :param tell: called with what ``validation.json`` holds, whatever the verdict is.
     :raises SalesforceDiffersError: a batch did not succeed, a property differs, or nothing was checked. The files are written
         even so.
     """
@@ -139,6 +140,8 @@ def validate(conf: Mapping[str, Any], run_id: str) -> Validation:
     if nothing:
         report["result"] = f"Nothing to do. {nothing}"
     write_json(files.validation, report)
+    if tell:
+        tell(report)
     log.info("%s\nRESULT: %s", "\n".join([asked.note, *_table(report, aim), *causes.table]), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)

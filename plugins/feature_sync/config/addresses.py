@@ -11,12 +11,12 @@ def run_page_url(base_url: str, dag_id: str, run_id: str) -> str:
 
     :param base_url: Airflow's option ``[api] base_url``. Empty: the address has no host and works on Airflow's own pages.
     """
-    return f"{_base(base_url)}{URL_PREFIX}/runs/{_part(dag_id)}/{_part(run_id)}"
+    return f"{_base(base_url)}{URL_PREFIX}/run?dag_id={_part(dag_id)}&run_id={_part(run_id)}"
 
 
 def run_file_url(base_url: str, dag_id: str, run_id: str, name: str) -> str:
     """A file that a run has written, such as ``report.html``."""
-    return f"{_base(base_url)}{URL_PREFIX}/files/{_part(dag_id)}/{_part(run_id)}/{_part(name)}"
+    return f"{_base(base_url)}{URL_PREFIX}/file?dag_id={_part(dag_id)}&run_id={_part(run_id)}&name={_part(name)}"
 
 
 def airflow_run_url(base_url: str, dag_id: str, run_id: str) -> str:
@@ -41,5 +41,5 @@ def _base(base_url: str) -> str:
 
 
 def _part(text: str) -> str:
-    """A text as one part of a path: a run id has colons and plus signs, and a site may allow slashes."""
+    """A text as one part of an address: a run id has colons and plus signs, and a site may allow slashes."""
     return quote(text, safe="")

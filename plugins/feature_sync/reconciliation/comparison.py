@@ -1,7 +1,7 @@
 """The weekly comparison of Salesforce with the warehouse, by SQL in the warehouse. Only counts and a bounded list leave it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -115,7 +115,9 @@ def check_still_allowed(found: Finding) -> int:
     return records
 
 
-def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]:
+def conclude(
+    run_id: str, found: Finding | None, steps: Steps, tell: Callable[[Mapping[str, Any]], None] | None = None
+) -> dict[str, Any]:
     """
     Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse, but for the
     differences that people have accepted.
@@ -124,6 +126,7 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
 
     :param found: the result of `compare`, or None if it did not finish.
     :param steps: how the steps before this one ended.
+    :param tell: called with what ``validation.json`` holds, whatever the verdict is.
     :returns: the result in words, how many properties were checked, and how many differences are accepted.
     :raises NothingToValidateError: the replica was not fresh, or `compare` did not succeed.
     :raises NotReadyError: the replica is stale now.
@@ -154,6 +157,8 @@ def conclude(run_id: str, found: Finding | None, steps: Steps) -> dict[str, Any]
     verdict = outcome_of_healing(found, steps)
     healed = found.mismatched if steps.healing == "success" else None
     report = _write(files, run_id, drift, verdict, history, acceptances=acceptances, causes=causes, mismatched_before=healed)
+    if tell:
+        tell(report)
     problems = drift_problems(drift, verdict, statuses, name_unmatched(unmatched))
     if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)

@@ -9,6 +9,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.dag_runs import UNFINISHED, generation_of, run_state, skip, start_run, usable_run_id
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.progress import note_wait
 from feature_sync.orchestration.triggers import RunEndTrigger
 from feature_sync.reconciliation.comparison import check_still_allowed
 from feature_sync.reconciliation.verdict import Finding
@@ -75,7 +76,7 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
             except DagRunTriggerException as wanted:  # Airflow would start it, then wait with a trigger that misses its deletion
                 start_run(wanted.trigger_dag_id, wanted.dag_run_id, wanted.conf or {})
         ti.xcom_push(key=STARTED, value=self.trigger_run_id)
-        self._wait_or_judge(self.trigger_run_id)
+        self._wait_or_judge(ti, self.trigger_run_id)
 
     def resume(self, context: "Context", event: Mapping[str, Any]) -> None:
         """
@@ -84,7 +85,7 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
         :param event: of `RunEndTrigger`, or empty.
         """
         ti = context["ti"]
-        self._wait_or_judge(event.get("run_id") or ti.xcom_pull(task_ids=ti.task_id, key=STARTED))
+        self._wait_or_judge(ti, event.get("run_id") or ti.xcom_pull(task_ids=ti.task_id, key=STARTED))
 
     def execute_complete(self, context: "Context", event: Any) -> None:  # noqa: ARG002 - Airflow's signature
         """
@@ -94,10 +95,11 @@ class HealingOperator(PatientOperator, TriggerDagRunOperator):
         """
         self._refuse_failure(event["run_id"] if isinstance(event, Mapping) else event[1]["run_ids"][0])
 
-    def _wait_or_judge(self, run_id: str) -> None:
+    def _wait_or_judge(self, ti: Any, run_id: str) -> None:
         state = run_state(BACKFILL_DAG_ID, run_id)
         self.log.info("%s is %s", run_id, state)
         if state in UNFINISHED:
+            note_wait(ti, f"backfill run {run_id} is {state}")
             self.wait_in_triggerer(RunEndTrigger(BACKFILL_DAG_ID, run_id, POLL_SECONDS))
         self._refuse_failure(run_id)
 

@@ -9,6 +9,7 @@ from airflow.sdk import BaseSensorOperator, TriggerRule
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import has_succeeded, skip, skip_dry_run, task_states
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.progress import note_wait
 from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica, check_whole_replica, is_whole_replica_current
 from feature_sync.replica.triggers import WholeReplicaTrigger, run_replica_trigger
@@ -71,6 +72,7 @@ class RunReplicaSensor(ReplicaSensor):
         state = check_run_replica(ti.run_id, settings)
         self.log.info("%s", state.progress)
         if not state.is_fresh:
+            note_wait(ti, state.progress)
             self.wait_in_triggerer(run_replica_trigger(ti.run_id, settings, ends_task=True))
 
 
@@ -97,6 +99,7 @@ class WholeReplicaSensor(ReplicaSensor):
         state = check_whole_replica(settings, give_up_at)
         self.log.info("%s", state.progress)
         if not is_whole_replica_current(state, settings):
+            note_wait(context["ti"], state.progress)
             trigger = WholeReplicaTrigger(settings.copy_poll_seconds, give_up_at.isoformat(), ends_task=True)
             self.wait_in_triggerer(trigger)
 

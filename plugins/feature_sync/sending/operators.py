@@ -13,6 +13,7 @@ from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.dag_runs import generation_of, skip, xcoms_of
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.progress import OUTCOME, SENT, note_progress, note_wait
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy, unrecorded_as_xcom, unrecorded_from_xcom
@@ -120,13 +121,17 @@ class CensusBatchOperator(PatientOperator):
             if not attempt.is_to_be_judged:
                 return _summary(attempt)
             inline_until = time.monotonic() + settings.census_inline_poll_seconds
+            note_progress(ti, SENT, _summary(attempt))
             try:
                 run = self._wait_for_end(census, attempt, settings, inline_until)
                 while isinstance(outcome := sender.conclude(attempt, run), Pause):
-                    self._wait_for_records(outcome, run, settings, inline_until)
+                    self._wait_for_records(ti, outcome, run, settings, inline_until)
                     run = self._wait_for_end(census, attempt, settings, inline_until)
             except CensusNotFoundError as gone:
                 raise sender.give_up(attempt, gone) from gone
+            note_progress(
+                ti, OUTCOME, {**_summary(attempt), **outcome.as_note(), "ended_at": run.ended_at and run.ended_at.isoformat()}
+            )
             if outcome.rejected:
                 self._list_rejections(warehouse, ti.run_id)
         if outcome.status is AttemptStatus.OVER_LIMIT:
@@ -152,10 +157,12 @@ class CensusBatchOperator(PatientOperator):
     def _begin(self, ti: Any, sender: BatchSender, settings: Settings, inline_until: float) -> Attempt:
         try:
             while isinstance(step := sender.begin(), Pause):
-                self._wait_for_quiet(step, settings, inline_until)
-        except (BatchHaltedError, BatchFailedError):  # the sender has recorded them
+                self._wait_for_quiet(ti, step, settings, inline_until)
+        except (BatchHaltedError, BatchFailedError) as error:  # the sender has recorded them
+            _note_unsent(ti, error)
             raise
         except Exception as error:
+            _note_unsent(ti, error)
             try:
                 sender.note_not_sent(error)
             except StatementError as unanswered:
@@ -183,7 +190,7 @@ class CensusBatchOperator(PatientOperator):
             return ()
         return tuple(unrecorded_from_xcom(ti.run_id, value) for value in found)
 
-    def _wait_for_quiet(self, pause: Pause, settings: Settings, inline_until: float) -> None:
+    def _wait_for_quiet(self, ti: Any, pause: Pause, settings: Settings, inline_until: float) -> None:
         self.log.info("Waiting: %s", pause.reason)
         limit = timedelta(seconds=settings.census_run_limit_seconds)
         if pause.active_run and datetime.now(UTC) - pause.active_run.created_at > limit:
@@ -197,6 +204,7 @@ class CensusBatchOperator(PatientOperator):
             time.sleep(pause.seconds or settings.census_poll_seconds)
             return
         seconds_left = timedelta(seconds=max(0.0, pause.seconds - settings.census_prepare_seconds))
+        note_wait(ti, pause.reason, datetime.now(UTC) + timedelta(seconds=pause.seconds) if pause.seconds else None)
         self.wait_in_triggerer(
             CensusQuietTrigger(
                 sync_id=settings.census_sync_id,
@@ -220,12 +228,13 @@ class CensusBatchOperator(PatientOperator):
             time.sleep(settings.census_poll_seconds)
         return run
 
-    def _wait_for_records(self, pause: Pause, run: SyncRun, settings: Settings, inline_until: float) -> None:
+    def _wait_for_records(self, ti: Any, pause: Pause, run: SyncRun, settings: Settings, inline_until: float) -> None:
         self.log.info("Waiting: %s", pause.reason)
         if time.monotonic() < inline_until:
             time.sleep(min(pause.seconds, settings.census_poll_seconds))
             return
         deadline = datetime.now(UTC) + timedelta(seconds=pause.seconds)
+        note_wait(ti, pause.reason, deadline)
         trigger = CensusRecordsTrigger(run.id, count_row_results(run), settings.census_poll_seconds, deadline.isoformat())
         self.wait_in_triggerer(trigger, LOOK_AGAIN_WHILE_SENDING)
 
@@ -241,6 +250,11 @@ class CensusBatchOperator(PatientOperator):
                 )
             time.sleep(settings.census_poll_seconds)
         return run
+
+
+def _note_unsent(ti: Any, error: Exception) -> None:
+    status = AttemptStatus.HALTED if isinstance(error, BatchHaltedError) else AttemptStatus.NOT_SENT
+    note_progress(ti, OUTCOME, {"status": status.value, "reason": str(error)})
 
 
 def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 from feature_sync.census.models import RowRecord, RunStatus, SyncRun
 from feature_sync.config.names import SALESFORCE_CONN_ID
@@ -17,6 +18,7 @@ from feature_sync.sending.batches import AttemptStatus, Batch
 from feature_sync.sending.rejections import (
     are_over_limit,
     are_temporary,
+    count_reasons,
     names_organization_limit,
     reasons_in_common,
     summarize_reasons,
@@ -132,6 +134,19 @@ class Outcome:
         if self.unanswered is not None:
             return frozenset({f"Salesforce cannot be asked ({SALESFORCE_CONN_ID}): {type(self.unanswered).__name__}"})
         return reasons_in_common(self.rejected or ()) or frozenset({without_ids(self.reason)})
+
+    def as_note(self) -> dict[str, Any]:
+        """The outcome for the page of the run. ``rejected`` is None if nobody knows how many rows were not accepted."""
+        by_counters = self.status is AttemptStatus.ACCEPTED_BY_COUNTERS
+        return {
+            "status": self.status.value,
+            "reason": self.reason,
+            "rejected": 0 if by_counters else None if self.rejected is None else len(self.rejected),
+            "reasons": [
+                {"reason": each.reason, "records": each.records, "keys": [*each.keys]}
+                for each in count_reasons(self.rejected or ())
+            ],
+        }
 
     @property
     def is_temporary(self) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
@@ -47,6 +48,8 @@ CHANGED_SINCE_FREEZE = "CHANGED_SINCE_FREEZE"
 """Our own code, of a record that was not sent because somebody had changed it. ``marked_records.sql`` looks for it."""
 MAX_REASONS = 3
 """Different reasons that a message quotes."""
+MAX_EXAMPLES = 3
+"""Keys that are named as examples of a reason."""
 MAX_REASON_LENGTH = 300
 """Characters that a message quotes of a reason."""
 _CODE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
@@ -98,6 +101,26 @@ def are_temporary(rejected: Iterable[RowRecord]) -> bool:
     return any(not TEMPORARY_CODES.isdisjoint(_CODE.findall(row.reason)) for row in rejected)
 
 
+@dataclass(frozen=True, slots=True)
+class CountedReason:
+    """
+    Why rows were not accepted. Reasons that differ only in ids and numbers are one reason.
+
+    ``records``: how many rows. ``keys``: those of the first few of them.
+    """
+
+    reason: str
+    records: int
+    keys: tuple[str | None, ...]
+
+
+def count_reasons(rejected: Iterable[RowRecord]) -> list[CountedReason]:
+    """Each reason once, the most frequent first."""
+    groups = [list(rows) for _, rows in groupby(sorted(rejected, key=_kind), key=_kind)]
+    groups.sort(key=len, reverse=True)
+    return [CountedReason(_quoted(rows), len(rows), tuple(row.identifier for row in rows[:MAX_EXAMPLES])) for rows in groups]
+
+
 def summarize_reasons(rejected: Iterable[RowRecord]) -> str:
     """
     Say in one text why rows were not accepted.
@@ -106,9 +129,8 @@ def summarize_reasons(rejected: Iterable[RowRecord]) -> str:
 
     :returns: each reason once, the most frequent first, with the number of rows and the key of one of them.
     """
-    groups = [list(rows) for _, rows in groupby(sorted(rejected, key=_kind), key=_kind)]
-    groups.sort(key=len, reverse=True)
-    parts = [f"{len(rows):,} x {_quoted(rows)} (such as {rows[0].identifier})" for rows in groups[:MAX_REASONS]]
+    groups = count_reasons(rejected)
+    parts = [f"{each.records:,} x {each.reason!r} (such as {each.keys[0]})" for each in groups[:MAX_REASONS]]
     if others := len(groups) - MAX_REASONS:
         parts += [f"and {count_of(others, 'other reason')}"] if others > 0 else []
     return "; ".join(parts)
@@ -140,7 +162,7 @@ def _kind(row: RowRecord) -> str:
 
 def _quoted(rows: Sequence[RowRecord]) -> str:
     text = rows[0].reason if len({row.reason for row in rows}) == 1 else _kind(rows[0])
-    return repr(text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}...")
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}..."
 
 
 def export_rejections(warehouse: Warehouse, run_id: str) -> int:

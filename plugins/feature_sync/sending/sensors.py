@@ -10,6 +10,7 @@ from feature_sync.census.errors import CensusError, CensusUnavailableError
 from feature_sync.census.hook import CensusHook
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.progress import note_wait
 from feature_sync.sending.triggers import BatchTurn, BatchTurnTrigger, runs_to_look_at
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class BatchTurnSensor(PatientOperator, BaseSensorOperator):
             if pause is None:
                 return
             self.log.info("Waiting: %s", pause.reason)
+            note_wait(ti, pause.reason)
         self.wait_in_triggerer(
             BatchTurnTrigger(
                 dag_id=ti.dag_id,

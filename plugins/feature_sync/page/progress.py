@@ -1,0 +1,112 @@
+"""The page's answer about a run, as JSON. Rows in, facts out; nothing here asks anybody."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from feature_sync.config.run_config import DEFAULTS
+from feature_sync.page.batches import BatchProgress, BatchState, group_reasons, read_batches, sum_records
+from feature_sync.page.estimate import Estimate, estimate_end
+from feature_sync.page.facts import RESULT, RunFacts
+from feature_sync.page.headline import ASKS, headline
+
+CHECKED = "check_payload"
+"""The task that leaves what a run would change, product by product."""
+
+
+def progress_of(run: RunFacts) -> dict[str, Any]:
+    """Everything that the page shows of a run, but for its files."""
+    batches = read_batches(run)
+    wait_seconds = float(run.config.get("wait_seconds", DEFAULTS["wait_seconds"]))
+    checked = run.note_of(CHECKED, RESULT) or {}
+    line = headline(run, batches, wait_seconds)
+    moves = not run.has_ended and line.kind != ASKS
+    return {
+        "now": asdict(line),
+        "run": {
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+            "state": run.state,
+            "type": run.run_type,
+            "started_by": run.started_by,
+            "started_at": _iso(run.started_at),
+            "ended_at": _iso(run.ended_at),
+            "seen_at": _iso(run.now),
+            "config": {name: value for name, value in run.config.items() if DEFAULTS.get(name) != value},
+            "note": run.note,
+        },
+        "counts": {state.value: sum(each.state is state for each in batches) for state in BatchState},
+        "batches": [_batch(each) for each in batches],
+        "records": asdict(sum_records(batches, checked.get("records"))),
+        "estimate": _estimate(estimate_end(batches, run.now, wait_seconds)) if moves else None,
+        "reasons": group_reasons(batches),
+        "products": _products(run, checked.get("products") or ()),
+        "questions": [
+            {
+                "task_id": each.task_id,
+                "map_index": each.map_index,
+                "subject": each.subject,
+                "asked_at": _iso(each.asked_at),
+            }
+            for each in run.questions
+        ],
+        "red": [
+            {"task_id": each.task_id, "map_index": each.map_index, "name": each.name}
+            for each in run.in_state("failed")
+            if each.task_id not in run.mapped
+        ],
+    }
+
+
+def _batch(batch: BatchProgress) -> dict[str, Any]:
+    shown = {
+        "task_id": batch.task_id,
+        "map_index": batch.map_index,
+        "number": batch.number,
+        "label": batch.label,
+        "records": batch.records,
+        "state": batch.state.value,
+        "reason": batch.reason,
+        "rejected": batch.rejected,
+        "census_run": batch.census_run,
+        "try": batch.try_number,
+    }
+    # A thousand batches that wait have little to say.
+    return {name: value for name, value in shown.items() if value not in ("", None)}
+
+
+def _products(run: RunFacts, previewed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    Of each product: how many records had it before the run, have it now, and should have it.
+
+    ``now`` is what the verdict has found, and None as long as there is none: nobody has looked.
+    """
+    now = {each["product"]: each for each in run.found.get("products") or ()}
+    if previewed:
+        return [
+            {
+                "label": each["label"],
+                "before": each["now"],
+                "now": now.get(each["product"], {}).get("enabled_in_salesforce"),
+                "should_be": each["after"],
+            }
+            for each in previewed
+        ]
+    return [
+        {
+            "label": each["label"],
+            "before": None,
+            "now": each["enabled_in_salesforce"],
+            "should_be": each.get("enabled_in_warehouse"),
+        }
+        for each in now.values()
+    ]
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    return {**asdict(estimate), "ends_at": _iso(estimate.ends_at)} if estimate else None
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
