@@ -43,7 +43,7 @@ TREE = {
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
     "page": "facts batches estimate headline progress summary files airflow_tables routes",
-    "task_defaults": "defaults retry_policy alerts alerted causes",
+    "task_defaults": "defaults retry_policy alerts alerted causes failure_log explanations",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}
 AIRFLOW_MODULES = {"operators", "sensors", "triggers", "task_group", "trigger_form"}
