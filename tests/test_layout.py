@@ -31,7 +31,7 @@ TREE = {
     "salesforce": "errors models hook comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
-    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress",
+    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress links",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
     "deployment": "parsed_query source_query regular_sync mapped_columns value_findings value_check deploy",

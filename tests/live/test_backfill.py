@@ -74,6 +74,12 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     assert 'the "Product Property | After | Rollup Flow" process failed' in run.error("batch.send", 0)
     assert run.task("validate").state == "failed"
     assert "batch 001: records 1-51 did not succeed" in run.error("validate")
+    assert re.match(r"Verdict: \d+ of 60 properties differ. 2 batches, 9 records sent.$", run.note), run.note
+    path = f"dags/{DAG_ID}/dagRuns/{quote(run.run_id, safe='')}/taskInstances"
+    buttons = live.stack.airflow.request("GET", f"{path}/batch.send/links?map_index=0")["extra_links"]
+    assert buttons["Census run"].startswith("https://app.getcensus.com/syncs/")
+    assert buttons["Progress"].startswith(live.stack.airflow.url)
+    assert "report.html" in live.stack.airflow.request("GET", f"{path}/validate/links")["extra_links"]["Report"]
     assert run.validation()["records"] == {
         "in_scope": 60,
         "sent": 9,

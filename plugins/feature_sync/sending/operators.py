@@ -14,6 +14,7 @@ from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.dag_runs import generation_of, skip, xcoms_of
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.links import CensusRunLink, ProgressLink, RejectedRowsLink
 from feature_sync.orchestration.progress import OUTCOME, SENT, note_progress, note_wait
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
@@ -102,6 +103,8 @@ class CensusBatchOperator(PatientOperator):
 
     template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures", "is_probe")
     ui_color = "#fdebd3"
+    operator_extra_links = (CensusRunLink(), RejectedRowsLink(), ProgressLink())
+    census_run: int | None = None
 
     def __init__(
         self,
@@ -153,6 +156,7 @@ class CensusBatchOperator(PatientOperator):
             if not attempt.is_to_be_judged:
                 return _summary(attempt)
             inline_until = time.monotonic() + settings.census_inline_poll_seconds
+            self.census_run = attempt.sync_run_id
             note_progress(ti, SENT, _summary(attempt))
             try:
                 run = self._wait_for_end(census, attempt, settings, inline_until)
