@@ -3,21 +3,33 @@
 
 Tells the weekly run that a difference is known, why, and until when. The weekly run counts it, and is red only for new ones.
 
-**When.** A person starts it after `product_feature_reconciliation` has shown a difference that cannot be corrected now, such as a
+#### It failed
+
+Its message says which parameter to change. Nothing was written. Start a new run.
+
+#### When
+
+A person starts it after `product_feature_reconciliation` has shown a difference that cannot be corrected now, such as a
 duplicate or an orphan. `mismatches.csv` of that run has the class and the ids.
 
-**What it does.** It looks up the differences of this class and these ids as they are now, and writes one entry for each into the
+#### What it does
+
+It looks up the differences of this class and these ids as they are now, and writes one entry for each into the
 table of accepted differences, with the reason, the end date and the name of the person who started this run. An id without such
 a difference is refused, and then nothing is written.
 
-**What it covers.** One class, one record or property, one product. Another class, another product, or another record of a
+#### What it covers
+
+One class, one record or property, one product. Another class, another product, or another record of a
 duplicate is new. If a key of the record changes, the acceptance does not cover it any more.
 
-**It also keeps healing away.** A record with an accepted difference of its fields is not sent by scope `mismatched`.
+#### It also keeps healing away
 
-**To end it sooner**, start this DAG again for the same ids with today as the last day. The newest entry counts.
+A record with an accepted difference of its fields is not sent by scope `mismatched`.
 
-**It failed.** Its message says which parameter to change. Nothing was written. Start a new run.
+#### To end it sooner
+
+Start this DAG again for the same ids with today as the last day. The newest entry counts.
 """
 
 from typing import Any
@@ -30,6 +42,7 @@ from feature_sync.orchestration.dag_runs import asked_params
 from feature_sync.reconciliation import accepting
 from feature_sync.reconciliation.trigger_form import ACCEPT_PARAMS
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
+from feature_sync.task_defaults.explanations import explain, shown_as
 
 
 @dag(
@@ -42,6 +55,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
     doc_md=__doc__,
     tags=["salesforce", "census"],
     **DAG_DEFAULTS,
+    **shown_as(ACCEPT_DAG_ID),
 )
 def feature_sync_accept() -> None:
     @task
@@ -52,4 +66,4 @@ def feature_sync_accept() -> None:
     accept()
 
 
-feature_sync_accept()
+explain(feature_sync_accept())

@@ -5,49 +5,77 @@ Sends the product feature fields of Salesforce's `Product_Property__c` again, fr
 batches, one at a time, with a pause between them, because a rollup Flow in Salesforce fails on larger or overlapping batches.
 Afterwards it compares Salesforce with the warehouse and fails if one property differs.
 
-**When.** A person starts it with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
+#### A batch failed
 
-**What it does.** It checks run config, pool, tables and Census sync; freezes the values in the warehouse; checks them with
+The batches after it go on. Its `send` task is red:
+
+1. Open it. Its log says which records were rejected and why, and ends with `Next:` and what to do.
+2. Remove the cause.
+3. Press **Clear Task Instance** and leave **Downstream** selected. The dialog shows four affected tasks. Only the records of this
+   batch that were not accepted are sent again, and `validate` runs again.
+
+Several batches failed, or were held back after failures in a row: open the run, press **Clear Dag Run** and choose **Clear only
+failed tasks**. Exactly those are sent. A lock (`UNABLE_TO_LOCK_ROW`) that is *up for retry* is tried again by itself.
+
+#### Red, but no task is red?
+
+Then the run has no verdict: somebody marked a task as a success, or cleared only a part of the run.
+The note of the run names the tasks to clear.
+
+#### Stopping
+
+For a while: pause the DAG, and unpause it to go on. For good: mark the running `send` task as failed, then the
+run. A Census run that is going on continues to its end in Census. To go on after that, clear the `batch.wait_for_turn` task of
+the batch that you stopped, and of each batch after it, with **Downstream**: the stopped one resumes its Census run, so nothing is
+sent twice. Or clear the whole task `batch.wait_for_turn`: then every batch is sent again, with the same values.
+
+#### When
+
+A person starts it with the form. For the incident of 2025-11-21: scope `created_between`, both days 2025-11-21.
+
+#### What it does
+
+It checks run config, pool, tables and Census sync; freezes the values in the warehouse; checks them with
 the guards; writes the full CSV and one CSV per batch; sends one batch after another; waits until the warehouse's copy of
 Salesforce, the replica, shows the new values, unless Salesforce itself can be asked; validates.
 
-**Strategies.** `batched` is the safe one. `full` sends all records at once; it asks a person, under "Required actions", to
+#### Preview
+
+Unless `dry_run` is off, the run ends after the plan and sends nothing. Its note sums up what would be sent. The log of
+`check_payload` shows, for each product, how many records have it now and would have it afterwards, and how many dates change. It
+also names other syncs of the same object that may start meanwhile.
+
+#### Strategies
+
+`batched` is the safe one. `full` sends all records at once; it asks a person, under "Required actions", to
 switch the Flow off before and on again afterwards. `probe` tries larger and larger batches and falls back when Salesforce
 says that one is too large. `pilot` sends one batch of records of every kind and reads it back; then a person decides, under
 "Required actions", whether the others follow.
 
-**Report.** `report.html` in the run's folder says what came of it, what to do, what is open, and who approved what. A red run
-has it too.
+#### Report
 
-**Preview.** Unless `dry_run` is off, the run ends after the plan and sends nothing. Its report shows what would change. The log
-of `check_payload` shows, for each product, how many records have it now and how many would have it afterwards. It also names
-other syncs of the same object that may start meanwhile.
+`report.html` in the run's folder says what came of it, what to do, what is open, and who approved what. A red run has it too.
 
-**A guard refused.** The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
+#### A guard refused
+
+The error names the guard and what it found. Nothing was sent, and the refused payload was removed. Only
 `mass_disable` can be overridden, by `allow_mass_disable`; then a person must approve the numbers under "Required actions".
 
-**Nothing to do.** If no record differs, the run ends green. It sends nothing, asks nobody, and the log of `validate` says how
+#### Nothing to do
+
+If no record differs, the run ends green. It sends nothing, asks nobody, and the log of `validate` says how
 many records were compared.
 
-**Undo.** Start a run with `undo_run_id`. Each record gets back the values it had before that run, if it still holds what that
+#### Undo
+
+Start a run with `undo_run_id`. Each record gets back the values it had before that run, if it still holds what that
 run sent. `records_not_undone.csv` lists the other records.
 
-**A batch failed.** Its `send` task says which records were rejected and why; the batches after it go on. Remove the cause,
-then clear that one `send` task *with downstream*: only the records of this batch that were not accepted are sent again, and
-`validate` runs again. Batches that were held back after several failures say so: clear the run and choose *Clear only failed
-tasks* to send exactly them.
+#### Is a rerun safe?
 
-**Is a rerun safe?** Yes, of any task at any time. The payload of a run never changes after its first batch was sent. Before a
+Yes, of any task at any time. The payload of a run never changes after its first batch was sent. Before a
 `send` task starts a Census run, it looks for a run that it has started already. It never starts one while another is active,
 or too soon after it.
-
-**Stopping.** For a while: pause the DAG, and unpause it to go on. For good: mark the running `send` task as failed, then the
-run. A Census run that is going on continues to its end in Census. To go on after that, clear the `batch.wait_for_turn` task of
-the batch that you stopped, and of each batch after it, *with downstream*: the stopped one resumes its Census run, so nothing is
-sent twice. Or clear the whole task `batch.wait_for_turn`: then every batch is sent again, with the same values.
-
-**Red, but no task is red?** Then the run has no verdict: somebody marked a task as a success, or cleared only a part of the run.
-The note of the run names the tasks to clear.
 """
 
 from typing import Any
@@ -67,6 +95,7 @@ from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
+from feature_sync.task_defaults.explanations import explain, shown_as
 
 
 @dag(
@@ -77,6 +106,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
     tags=["salesforce", "census"],
     params=BACKFILL_PARAMS,
     **DAG_DEFAULTS,
+    **shown_as(BACKFILL_DAG_ID),
 )
 def product_feature_backfill() -> None:
     @task
@@ -131,7 +161,7 @@ def product_feature_backfill() -> None:
     probes, planned = plan_probes(), plan_batches()
     probed = sending_group("probe", is_probe="{{ params.strategy == 'probe' }}").expand(batch=probes)
     sent = sending_group("batch", is_probe=False).expand(batch=planned)
-    probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.ALL_DONE)
+    probes_done = EmptyOperator(task_id="probes_done", trigger_rule=TriggerRule.NONE_FAILED)
     gate = pilot_gate(probed, planned_by="plan_probes", on_approval=payload.release_payload)
     # The sensor's failure sends no alert, because validate looks again after any outcome.
     ending = after_batches("plan_probes", "plan_batches")
@@ -144,4 +174,4 @@ def product_feature_backfill() -> None:
     chain([probed, planned, sent, wait_for_copy], validate)
 
 
-product_feature_backfill()
+explain(product_feature_backfill())

@@ -3,18 +3,8 @@
 
 Runs every week by itself and says whether Salesforce still equals the warehouse.
 
-**What it does.** It waits until the warehouse's copy of Salesforce, the replica, is fresh, and compares every property in all
-feature fields. It adds the result to the drift table and writes `validation.json`, `mismatches.csv` and `report.html`, which
-has the verdict, what to do, what is open, and each product's accuracy over time. It also runs the regular sync's query in the
-warehouse and compares what it yields with the feature table, and removes the payloads of backfill runs without activity for
-`PAYLOAD_DAYS` days.
+#### It failed
 
-**Records differ.** The setting `HEALING` says what happens then. `off`: the run fails and says what differs. `ask`: a person
-approves under "Required actions". `auto`: the records are sent again, up to `HEALING_RECORDS_LIMIT` and
-`HEALING_SHARE_LIMIT`; if more differ, the run fails. Healing is a run of `product_feature_backfill` with scope `mismatched`,
-with its own guards and approvals.
-
-**It failed.**
 - `wait_for_copy`, `wait_for_healed_copy`: the replication of Salesforce into the warehouse has stopped. Repair it, then clear
   the task with downstream.
 - `check_source_query`: the regular sync would write wrong values, or nobody knows what it would write. The log has the numbers.
@@ -27,6 +17,20 @@ with its own guards and approvals.
   run names the tasks to clear.
 
 Each task is safe to run again at any time.
+
+#### What it does
+
+It waits until the warehouse's copy of Salesforce, the replica, is fresh, and compares every property in all
+feature fields. It adds the result to the drift table and writes `validation.json`, `mismatches.csv` and `report.html`, which
+draws each product's accuracy over time. It also runs the regular sync's query in the warehouse and compares what it
+yields with the feature table, and removes the payloads of backfill runs without activity for `PAYLOAD_DAYS` days.
+
+#### Records differ
+
+The setting `HEALING` says what happens then. `off`: the run fails and says what differs. `ask`: a person
+approves under "Required actions". `auto`: the records are sent again, up to `HEALING_RECORDS_LIMIT` and
+`HEALING_SHARE_LIMIT`; if more differ, the run fails. Healing is a run of `product_feature_backfill` with scope `mismatched`,
+with its own guards and approvals.
 """
 
 from datetime import timedelta
@@ -49,6 +53,7 @@ from feature_sync.reconciliation.operators import HealingOperator
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.replica.sensors import HealedReplicaSensor, WholeReplicaSensor
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
+from feature_sync.task_defaults.explanations import explain, shown_as
 
 STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "approve_healing", "healing": "heal"}
 
@@ -62,6 +67,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     doc_md=__doc__,
     tags=["salesforce", "census"],
     **DAG_DEFAULTS,
+    **shown_as(RECONCILIATION_DAG_ID),
 )
 def product_feature_reconciliation() -> None:
     @task
@@ -104,4 +110,4 @@ def product_feature_reconciliation() -> None:
     [remove_old_payloads(), check_source_query()]
 
 
-product_feature_reconciliation()
+explain(product_feature_reconciliation())

@@ -325,6 +325,8 @@ class AirflowClient:
 def error_in_log(log: Sequence[Mapping[str, Any]]) -> str | None:
     """The last exception of a task's log as ``Type: message``, else its last error, else None."""
     for entry in reversed(log):
+        if named := entry.get("error_type"):  # an expected failure has no stack trace
+            return f"{named}: {entry.get('event', '')}".strip()
         details = entry.get("error_detail")
         if details:
             # The first entry is the exception that ended the task. The entries after it are its causes.

@@ -37,6 +37,18 @@ class Verdicts:
             log.exception("Run %s of %s is not green: nobody can say whether it has a verdict", dag_run.run_id, dag_run.dag_id)
             dag_run.set_state(DagRunState.FAILED)
 
+    @hookimpl(tryfirst=True)
+    def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002 - Airflow's signature
+        """Whatever goes wrong in here, the scheduler goes on."""
+        if dag_run.dag_id not in DAG_IDS:
+            return
+        try:
+            from feature_sync.orchestration.verdicts import note_failure  # noqa: PLC0415 - see above
+
+            note_failure(dag_run)
+        except Exception:
+            log.exception("The note of run %s of %s does not say what it found", dag_run.run_id, dag_run.dag_id)
+
 
 class FeatureSyncPlugin(AirflowPlugin):
     """The pages of `feature_sync.page.routes` in the API server, and what no green run may lack."""

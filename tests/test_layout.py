@@ -33,7 +33,7 @@ TREE = {
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
     "lists": "people spreadsheets",
-    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool api_routes triggers progress channel questions",
+    "orchestration": "dag_runs proofs verdicts approvals assets deferral pool triggers progress channel questions links",
     "report": "facts open_records answers charts page runs",
     "replica": "state sensors triggers mismatches asking",
     "sending": "batches sync_log rejections pacing outcome failure_policy adoption sender operators sensors triggers task_group",
@@ -45,15 +45,15 @@ TREE = {
     "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators digest",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
-    "page": "facts batches estimate headline progress summary files airflow_tables routes",
-    "task_defaults": "defaults retry_policy alerts alerted causes",
+    "page": "facts batches estimate headline progress summary files airflow_tables pool_route routes",
+    "task_defaults": "defaults retry_policy alerts alerted causes failure_log explanations",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}
 AIRFLOW_MODULES = {"operators", "sensors", "triggers", "task_group", "trigger_form"}
 AIRFLOW_FILES = {
     *(PACKAGE / room / "hook.py" for room in ("census", "salesforce")),
     PACKAGE / "config" / "connections.py",
-    *(PACKAGE / "page" / name for name in ("airflow_tables.py", "routes.py")),  # they run in the API server
+    *(PACKAGE / "page" / name for name in ("airflow_tables.py", "pool_route.py", "routes.py")),  # they run in the API server
 }
 MAX_MODULES = 12
 MAX_TEST_LINES = 500

@@ -36,7 +36,7 @@ def test_only_a_person_starts_it_and_one_at_a_time(dag: Any) -> None:
 
 def test_its_text_says_when_what_and_what_then(dag: Any) -> None:
     for topic in ("When", "What it checks", "Where the page is", "What it writes", "It failed", "It is green"):
-        assert f"**{topic}.**" in dag.doc_md
+        assert f"\n#### {topic}\n" in dag.doc_md
 
 
 def run(written: Any, monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> tuple[dict[str, str], Any]:

@@ -15,6 +15,7 @@ from jinja2 import Template
 from feature_sync.config.names import CENSUS_POOL
 from feature_sync.config.run_config import DEFAULTS, MAX_BATCH_SIZE, MAX_LABEL, MAX_WAIT_SECONDS
 from feature_sync.task_defaults.alerts import notify_failure
+from feature_sync.task_defaults.explanations import OWNER, TASKS
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAG_FOLDER, PLUGINS = PROJECT / "dags", PROJECT / "plugins"
@@ -85,7 +86,32 @@ class TestParsing:
             "Is a rerun safe",
             "Stopping",
         ):
-            assert f"**{topic}" in dag.doc_md
+            assert f"\n#### {topic}" in dag.doc_md
+        assert dag.doc_md.index("#### A batch failed") == dag.doc_md.index("####"), "what somebody needs at night comes first"
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+class TestExplanations:
+    def test_the_list_of_dags_says_what_it_is_and_whose(self, dag_bag: DagBag, dag_id: str) -> None:
+        dag = DagSerialization.from_dict(DagSerialization.to_dict(dag_bag.dags[dag_id]))
+
+        assert dag.dag_display_name != dag_id
+        assert dag.description
+        assert dag.description.endswith(".")
+        assert dag.owner == OWNER
+
+    def test_every_task_is_explained_and_no_other(self, dag_bag: DagBag, dag_id: str) -> None:
+        dag = DagSerialization.from_dict(DagSerialization.to_dict(dag_bag.dags[dag_id]))
+
+        assert {task_id: dag.get_task(task_id).doc_md for task_id in dag.task_ids} == TASKS[dag_id]
+
+    def test_the_runbook_has_headings_because_bold_words_run_together_in_airflows_window(
+        self, dag_bag: DagBag, dag_id: str
+    ) -> None:
+        paragraphs = str(dag_bag.dags[dag_id].doc_md).split("\n\n")
+
+        assert sum(each.startswith("#### ") for each in paragraphs) >= 3
+        assert [each for each in paragraphs if each.startswith("**")] == []
 
 
 class TestEdges:
@@ -144,11 +170,13 @@ class TestEdges:
         assert leaves == {"validate", "confirm_flow_on"}
         assert [task_id for task_id in dag.task_ids if not dag.get_task(task_id).upstream_task_ids] == ["check_preconditions"]
 
-    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate", "confirm_flow_on", "probes_done", "check_pilot"])
+    @pytest.mark.parametrize("task_id", ["wait_for_copy", "validate", "confirm_flow_on", "check_pilot"])
     def test_these_tasks_run_after_any_outcome_of_the_batches(self, dag: Any, task_id: str) -> None:
         assert dag.get_task(task_id).trigger_rule == "all_done"
 
-    @pytest.mark.parametrize("task_id", ["export_csv", "plan_batches", "probe.wait_for_turn", "batch.wait_for_turn"])
+    @pytest.mark.parametrize(
+        "task_id", ["export_csv", "plan_batches", "probe.wait_for_turn", "batch.wait_for_turn", "probes_done"]
+    )
     def test_a_task_after_a_question_runs_if_it_was_skipped_but_not_if_it_failed(self, dag: Any, task_id: str) -> None:
         assert dag.get_task(task_id).trigger_rule == "none_failed"
 
@@ -200,7 +228,10 @@ class TestSending:
 
     def test_a_batch_is_shown_by_its_name(self, dag: Any) -> None:
         for task_id in ("batch.wait_for_turn", "batch.send"):
-            assert dag.get_task(task_id).map_index_template == "{{ task.batch.label }}"
+            template = Template(dag.get_task(task_id).map_index_template)
+            task = SimpleNamespace(batch={"label": "batch 007: records 301-350"})
+            assert template.render(task=task) == "batch 007: records 301-350"
+            assert template.render(task=task, batch_name="too large") == "too large"
 
     @pytest.mark.parametrize("task_id", ["batch.wait_for_turn", "batch.send"])
     def test_the_wait_is_the_runs_own(self, dag_bag: DagBag, task_id: str) -> None:

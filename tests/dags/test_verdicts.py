@@ -10,8 +10,9 @@ from airflow.sdk import BaseSensorOperator
 
 from feature_sync.config.green import RULES
 from feature_sync.config.names import DAG_IDS
-from feature_sync.orchestration.proofs import note_beginning, note_end
+from feature_sync.orchestration.proofs import note_end
 from feature_sync.task_defaults.alerts import notify_withheld
+from feature_sync.task_defaults.defaults import begin
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 
@@ -49,7 +50,7 @@ def test_each_mapped_task_that_works_has_a_plan_that_counts_it(dags: dict[str, A
 def test_each_task_notes_that_it_began_and_that_it_ended_by_itself(dags: dict[str, Any], dag_id: str) -> None:
     hooks = {(task._pre_execute_hook, task._post_execute_hook) for task in dags[dag_id].tasks}
 
-    assert hooks == {(note_beginning, note_end)}
+    assert hooks == {(begin, note_end)}
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAG_IDS))

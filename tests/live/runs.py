@@ -97,8 +97,10 @@ class LiveRun:
         return self.airflow.stack.airflow.error_text(self.dag_id, self.run_id, task, try_number=try_number) or ""
 
     def log(self, task_id: str, map_index: int = -1, try_number: int = 1) -> str:
-        entries = self.airflow.stack.airflow.task_log(self.dag_id, self.run_id, task_id, try_number, map_index=map_index)
-        return "\n".join(str(entry.get("event", "")) for entry in entries)
+        return "\n".join(str(entry.get("event", "")) for entry in self.log_entries(task_id, map_index, try_number))
+
+    def log_entries(self, task_id: str, map_index: int = -1, try_number: int = 1) -> list[dict[str, Any]]:
+        return self.airflow.stack.airflow.task_log(self.dag_id, self.run_id, task_id, try_number, map_index=map_index)
 
     def clear(self, tasks: Sequence[str | tuple[str, int]], *, only_failed: bool = False) -> int:
         return self.airflow.stack.airflow.clear(self.dag_id, self.run_id, tasks, include_downstream=True, only_failed=only_failed)

@@ -66,10 +66,20 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     assert state == "failed"
     assert [(entry["records"], entry["rejected"]) for entry in transactions] == [(51, 51), (9, 0)]
     assert [task.state for task in run.tasks("batch.send")] == ["failed", "success"]
-    assert "batch 001: records 1-51" in run.error("batch.send", 0)
+    assert re.match(r"BatchFailedError: 51 of 51 records rejected by Salesforce, 0 accepted", run.error("batch.send", 0))
+    assert "leave Downstream selected (4 affected tasks)" in run.error("batch.send", 0)
+    log = run.log_entries("batch.send", 0)
+    assert [entry for entry in log if entry.get("error_detail")] == [], "an expected failure has a stack trace"
+    assert not any("is deprecated" in entry["event"] for entry in log if "ProvidersManager" in entry["event"])
     assert 'the "Product Property | After | Rollup Flow" process failed' in run.error("batch.send", 0)
     assert run.task("validate").state == "failed"
     assert "batch 001: records 1-51 did not succeed" in run.error("validate")
+    assert re.match(r"Verdict: \d+ of 60 properties differ. 2 batches, 9 records sent.$", run.note), run.note
+    path = f"dags/{DAG_ID}/dagRuns/{quote(run.run_id, safe='')}/taskInstances"
+    buttons = live.stack.airflow.request("GET", f"{path}/batch.send/links?map_index=0")["extra_links"]
+    assert buttons["Census run"].startswith("https://app.getcensus.com/syncs/")
+    assert buttons["Progress"].startswith(live.stack.airflow.url)
+    assert "report.html" in live.stack.airflow.request("GET", f"{path}/validate/links")["extra_links"]["Report"]
     assert run.validation()["records"] == {
         "in_scope": 60,
         "sent": 9,
@@ -82,6 +92,7 @@ def test_51_records_break_the_flow_and_the_dag_says_so(live: LiveAirflow) -> Non
     alerts = eventually(lambda: len(run.alerts()) > 1 and run.alerts())
     batch = alerts.pop(f"{DAG_ID}: batch 001: records 1-51 failed")
     assert "Task: batch.send[0] (batch 001: records 1-51), try 1\n" in batch
+    assert "51 of 51 records rejected by Salesforce, 0 accepted" in batch
     assert "records_failed is 51 instead of 0" in batch
     assert 'the "Product Property | After | Rollup Flow" process failed' in batch
     link = f"{live.stack.airflow.url}/dags/{DAG_ID}/runs/{quote(run.run_id)}/tasks/batch.send/mapped/0?try_number=1"
@@ -125,6 +136,8 @@ def test_a_wrong_run_config_is_refused_before_anything_is_written(live: LiveAirf
     assert "'batchsize' is not a parameter" in run.error("check_preconditions")
     statements = [entry["sql"] for entry in run.journal() if entry["kind"] == "warehouse.statement"]
     assert [sql for sql in statements if not re.match(r"(--[^\n]*\n)*(DESCRIBE|SELECT|WITH) ", sql)] == []
-    assert [task.state for task in run.tasks("freeze_payload")] == ["upstream_failed"]
+    states = {task.task_id: task.state for task in run.airflow.stack.airflow.task_instances(DAG_ID, run.run_id)}
+    assert {name for name, state in states.items() if state == "success"} == set(), "what did nothing is green"
+    assert {name for name, state in states.items() if state == "failed"} == {"check_preconditions", "validate"}
     assert "plan_batches did not succeed" in run.error("validate")
     assert list(run.alerts()) == [f"{DAG_ID}: check_preconditions failed"], "one cause is told once"

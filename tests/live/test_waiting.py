@@ -37,4 +37,4 @@ def test_one_batch_waits_at_a_time_and_one_that_is_cleared_is_served(live: LiveA
     assert first_pass(runs, batches) == [1, 2, 3, 4, 5]
     assert len(sends_of(runs, batches[1])) == 2
     assert len(runs) == 6
-    assert "1 of this run's batches is ahead and not through yet" in run.log("batch.wait_for_turn", 3)
+    assert "1 batch ahead in this run, my turn about" in run.log("batch.wait_for_turn", 3)

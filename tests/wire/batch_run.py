@@ -32,7 +32,12 @@ class BatchRun:
             self.left[number] = json.loads(json.dumps(value))
 
         ti = SimpleNamespace(
-            dag_id="dag", run_id=self.campaign.run_id, task_id="batch.send", max_tries=3 + generation, xcom_push=push
+            dag_id="dag",
+            run_id=self.campaign.run_id,
+            task_id="batch.send",
+            max_tries=3 + generation,
+            try_number=1,
+            xcom_push=push,
         )
         task = CensusBatchOperator(
             task_id="send",

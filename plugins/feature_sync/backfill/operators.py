@@ -10,6 +10,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.assets import describe_outlets, withhold_outlets
 from feature_sync.orchestration.dag_runs import describe_run, has_succeeded, skip_dry_run
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.links import DifferencesLink, ProgressLink, RejectedRowsLink, ReportLink
 from feature_sync.orchestration.progress import note_found, note_wait
 from feature_sync.replica.asking import why_replica
 from feature_sync.replica.state import ReplicaStalledError, check_run_replica
@@ -53,6 +54,7 @@ class ValidationOperator(PatientOperator):
     """
 
     template_fields: Sequence[str] = ("planned_by", "is_dry_run")
+    operator_extra_links = (ReportLink(), DifferencesLink(), RejectedRowsLink(), ProgressLink())
 
     def __init__(self, *, planned_by: str, is_dry_run: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

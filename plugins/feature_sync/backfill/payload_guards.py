@@ -86,6 +86,7 @@ class ProductChange:
     How many records of a payload have a product in Salesforce now, and how many after it is sent.
 
     ``before_unknown``: records of which the replica does not know the flag. They are in none of the numbers but the one after.
+    ``dates_changed``: records of which a date of the product changes, whether its flag does or not. None if that was not counted.
     """
 
     product: str
@@ -95,6 +96,7 @@ class ProductChange:
     to_enable: int
     to_disable: int
     before_unknown: int = 0
+    dates_changed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

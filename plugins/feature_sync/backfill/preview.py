@@ -58,11 +58,19 @@ class Preview:
 
     def as_table(self) -> str:
         """A Markdown table with the totals below it, for Airflow's approval page and for `as_log`."""
+        are_dates_counted = all(change.dates_changed is not None for change in self.products)
+        heads = ("product", "now", "after", "to enable", "to disable", *(("new dates",) if are_dates_counted else ()))
         rows = [
-            (change.label, change.enabled_now, change.enabled_after, change.to_enable, change.to_disable)
+            (
+                change.label,
+                change.enabled_now,
+                change.enabled_after,
+                change.to_enable,
+                change.to_disable,
+                *((change.dates_changed or 0,) if are_dates_counted else ()),
+            )
             for change in self.products
         ]
-        heads = ("product", "now", "after", "to enable", "to disable")
         width = max(len(label) for label, *_ in rows)
         lines = [
             f"| {heads[0]:<{width}} | " + " | ".join(f"{head:>10}" for head in heads[1:]) + " |",
@@ -126,6 +134,7 @@ def product_changes(summary: Mapping[str, Any], fields: FieldTable) -> tuple[Pro
             to_enable=summary[f"{product.name}_to_enable"],
             to_disable=summary[f"{product.name}_to_disable"],
             before_unknown=summary[f"{product.name}_unknown"],
+            dates_changed=summary[f"{product.name}_dates"],
         )
         for product in fields.products
     )

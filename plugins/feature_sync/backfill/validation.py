@@ -22,7 +22,7 @@ from feature_sync.report.open_records import OpenRecords
 from feature_sync.report.page import render_backfill, try_to_read, try_to_write
 from feature_sync.report.runs import validation_report
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
-from feature_sync.sending.outcome import left_out_reason
+from feature_sync.sending.outcome import CLEAR_RUN, left_out_reason
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.run_files import run_files, write_json
@@ -31,10 +31,14 @@ from feature_sync.storage.warehouse import Row, Warehouse
 
 log = logging.getLogger(__name__)
 
-CLEAR_THE_BATCHES = (
-    "Clear their `send` tasks with downstream tasks: only the records that were not accepted are sent again, and this check runs "
-    "again."
-)
+
+def clear_the_batches(batches: int) -> str:
+    """What to do about batches that did not succeed, in the words of Airflow's dialogs."""
+    return (
+        f"Next: remove the cause, then {CLEAR_RUN}; it shows at least {batches + 1} affected tasks, the batches and this one. "
+        "If it shows fewer, a batch was marked or skipped: clear its `send` task with Downstream. Only the records that were not "
+        "accepted are sent again, and this check runs again."
+    )
 
 
 class SalesforceDiffersError(RuntimeError):
@@ -161,7 +165,7 @@ def validate(
     log.info("%s\nRESULT: %s", "\n".join([asked.note, *_table(report, aim), *causes.table]), report["result"])
     for warning in regular_sync:
         log.warning("%s", warning)
-    cure = rest.cure if rest and rest.records_waiting else CLEAR_THE_BATCHES
+    cure = rest.cure if rest and rest.records_waiting else None
     problems = run_problems(planned, attempts, books, facts, causes, expected=aim.expected, cure=cure)
     problems += asked.problems
     succeeded = sum(batch.number in attempts and attempts[batch.number].status.is_success for batch in planned)
@@ -271,7 +275,7 @@ def run_problems(
     causes: Causes = NO_CAUSES,
     *,
     expected: str = "the warehouse",
-    cure: str = CLEAR_THE_BATCHES,
+    cure: str | None = None,
 ) -> list[str]:
     """
     Decide whether the run did its job.
@@ -279,7 +283,7 @@ def run_problems(
     :param facts: the row of ``backfill/validate_payload.sql``.
     :param causes: of what differs.
     :param expected: what Salesforce was held against.
-    :param cure: what to do about batches that did not succeed.
+    :param cure: what to do about batches that did not succeed, if it is not to clear them.
     :returns: a sentence for each problem, the sums first.
     """
     failed = []
@@ -294,8 +298,9 @@ def run_problems(
     if failed:
         problems.append(
             f"{count_of(len(failed), 'batch')} did not succeed: of {books.in_scope:,} records {books.sent:,} were sent, "
-            f"{books.rejected:,} rejected and {books.not_sent:,} not sent. {cure}"
+            f"{books.rejected:,} rejected and {books.not_sent:,} not sent."
         )
+        problems.append(cure or clear_the_batches(len(failed)))
     if books.changed_since_freeze:
         problems.append(left_out_reason(books.changed_since_freeze))
     if min(books.sent, books.rejected, books.not_sent) < 0 or not books.balance:

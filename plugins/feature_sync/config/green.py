@@ -3,13 +3,17 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
+from feature_sync.config.wording import count_of
 
 BEGAN, ENDED = "began_", "ended_"
 """With the id of its try, the keys of the XComs in which a task notes that it began, and that it came to its end by itself."""
 NO_VERDICT = "No verdict:"
 """How a reason begins. In the note of a run, a paragraph that begins so is ours."""
+VERDICT = "Verdict:"
+"""How a verdict begins. In the note of a run, a paragraph that begins so is ours too."""
 MAX_NAMED = 8
 """Tasks that a reason names."""
 MAX_NOTE = 1000
@@ -108,17 +112,41 @@ def why_not_green(dag_id: str, tasks: Tasks, *, is_dry_run: bool = False, planne
 
 def noted(note: str | None, reason: str | None) -> str | None:
     """
-    Put a reason into the note of a run, or take the former one out. What people wrote there stays.
+    Put a reason or a verdict into the note of a run, or take the former one out. What people wrote there stays.
 
-    :param reason: as `why_not_green` returns it.
+    :param reason: as `why_not_green` or `verdict_line` returns it.
     :returns: a note that is not too long for Airflow.
     """
-    kept = "\n\n".join(part for part in (note or "").split("\n\n") if part and not part.startswith(NO_VERDICT))
+    kept = "\n\n".join(part for part in (note or "").split("\n\n") if part and not part.startswith((NO_VERDICT, VERDICT)))
     room = MAX_NOTE - len(kept) - 2
     if not reason or room < len(NO_VERDICT):
         return kept or None
     said = reason if len(reason) <= room else f"{reason[: room - 4]} ..."
     return f"{kept}\n\n{said}" if kept else said
+
+
+def verdict_line(
+    found: Mapping[str, Any] | None, checked: Mapping[str, Any] | None, *, batches: int, is_dry_run: bool
+) -> str | None:
+    """
+    Sum up a run in one line, for its note.
+
+    :param found: what its verdict has found, see `feature_sync.orchestration.progress.FOUND`.
+    :param checked: what the check of its payload has found, if it has one.
+    :param batches: how many batches it has planned.
+    :returns: None if nothing is known.
+    """
+    if found and found.get("properties_checked"):
+        of_all = count_of(found["properties_checked"], "property", "differs", "differ")
+        line = f"{VERDICT} {found['properties_mismatched']:,} of {of_all}."
+        sent = (found.get("records") or {}).get("sent")
+        return line if sent is None else f"{line} {count_of(batches, 'batch')}, {count_of(sent, 'record')} sent."
+    if found and found.get("result"):
+        return f"{VERDICT} {str(found['result']).rstrip('.')}."
+    if is_dry_run and checked and "records" in checked:
+        would = count_of(checked["records"], "record", "would be sent")
+        return f"{VERDICT} dry run, nothing was sent. {would}; the log of check_payload shows what would change."
+    return None
 
 
 def _verdicts(rule: Rule, tasks: Tasks, *, is_dry_run: bool) -> tuple[str, ...]:

@@ -35,6 +35,12 @@ def _three_level_name(name: str) -> str:
     return name
 
 
+def _run_url(pattern: str) -> str:
+    if pattern and not (re.match(r"https?://", pattern) and "{sync_id}" in pattern):
+        raise ValueError("must be an address with {sync_id} in it, or empty")
+    return pattern
+
+
 def _cron(expression: str) -> str:
     if not croniter.is_valid(expression):
         raise ValueError("must be a cron expression such as '0 6 * * 1'")
@@ -114,6 +120,7 @@ Statuses = Annotated[tuple[str, ...], AfterValidator(_statuses)]
 IdPattern = Annotated[str, AfterValidator(_id_pattern)]
 ColumnOrEmpty = Annotated[str, AfterValidator(_column_or_empty)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+RunUrl = Annotated[str, AfterValidator(_run_url)]
 CronSchedule = Annotated[str, AfterValidator(_cron)]
 HealingRunConfig = Annotated[dict[str, Any], AfterValidator(_pace)]
 PropertyIds = Annotated[tuple[str, ...], AfterValidator(_property_ids)]
@@ -271,6 +278,10 @@ class Settings(AlertSettings):
         "over the batches. Empty: they are not."
     )
     census_sync_id: PositiveInt = _setting("Id of the Census sync that sends the batches.")
+    census_run_url: RunUrl = _setting(
+        "Address of a run in Census, for the button at a batch: with {sync_id}, and {sync_run_id} where your Census has a page "
+        "of a run, such as https://app.getcensus.com/workspaces/7/syncs/{sync_id}/sync-runs/{sync_run_id}. Empty: no button."
+    )
     census_harmless_settings: tuple[str, ...] = _setting(
         "Settings of the sync of the batches, by the names that the first task prints, which it does not know and which you have "
         "looked at: they change neither what is written nor when. Empty: there are none."

@@ -49,5 +49,5 @@ def note_found(report: Mapping[str, Any]) -> None:
 
     :param report: what ``validation.json`` holds.
     """
-    shown = ("result", "checked_at", "properties_checked", "properties_mismatched", "products")
+    shown = ("result", "checked_at", "properties_checked", "properties_mismatched", "products", "records")
     note_progress(get_current_context()["ti"], FOUND, {name: report[name] for name in shown if name in report})

@@ -1,5 +1,6 @@
 """Takes the green from a run that has no verdict, whoever made it green: the scheduler, or a person who marked it."""
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,10 +14,17 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
-from feature_sync.config.green import BEGAN, ENDED, NO_VERDICT, RULES, TaskFacts, noted, why_not_green
+from feature_sync.config.green import BEGAN, ENDED, NO_VERDICT, RULES, TaskFacts, noted, verdict_line, why_not_green
+from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.run_config import DEFAULTS
 
 log = logging.getLogger(__name__)
+
+FOUND = "found"
+"""The XCom of a verdict's finding, as `feature_sync.orchestration.progress` names it. That module is for tasks only."""
+CHECKED = "check_payload"
+SUMMED_UP = (CHECKED, *(rule.verdict for rule in RULES.values()))
+"""The tasks whose findings the note of a run sums up."""
 
 
 def withhold_green(dag_run: DagRun) -> None:
@@ -38,20 +46,60 @@ def withhold_green(dag_run: DagRun) -> None:
         # A statement that fails in here must not end the transaction. The scheduler forbids `session.begin_nested`.
         with session.connection().begin_nested():
             facts, planned = _facts(dag_run, session), _planned(dag_run, session)
-        is_dry_run = (dag_run.conf or {}).get("dry_run", DEFAULTS["dry_run"]) is True
-        reason = why_not_green(dag_run.dag_id, facts, is_dry_run=is_dry_run, planned=planned)
+        reason = why_not_green(dag_run.dag_id, facts, is_dry_run=_is_dry_run(dag_run), planned=planned)
     except Exception as error:
         log.exception("How the tasks of run %s of %s ended cannot be read", dag_run.run_id, dag_run.dag_id)
         reason = (
             f"{NO_VERDICT} how the tasks of this run ended cannot be read ({type(error).__name__}). The log of the scheduler, or "
             "of the API server, says why. When that is repaired, mark the run as a success: its tasks are looked at again."
         )
-    note = noted(dag_run.note, reason)
+    note = noted(dag_run.note, reason or _summary(dag_run, session))
     if note != dag_run.note:
         _write_note(dag_run, note)
     if reason:
         log.error("Run %s of %s is not green. %s", dag_run.run_id, dag_run.dag_id, reason)
         dag_run.set_state(DagRunState.FAILED)
+
+
+def note_failure(dag_run: DagRun) -> None:
+    """Put what the verdict of a failed run has found into its note. A run without a verdict keeps the reason in its note."""
+    session = object_session(dag_run)
+    if dag_run.dag_id not in RULES or session is None or NO_VERDICT in (dag_run.note or ""):
+        return
+    note = noted(dag_run.note, _summary(dag_run, session))
+    if note != dag_run.note:
+        _write_note(dag_run, note)
+
+
+def _is_dry_run(dag_run: DagRun) -> bool:
+    return (dag_run.conf or {}).get("dry_run", DEFAULTS["dry_run"]) is True
+
+
+def _summary(dag_run: DagRun, session: Session) -> str | None:
+    """One line about a run. None if nothing is known, or if it cannot be read: a note is never a reason to fail."""
+    try:
+        with session.connection().begin_nested():
+            stored = select(XComModel.task_id, XComModel.key, XComModel.value).where(
+                *_of(XComModel, dag_run), XComModel.key.in_((FOUND, XCOM_RETURN_KEY)), XComModel.task_id.in_(SUMMED_UP)
+            )
+            left = {(row.task_id, row.key): _mapping(row.value) for row in session.execute(stored)}
+            planned = _planned(dag_run, session)
+        plans = [plan for plan in RULES[dag_run.dag_id].work.values() if plan]
+        return verdict_line(
+            left.get((RULES[dag_run.dag_id].verdict, FOUND)),
+            left.get((CHECKED, XCOM_RETURN_KEY)),
+            batches=sum(planned.get(plan, 0) for plan in plans),
+            is_dry_run=_is_dry_run(dag_run) and dag_run.dag_id == BACKFILL_DAG_ID,
+        )
+    except Exception:
+        log.exception("What run %s of %s has found cannot be read, so its note does not say it", dag_run.run_id, dag_run.dag_id)
+        return None
+
+
+def _mapping(stored: Any) -> dict[str, Any] | None:
+    """What a task has left. None if the site keeps it elsewhere."""
+    value = json.loads(stored) if isinstance(stored, str) else stored
+    return value if isinstance(value, dict) else None
 
 
 def _write_note(dag_run: DagRun, note: str | None) -> None:

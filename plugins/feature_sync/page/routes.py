@@ -17,9 +17,9 @@ from feature_sync.config.fields import FieldTableError
 from feature_sync.config.names import BACKFILL_DAG_ID, DAG_IDS, RECONCILIATION_DAG_ID
 from feature_sync.config.problems import ProblemsError
 from feature_sync.config.settings import BadSettingsError, load_settings
-from feature_sync.orchestration.api_routes import pool
 from feature_sync.page.airflow_tables import read_run, read_runs
 from feature_sync.page.files import FILES, MAX_BYTES, list_files, path_of
+from feature_sync.page.pool_route import pool
 from feature_sync.page.progress import progress_of
 from feature_sync.page.summary import summary_of
 from feature_sync.storage.warehouse import StatementError

@@ -6,7 +6,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, chain, get_current_context, task
 
 from feature_sync.orchestration.approvals import RunApprovalOperator
-from feature_sync.orchestration.dag_runs import asked_params, has_succeeded
+from feature_sync.orchestration.dag_runs import asked_params, has_succeeded, skip
 from feature_sync.pilot.rest import hold_rest, subject_of_rest
 from feature_sync.pilot.result import check_pilot as judge_pilot
 
@@ -25,8 +25,9 @@ def pilot_gate(tried: Any, *, planned_by: str, on_approval: Callable[[str], None
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def check_pilot() -> dict:
         ti = get_current_context()["ti"]
-        is_planned = has_succeeded(ti.dag_id, ti.run_id, planned_by)
-        question = judge_pilot(asked_params(), ti.run_id) if is_planned else None
+        if not has_succeeded(ti.dag_id, ti.run_id, planned_by):
+            skip(get_current_context(), f"{planned_by} did not succeed, so there is no pilot to look at.")
+        question = judge_pilot(asked_params(), ti.run_id)
         return {"question": question, "subject": subject_of_rest(ti.run_id) if question else ""}
 
     checked = check_pilot()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ from feature_sync.config.run_config import OnBatchFailure
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.orchestration.dag_runs import generation_of, skip, xcoms_of
 from feature_sync.orchestration.deferral import PatientOperator
+from feature_sync.orchestration.links import CensusRunLink, ProgressLink, RejectedRowsLink
 from feature_sync.orchestration.progress import OUTCOME, SENT, note_progress, note_wait
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy, unrecorded_as_xcom, unrecorded_from_xcom
 from feature_sync.sending.outcome import (
+    CLEAR_RUN,
+    CLEAR_TASK,
     BatchFailedError,
     BatchHaltedError,
     BatchLockedError,
@@ -25,23 +29,52 @@ from feature_sync.sending.outcome import (
     BatchUnconfirmedError,
     Outcome,
     count_row_results,
+    failure_lines,
     halted_message,
 )
 from feature_sync.sending.pacing import Pause
 from feature_sync.sending.rejections import export_rejections
 from feature_sync.sending.sender import BatchSender
 from feature_sync.sending.triggers import CensusQuietTrigger, CensusRecordsTrigger, CensusRunTrigger
+from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+BATCH_NAME = "batch_name"
+"""In the context of a task: another name of its batch, when it is known what became of it."""
 UNRECORDED = "failed_unrecorded"
 """The XCom of a batch whose failure the sync log could not take. The failure policy of later batches reads it."""
 
 
 LOOK_AGAIN_WHILE_SENDING = timedelta(minutes=1)
 """How long a batch relies on the triggerer alone. The batches behind it wait for it, so that is not long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """
+    How often Airflow tries a task, and what clearing it takes along.
+
+    ``affected_tasks``: as Airflow's dialog counts them, or None if that depends on the run.
+    """
+
+    number: int
+    most: int
+    affected_tasks: int | None = None
+
+    @property
+    def left(self) -> bool:
+        return self.number < self.most
+
+    @property
+    def next(self) -> str:
+        return f"try {self.number + 1} of {self.most}"
+
+    @property
+    def affected(self) -> str:
+        return f" ({self.affected_tasks} affected tasks)" if self.affected_tasks else ""
 
 
 class CensusBatchOperator(PatientOperator):
@@ -70,6 +103,8 @@ class CensusBatchOperator(PatientOperator):
 
     template_fields: Sequence[str] = ("batch", "wait_seconds", "on_batch_failure", "max_consecutive_failures", "is_probe")
     ui_color = "#fdebd3"
+    operator_extra_links = (CensusRunLink(), RejectedRowsLink(), ProgressLink())
+    census_run: int | None = None
 
     def __init__(
         self,
@@ -121,6 +156,7 @@ class CensusBatchOperator(PatientOperator):
             if not attempt.is_to_be_judged:
                 return _summary(attempt)
             inline_until = time.monotonic() + settings.census_inline_poll_seconds
+            self.census_run = attempt.sync_run_id
             note_progress(ti, SENT, _summary(attempt))
             try:
                 run = self._wait_for_end(census, attempt, settings, inline_until)
@@ -136,8 +172,9 @@ class CensusBatchOperator(PatientOperator):
                 self._list_rejections(warehouse, ti.run_id)
         if outcome.status is AttemptStatus.OVER_LIMIT:
             self.log.warning("%s is too large for Salesforce: %s", batch.label, outcome.reason)
+            context[BATCH_NAME] = f"{batch.label}, too large"  # type: ignore[literal-required]  # Airflow renders the name again
             return {**_summary(attempt), "over_limit": outcome.reason}
-        _refuse_failure(batch, attempt, outcome)
+        _refuse_failure(batch, attempt, outcome, run_files(settings, ti.run_id).rejected_records, self._tries(ti))
         if outcome.status is AttemptStatus.ACCEPTED_BY_COUNTERS:
             return {**_summary(attempt), "accepted_by_counters": outcome.reason}
         self.log.info("%s: all %s records accepted by Census run %s", batch.label, f"{attempt.records:,}", run.id)
@@ -146,6 +183,11 @@ class CensusBatchOperator(PatientOperator):
     def resume(self, context: "Context", event: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """Continue after a deferral. What happened meanwhile is read from Census and the sync log, not from the event."""
         return self.execute(context)
+
+    def _tries(self, ti: Any) -> Tries:
+        following = self.get_flat_relatives(upstream=False) if self.has_dag() else ()
+        is_counted = bool(following) and not any(each.is_mapped or each.get_closest_mapped_task_group() for each in following)
+        return Tries(ti.try_number, ti.max_tries + 1, 1 + len(following) if is_counted else None)
 
     def _list_rejections(self, warehouse: Warehouse, run_id: str) -> None:
         """The outcome is recorded already. If the file fails, a retry would send the rejected records again."""
@@ -257,38 +299,38 @@ def _note_unsent(ti: Any, error: Exception) -> None:
     note_progress(ti, OUTCOME, {"status": status.value, "reason": str(error)})
 
 
-def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome) -> None:
+def _next_step(outcome: Outcome, tries: Tries) -> str:
+    """What a person does about a batch that is no success, in the words of Airflow's dialogs, or that there is nothing to do."""
+    if outcome.status is AttemptStatus.DIFFERS:
+        return (
+            "Every batch after it is held back. Find out what changed these fields, or why the write did not arrive. Then "
+            f"{CLEAR_RUN}: the whole batch is sent again and read back, and then the batches that were held back are sent."
+        )
+    if outcome.status is AttemptStatus.UNCONFIRMED:
+        by_itself = f"Airflow tries this task again by itself ({tries.next}). " if outcome.may_be_confirmed and tries.left else ""
+        return (
+            f"{by_itself}Every batch after it is held back. Nothing of it is sent again: when Salesforce answers, or after you "
+            f"have removed the connection {SALESFORCE_CONN_ID}, {CLEAR_RUN}."
+        )
+    only = "Only the records that were not accepted are sent again."
+    if outcome.is_temporary and outcome.status is AttemptStatus.FAILED:
+        if tries.left:
+            return f"nothing to do. Airflow tries this task again by itself ({tries.next}). {only}"
+        return f"this was the last try. When the lock is gone, {CLEAR_TASK}{tries.affected}. {only}"
+    return f"remove the cause, then {CLEAR_TASK}{tries.affected}. {only}"
+
+
+def _refuse_failure(batch: Batch, attempt: Attempt, outcome: Outcome, listed_in: object, tries: Tries) -> None:
     if outcome.succeeded:
         return
     if outcome.status is AttemptStatus.NOT_SENT:
         raise BatchSkippedError(f"{batch.label} was not sent: {outcome.reason}")
-    said = f"{batch.label} failed in attempt {attempt.number}: {outcome.reason}\n"
-    if outcome.status is AttemptStatus.DIFFERS:
-        raise BatchFailedError(
-            f"{said}Every batch after it is held back. Find out what changed these fields, or why the write did not arrive. "
-            "When the cause is gone, clear this run and choose 'Clear only failed tasks': the whole batch is sent again and read "
-            "back, and then the batches that were held back are sent.",
-            outcome.causes,
-        )
-    if outcome.status is AttemptStatus.UNCONFIRMED:
-        advice = (
-            "Every batch after it is held back. Nothing of it is sent again: when Salesforce answers, or after you have removed "
-            f"the connection {SALESFORCE_CONN_ID}, clear this run and choose 'Clear only failed tasks'."
-        )
-        if outcome.may_be_confirmed:
-            raise BatchUnconfirmedError(f"{said}Airflow tries this task again by itself. {advice}", outcome.causes)
-        raise BatchFailedError(f"{said}{advice}", outcome.causes)
+    text = "\n".join([*failure_lines(batch, attempt, outcome, listed_in), f"Next: {_next_step(outcome, tries)}"])
+    if outcome.status is AttemptStatus.UNCONFIRMED and outcome.may_be_confirmed:
+        raise BatchUnconfirmedError(text, outcome.causes)
     if outcome.is_temporary and outcome.status is AttemptStatus.FAILED:
-        raise BatchLockedError(
-            f"{said}Airflow tries this task again by itself: only the records that were not accepted are sent again. If this was "
-            "the last try, clear this task with its downstream tasks.",
-            outcome.causes,
-        )
-    raise BatchFailedError(
-        f"{said}When the cause is gone, clear this task with its downstream tasks: only the records that were not accepted are "
-        "sent again.",
-        outcome.causes,
-    )
+        raise BatchLockedError(text, outcome.causes)
+    raise BatchFailedError(text, outcome.causes)
 
 
 def _summary(attempt: Attempt) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from feature_sync.salesforce.errors import (
     SalesforceProtocolError,
     SalesforceUnavailableError,
 )
-from feature_sync.sending.batches import AttemptStatus, Batch
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
 from feature_sync.sending.rejections import (
+    CHANGED_SINCE_FREEZE,
+    MAX_REASONS,
     are_over_limit,
     are_temporary,
     count_reasons,
@@ -24,6 +26,9 @@ from feature_sync.sending.rejections import (
     summarize_reasons,
     without_ids,
 )
+
+REASONS = " Reasons: "
+"""What stands between Census's counters and the reasons of rejected rows."""
 
 
 class _BatchError(RuntimeError):
@@ -154,12 +159,43 @@ class Outcome:
         return are_temporary(self.rejected or ())
 
 
+CLEAR_TASK = "open this task, press Clear Task Instance and leave Downstream selected"
+"""How a batch is sent again, in the words of Airflow's dialog."""
+CLEAR_RUN = "open the run, press Clear Dag Run and choose Clear only failed tasks"
+"""How all failed batches are sent again, in the words of Airflow's dialog."""
+
+
 def halted_message(batch: Batch, reason: str) -> str:
     """Say that a batch was held back, and what to do about it."""
     return (
-        f"{batch.label} was not sent, it was held back: {reason}. When the cause is gone, clear this run and choose 'Clear only "
-        "failed tasks': exactly the batches that failed or were held back are sent."
+        f"{batch.label} was not sent, it was held back: {reason}.\n"
+        f"Next: when the cause is gone, {CLEAR_RUN}. Exactly the batches that failed or were held back are sent."
     )
+
+
+def failure_lines(batch: Batch, attempt: Attempt, outcome: "Outcome", listed_in: object) -> list[str]:
+    """
+    Say what became of a batch that is no success, in short lines with the reason first. What to do next is not among them.
+
+    :param listed_in: the file with the rejected rows.
+    """
+    where = f"{batch.label}, attempt {attempt.number}"
+    if not outcome.rejected or outcome.status in (AttemptStatus.DIFFERS, AttemptStatus.UNCONFIRMED):
+        return [outcome.reason, f"Batch: {where}"]
+    left_out = sum(CHANGED_SINCE_FREEZE in row.reason for row in outcome.rejected)
+    said = "not accepted" if left_out else "rejected by Salesforce"
+    accepted = max(0, attempt.records - len(outcome.rejected))
+    run = f" (Census run {attempt.sync_run_id})" if attempt.sync_run_id else ""
+    lines = [f"{len(outcome.rejected):,} of {count_of(attempt.records, 'record')} {said}, {accepted:,} accepted{run}"]
+    reasons = count_reasons(outcome.rejected)
+    for each in reasons[:MAX_REASONS]:
+        more = f" and {each.records - len(each.keys):,} more" if each.records > len(each.keys) else ""
+        lines += [f"  {each.records:,} x {each.reason}", f"      {', '.join(map(str, each.keys))}{more}"]
+    if others := len(reasons) - MAX_REASONS:
+        lines += [f"  and {count_of(others, 'other reason')}"] if others > 0 else []
+    counters, _, _ = outcome.reason.partition(REASONS)
+    lines += [f"Batch: {where}", f"Counters: {counters}", f"Rejected rows: {listed_in}"]
+    return [*lines, left_out_reason(left_out)] if left_out else lines
 
 
 def left_out_reason(records: int) -> str:
@@ -196,7 +232,7 @@ def judge(run: SyncRun, staged: Collection[str], records: Collection[RowRecord],
         return Outcome(AttemptStatus.FAILED, " ".join(part for part in (reason, disagreement, refusal) if part))
     rejected = tuple(record for record in records if not record.was_accepted)
     if rejected:
-        reason = f"{reason} Reasons: {summarize_reasons(rejected)}."
+        reason = f"{reason}{REASONS}{summarize_reasons(rejected)}."
     if any(names_organization_limit(record.reason) for record in rejected):
         return Outcome(AttemptStatus.ORGANIZATION_LIMIT, reason, rejected)
     return Outcome(AttemptStatus.FAILED if reason else AttemptStatus.SUCCEEDED, reason, rejected)

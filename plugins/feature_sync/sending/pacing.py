@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from feature_sync.census.models import RunStatus, SyncRun
+from feature_sync.config.wording import count_of
 
 SECONDS_PER_BATCH = 45
 """How long a Census run of 50 records from Databricks to Salesforce takes; 36 and 50 seconds were seen."""
@@ -64,7 +65,8 @@ def pause_before_next(runs: Iterable[SyncRun], now: datetime, wait_seconds: floa
     if seconds <= 0:
         return None
     ended = f"Census run {last.id} of sync {last.sync_id} ended at {last.ended_at:%H:%M:%S} UTC"
-    return Pause(f"{ended}; {seconds:.0f} of {wait_seconds:.0f} s are left", seconds)
+    until = f"{now + timedelta(seconds=seconds):%H:%M:%S} UTC"
+    return Pause(f"{ended}, and {wait_seconds:.0f} s pass after it; my turn about {until}, in {seconds:.0f} s", seconds)
 
 
 def records_pause(run: SyncRun, now: datetime, limit_seconds: float, quiet_seconds: float) -> Pause | None:
@@ -99,8 +101,8 @@ def pause_of_next(ahead: int, now: datetime, wait_seconds: float) -> Pause:
     """
     expected = now + timedelta(seconds=ahead * (SECONDS_PER_BATCH + wait_seconds))
     return Pause(
-        f"{ahead} of this run's batches {'is' if ahead == 1 else 'are'} ahead and not through yet. If each takes "
-        f"{SECONDS_PER_BATCH} s, with {wait_seconds:.0f} s after it, it is this batch's turn at {expected:%H:%M:%S} UTC",
+        f"{count_of(ahead, 'batch')} ahead in this run, my turn about {expected:%H:%M} UTC: a batch takes about "
+        f"{SECONDS_PER_BATCH} s, and {wait_seconds:.0f} s pass after it",
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, task_group
 
 from feature_sync.config.names import CENSUS_POOL
-from feature_sync.sending.operators import CensusBatchOperator
+from feature_sync.sending.operators import BATCH_NAME, CensusBatchOperator
 from feature_sync.sending.sensors import BatchTurnSensor
 
 
@@ -21,7 +21,7 @@ def sending_group(group_id: str, *, is_probe: str | bool) -> Any:
         shared: dict[str, Any] = {
             "batch": batch,
             "wait_seconds": "{{ params.wait_seconds }}",
-            "map_index_template": "{{ task.batch.label }}",
+            "map_index_template": f"{{{{ {BATCH_NAME} | default(task.batch.label) }}}}",
         }
         wait_for_turn = BatchTurnSensor(
             task_id="wait_for_turn",

@@ -40,6 +40,14 @@ def test_the_table_has_a_row_for_each_product_and_the_totals_below() -> None:
     assert preview().as_table() == TABLE
 
 
+def test_dates_that_change_have_a_column_if_they_were_counted() -> None:
+    found = replace(preview(), products=(replace(FRAUD, dates_changed=1_240), replace(RENT, dates_changed=0)))
+
+    head, _, fraud, rent, *_ = found.as_table().splitlines()
+    assert head.endswith("| to disable |  new dates |")
+    assert (fraud[-14:], rent[-14:]) == ("|      1,240 |", "|          0 |")
+
+
 def test_records_that_an_undo_leaves_alone_are_reported_with_their_file() -> None:
     assert preview(records_not_undone=3).as_table() == (
         f"{TABLE}\n- 3 records of the undone run stay as they are: records_not_undone.csv"
@@ -105,6 +113,7 @@ def test_the_file_has_the_products_with_the_names_of_the_contract() -> None:
         "to_enable": 3,
         "to_disable": 1_217,
         "before_unknown": 0,
+        "dates_changed": None,
     }
 
 
@@ -119,7 +128,7 @@ def test_records_that_are_left_out_are_counted_only_if_there_are_any() -> None:
 
 
 def test_each_product_takes_its_own_counts_of_the_summary() -> None:
-    kinds = ("now", "after", "to_enable", "to_disable", "unknown")
+    kinds = ("now", "after", "to_enable", "to_disable", "unknown", "dates")
     summary = {
         f"{product.name}_{kind}": 10 * row + column
         for row, product in enumerate(FIELDS.products)
@@ -129,9 +138,10 @@ def test_each_product_takes_its_own_counts_of_the_summary() -> None:
     found = product_changes(summary, FIELDS)
 
     assert [
-        (each.product, each.label, each.enabled_now, each.enabled_after, each.to_enable, each.to_disable) for each in found
+        (each.product, each.label, each.enabled_now, each.enabled_after, each.to_enable, each.to_disable, each.dates_changed)
+        for each in found
     ] == [
-        (product.name, product.label, 10 * row, 10 * row + 1, 10 * row + 2, 10 * row + 3)
+        (product.name, product.label, 10 * row, 10 * row + 1, 10 * row + 2, 10 * row + 3, 10 * row + 5)
         for row, product in enumerate(FIELDS.products)
     ]
 

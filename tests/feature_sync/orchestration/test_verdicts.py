@@ -1,5 +1,6 @@
 """What the listener reads in Airflow's tables, and that it never leaves a run green because of an error of its own."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -79,6 +80,25 @@ class Run:
 
     def planned(self, task_id: str, length: int) -> None:
         self._insert(TaskMap, task_id=task_id, map_index=-1, length=length)
+
+    def found(self, task_id: str, key: str, **value: Any) -> None:
+        self._insert(
+            XComModel,
+            dag_run_id=self.dag_run.id,
+            task_id=task_id,
+            map_index=-1,
+            key=key,
+            value=json.dumps(value),
+            timestamp=at(9),
+        )
+
+    def becomes_red(self) -> str:
+        """The note that the listener leaves."""
+        self.dag_run.set_state(DagRunState.FAILED)
+        with prohibit_commit(self.session) as guard:
+            Verdicts().on_dag_run_failed(dag_run=self.dag_run, msg="")
+            guard.commit()
+        return self.dag_run.note or ""
 
     def becomes_green(self) -> tuple[str, str]:
         """The state and the note that the listener leaves. The transaction must still be good for more."""
@@ -234,3 +254,52 @@ def test_a_run_of_somebody_else_is_left_alone() -> None:
     Verdicts().on_dag_run_success(dag_run=dag_run, msg="")  # type: ignore[arg-type]
 
     assert dag_run.state == DagRunState.SUCCESS
+
+
+FOUND = {"properties_checked": 1_296, "properties_mismatched": 0, "records": {"sent": 1_296}}
+LINE = "Verdict: 0 of 1,296 properties differ. 2 batches, 1,296 records sent."
+
+
+def test_the_note_of_a_green_run_says_what_it_found_once(run: Run) -> None:
+    run.dag_run.note = ("Asked by Ada.", "ada")
+    good(run)
+    run.task("validate", 5)
+    run.found("validate", "found", **FOUND)
+
+    assert run.becomes_green() == ("success", f"Asked by Ada.\n\n{LINE}")
+    assert run.becomes_green() == ("success", f"Asked by Ada.\n\n{LINE}")
+
+
+def test_the_note_of_a_red_run_says_what_it_found_too(run: Run) -> None:
+    good(run)
+    run.found("validate", "found", **FOUND | {"properties_mismatched": 3})
+
+    assert run.becomes_red() == "Verdict: 3 of 1,296 properties differ. 2 batches, 1,296 records sent."
+
+
+def test_a_run_without_a_verdict_keeps_the_reason_in_its_note(run: Run) -> None:
+    good(run)
+    run.found("validate", "found", **FOUND)
+    state, note = run.becomes_green()
+
+    assert (state, note.startswith("No verdict:")) == ("failed", True)
+    assert run.becomes_red() == note
+
+
+def test_a_dry_run_says_in_its_note_what_would_be_sent(run: Run) -> None:
+    run.dag_run.conf = {"dry_run": True}
+    run.task("plan_batches", 0)
+    run.found("check_payload", "return_value", records=1_296)
+
+    state, note = run.becomes_green()
+
+    assert state == "success"
+    assert note.startswith("Verdict: dry run, nothing was sent. 1,296 records would be sent; the log of check_payload")
+
+
+def test_a_finding_that_cannot_be_read_leaves_the_run_as_it_is(run: Run) -> None:
+    good(run)
+    run.task("validate", 5)
+    run.found("validate", "found", properties_checked=5)
+
+    assert run.becomes_green() == ("success", "")

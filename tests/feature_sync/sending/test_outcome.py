@@ -13,8 +13,8 @@ from feature_sync.salesforce.errors import (
     SalesforceProtocolError,
     SalesforceUnavailableError,
 )
-from feature_sync.sending.batches import Attempt, AttemptStatus
-from feature_sync.sending.outcome import Outcome, judge
+from feature_sync.sending.batches import Attempt, AttemptStatus, Batch
+from feature_sync.sending.outcome import Outcome, failure_lines, halted_message, judge
 
 COMPLETED = {
     "id": 7,
@@ -243,3 +243,46 @@ class TestReadBack:
 
         assert differs.next_resends_rejections_of is None
         assert (differs.is_to_be_judged, unconfirmed.is_to_be_judged) == (False, True)
+
+
+class TestLines:
+    """What a person reads of a batch that is no success: short lines, the reason first."""
+
+    BATCH = Batch(2, 51, 100, 50)
+    ATTEMPT = Attempt("run", 2, 1, AttemptStatus.FAILED, 50, sync_run_id=7)
+
+    def lines(self, outcome: Outcome) -> list[str]:
+        return failure_lines(self.BATCH, self.ATTEMPT, outcome, "output/run/rejected_records.csv")
+
+    def test_of_rejected_rows_are_the_counts_the_reasons_and_examples(self) -> None:
+        found = judge(run(records_failed=4, records_updated=46), KEYS, rows(4, "NO_1: Contract start must not be in the future"))
+
+        assert self.lines(found) == [
+            "4 of 50 records rejected by Salesforce, 46 accepted (Census run 7)",
+            "  4 x NO_1: Contract start must not be in the future",
+            "      k00, k01, k02 and 1 more",
+            "Batch: batch 002: records 51-100, attempt 1",
+            "Counters: Census run 7 completed, but records_updated is 46 instead of 50, records_failed is 4 instead of 0.",
+            "Rejected rows: output/run/rejected_records.csv",
+        ]
+
+    def test_of_a_failed_run_is_what_census_says(self) -> None:
+        found = judge(run(status="failed", error_message="The warehouse was down"), KEYS, [])
+
+        assert self.lines(found)[0].startswith("Census run 7 failed: ")
+        assert self.lines(found)[1:] == ["Batch: batch 002: records 51-100, attempt 1"]
+
+    def test_records_that_were_left_out_were_not_rejected_by_salesforce(self) -> None:
+        changed = RowRecord(identifier="k00", status="rejected", status_message="CHANGED_SINCE_FREEZE: by Ada")
+        found = judge(run(), KEYS, rows()).with_left_out((changed,))
+
+        first, *_, last = self.lines(found)
+        assert first == "1 of 50 records not accepted, 49 accepted (Census run 7)"
+        assert last.startswith("1 record was left as found")
+
+    def test_of_a_batch_that_was_held_back_name_the_dialog_of_airflow(self) -> None:
+        assert halted_message(self.BATCH, "3 batches failed in a row").splitlines() == [
+            "batch 002: records 51-100 was not sent, it was held back: 3 batches failed in a row.",
+            "Next: when the cause is gone, open the run, press Clear Dag Run and choose Clear only failed tasks. Exactly the "
+            "batches that failed or were held back are sent.",
+        ]

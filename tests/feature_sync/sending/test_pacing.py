@@ -161,6 +161,13 @@ def test_the_end_of_an_active_run_of_others_is_not_known() -> None:
 
 def test_a_waiting_batch_says_how_many_are_ahead_and_when_its_turn_comes() -> None:
     assert pause_of_next(1, NOW, 150).reason == (
-        "1 of this run's batches is ahead and not through yet. If each takes 45 s, with 150 s after it, it is this batch's turn "
-        "at 12:03:15 UTC"
+        "1 batch ahead in this run, my turn about 12:03 UTC: a batch takes about 45 s, and 150 s pass after it"
     )
+    assert pause_of_next(12, NOW, 150).reason.startswith("12 batches ahead in this run, my turn about 12:39 UTC")
+
+
+def test_a_batch_that_keeps_the_pause_says_why_and_until_when() -> None:
+    pause = pause_before_next([run(8, ended=31)], NOW, 60, LIMIT)
+
+    assert pause is not None
+    assert pause.reason.endswith("UTC, and 60 s pass after it; my turn about 12:00:29 UTC, in 29 s")

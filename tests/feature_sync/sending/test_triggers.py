@@ -71,7 +71,7 @@ def test_a_look_asks_as_little_about_a_thousand_batches_as_about_three(monkeypat
     pause = turn().look()
 
     assert pause is not None
-    assert "1 of this run's batches is ahead" in pause.reason
+    assert "1 batch ahead in this run, my turn about" in pause.reason
     assert airflow.asked == 3
 
 

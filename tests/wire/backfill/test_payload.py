@@ -53,7 +53,11 @@ class TestIncident:
         assert incident.exported["records"] == 1_296
 
     def test_each_product_gets_what_the_report_says(self, incident: Frozen) -> None:
-        assert incident.preview["products"] == [
+        products = [dict(product) for product in incident.preview["products"]]
+        dates = [product.pop("dates_changed") for product in products]
+
+        assert all(after <= changed <= 1_296 for changed, (*_, after) in zip(dates, PRODUCTS, strict=True)), dates
+        assert products == [
             {
                 "product": product,
                 "label": label,
@@ -334,8 +338,8 @@ class TestMassDisable:
             "- mass_disable: Fraud Detection would turn from True to False for 3 of 20 records (15.0%); "
             "GUARD_DISABLE_SHARE allows 5.0%."
         ]
-        assert "| Fraud Detection | 3 | 17 | 17 | 3 |" in lines
-        assert "| Verification of Rent | 3 | 2 | 0 | 1 |" in lines
+        assert any(line.startswith("| Fraud Detection | 3 | 17 | 17 | 3 |") for line in lines), lines
+        assert any(line.startswith("| Verification of Rent | 3 | 2 | 0 | 1 |") for line in lines)
         assert "- 20 records, 0 of them without a feature row" in lines
         assert records_left(sandbox, run_id) == 20
 

@@ -40,8 +40,8 @@ def operator(campaign: Campaign, number: int = 1, wait_seconds: float = 0) -> Ce
     )
 
 
-def context(campaign: Campaign, max_tries: int = 3) -> Any:
-    return {"ti": SimpleNamespace(run_id=campaign.run_id, max_tries=max_tries)}
+def context(campaign: Campaign, max_tries: int = 3, try_number: int = 1) -> Any:
+    return {"ti": SimpleNamespace(run_id=campaign.run_id, max_tries=max_tries, try_number=try_number)}
 
 
 def deferred(campaign: Campaign, **options: Any) -> SafeTrigger:
@@ -173,8 +173,19 @@ def test_a_stuck_run_is_canceled_at_the_limit_and_judged(campaign: Campaign, mon
 def test_the_error_says_whether_a_retry_is_worth_it(campaign: Campaign, message: str, error: type[Exception]) -> None:
     campaign.sandbox.fault("run", "reject_rows", message=message, times=1)
 
-    with pytest.raises(error, match="batch 001: records 1-4 failed in attempt 1"):
+    with pytest.raises(error, match=r"\A4 of 4 records rejected by Salesforce, 0 accepted \(Census run \d+\)\n  4 x ") as refused:
         operator(campaign).execute(context(campaign))
+
+    by_itself = "nothing to do. Airflow tries this task again by itself (try 2 of 4)" in str(refused.value)
+    assert by_itself == (error is BatchLockedError)
+    assert ("press Clear Task Instance" in str(refused.value)) != by_itself
+
+
+def test_the_last_try_of_a_lock_does_not_promise_another(campaign: Campaign) -> None:
+    campaign.sandbox.fault("run", "reject_rows", message="UNABLE_TO_LOCK_ROW: unable to obtain exclusive access", times=1)
+
+    with pytest.raises(BatchLockedError, match=r"Next: this was the last try\. When the lock is gone, open"):
+        operator(campaign).execute(context(campaign, try_number=4))
 
 
 def test_a_lock_beside_bad_data_is_tried_again_until_only_the_bad_data_is_left(campaign: Campaign) -> None:
@@ -183,7 +194,7 @@ def test_a_lock_beside_bad_data_is_tried_again_until_only_the_bad_data_is_left(c
 
     with pytest.raises(BatchLockedError, match=r"2 x .*UNABLE_TO_LOCK_ROW"):
         operator(campaign).execute(context(campaign))
-    with pytest.raises(BatchFailedError, match="1 x 'FIELD_CUSTOM_VALIDATION_EXCEPTION'"):
+    with pytest.raises(BatchFailedError, match="1 x FIELD_CUSTOM_VALIDATION_EXCEPTION"):
         operator(campaign).execute(context(campaign))
 
     assert [attempt.records for attempt in (campaign.attempt(),)] == [3]

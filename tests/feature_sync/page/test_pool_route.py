@@ -16,20 +16,20 @@ def test_the_answer_of_the_plugin_is_understood(monkeypatch: pytest.MonkeyPatch,
     from sqlalchemy import create_engine  # noqa: PLC0415 - slow, with what follows
     from sqlalchemy.orm import Session  # noqa: PLC0415
 
-    from feature_sync.orchestration import api_routes  # noqa: PLC0415
+    from feature_sync.page import pool_route, routes  # noqa: PLC0415
     from feature_sync_plugin import FeatureSyncPlugin  # noqa: PLC0415
 
     [mounted] = FeatureSyncPlugin.fastapi_apps
     assert mounted["url_prefix"] == URL_PREFIX
-    assert "/pool" in [getattr(route, "path", "") for route in api_routes.app.routes]
+    assert "/pool" in [getattr(route, "path", "") for route in routes.app.routes]
 
     engine = create_engine("sqlite://")
-    api_routes.Pool.__table__.create(engine)
+    pool_route.Pool.__table__.create(engine)
     with Session(engine) as session:
-        session.add(api_routes.Pool(pool="default_pool", slots=5, description="", include_deferred=False))
+        session.add(pool_route.Pool(pool="default_pool", slots=5, description="", include_deferred=False))
         if pool:
             session.add(
-                api_routes.Pool(pool=CENSUS_POOL, slots=pool.slots, description="", include_deferred=pool.include_deferred)
+                pool_route.Pool(pool=CENSUS_POOL, slots=pool.slots, description="", include_deferred=pool.include_deferred)
             )
         session.flush()
 
@@ -37,9 +37,9 @@ def test_the_answer_of_the_plugin_is_understood(monkeypatch: pytest.MonkeyPatch,
         def create_session() -> Iterator[Session]:
             yield session
 
-        monkeypatch.setattr(api_routes, "create_session", create_session)
+        monkeypatch.setattr(pool_route, "create_session", create_session)
         with AirflowApi().serving() as server:
             monkeypatch.setenv("FEATURE_SYNC_AIRFLOW_API_URL", server.url)
-            server.pool = api_routes.pool()
+            server.pool = pool_route.pool()
 
             assert fetch_pool(load_settings()) == pool
