@@ -53,11 +53,10 @@ def read_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
         .join(HITLDetail, HITLDetail.ti_id == TaskInstance.id)
         .where(*of_run, HITLDetail.responded_at.is_(None), TaskInstance.state.in_(BUSY))
     )
-    plans = {plan for plan in RULES[dag_id].work.values() if plan} if dag_id in RULES else set()
     return _facts(
         found,
         instances=instances,
-        notes=_notes(session, dag_id, [run_id], results_of={CHECKED, *plans, *_mapped(dag_id)}).get(run_id, {}),
+        notes=_notes(session, dag_id, [run_id], results_of={CHECKED, *_plans(dag_id), *_mapped(dag_id)}).get(run_id, {}),
         questions=[Question(*row) for row in session.execute(asked)],
         is_paused=bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id))),
     )
@@ -67,7 +66,13 @@ def read_runs(session: Session, dag_ids: Collection[str], most: int = MAX_RUNS) 
     """The newest runs of these DAGs, the newest first, each with what its verdict has found and what it was to send."""
     rows = session.scalars(select(DagRun).where(DagRun.dag_id.in_(dag_ids)).order_by(DagRun.run_after.desc()).limit(most)).all()
     notes = {
-        dag_id: _notes(session, dag_id, [row.run_id for row in rows if row.dag_id == dag_id], keys=(FOUND,), results_of={CHECKED})
+        dag_id: _notes(
+            session,
+            dag_id,
+            [row.run_id for row in rows if row.dag_id == dag_id],
+            keys=(FOUND,),
+            results_of={CHECKED, *_plans(dag_id)},
+        )
         for dag_id in {row.dag_id for row in rows}
     }
     return [_facts(row, notes=notes[row.dag_id].get(row.run_id, {})) for row in rows]
@@ -91,6 +96,10 @@ def _facts(row: DagRun, **more: Any) -> RunFacts:
 
 def _mapped(dag_id: str) -> list[str]:
     return [task_id for task_id, plan in RULES[dag_id].work.items() if plan] if dag_id in RULES else []
+
+
+def _plans(dag_id: str) -> list[str]:
+    return [plan for plan in RULES[dag_id].work.values() if plan] if dag_id in RULES else []
 
 
 def _notes(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from feature_sync.config.green import RULES
+from feature_sync.config.run_config import DEFAULTS
 from feature_sync.orchestration.dag_runs import BUSY, ENDED
 from feature_sync.orchestration.progress import FOUND
 
@@ -87,6 +88,12 @@ class RunFacts:
     def found(self) -> Mapping[str, Any]:
         """What the verdict of the run has found; empty as long as there is none."""
         return next((notes[FOUND] for notes in self.notes.values() if FOUND in notes), {})
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it was asked to send nothing. A run that has planned batches sends them, whatever the default is today."""
+        has_planned = any(self.note_of(plan, RESULT) for plan in self.mapped.values())
+        return bool(self.mapped) and not has_planned and self.config.get("dry_run", DEFAULTS["dry_run"]) is True
 
     def of(self, task_id: str) -> dict[int, Instance]:
         """The instances of a task, by map index."""

@@ -25,6 +25,8 @@ FILES = {
     "mismatches.xlsx": PageFile("the same as a spreadsheet", XLSX),
     "rejected_records.csv": PageFile("records that Salesforce rejected, with its reason", CSV),
     "rejected_records.xlsx": PageFile("the same as a spreadsheet", XLSX),
+    "rejected_then_accepted.csv": PageFile("records that were rejected first and accepted later", CSV),
+    "rejected_then_accepted.xlsx": PageFile("the same as a spreadsheet", XLSX),
     "missing_records.csv": PageFile("properties that Salesforce lacks", CSV),
     "missing_records.xlsx": PageFile("the same as a spreadsheet", XLSX),
     "records_left_out.csv": PageFile("records in scope that were not sent, with the reason", CSV),

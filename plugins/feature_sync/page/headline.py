@@ -61,7 +61,7 @@ def _ended(run: RunFacts) -> Headline:
 def _verdict(run: RunFacts) -> str:
     if run.found:
         return f"{run.found['result']}."
-    if run.config.get("dry_run") is True:
+    if run.is_dry_run:
         return "A dry run: nothing was sent."
     return ""
 

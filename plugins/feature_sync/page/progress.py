@@ -1,6 +1,6 @@
 """The page's answer about a run, as JSON. Rows in, facts out; nothing here asks anybody."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,12 @@ CHECKED = "check_payload"
 """The task that leaves what a run would change, product by product."""
 
 
-def progress_of(run: RunFacts) -> dict[str, Any]:
-    """Everything that the page shows of a run, but for its files."""
+def progress_of(run: RunFacts, census_run: Callable[[int], str] = lambda _: "") -> dict[str, Any]:
+    """
+    Everything that the page shows of a run, but for its files.
+
+    :param census_run: the address of a run in Census; an empty text if it is not known.
+    """
     batches = read_batches(run)
     wait_seconds = float(run.config.get("wait_seconds", DEFAULTS["wait_seconds"]))
     checked = run.note_of(CHECKED, RESULT) or {}
@@ -37,7 +41,7 @@ def progress_of(run: RunFacts) -> dict[str, Any]:
             "note": run.note,
         },
         "counts": {state.value: sum(each.state is state for each in batches) for state in BatchState},
-        "batches": [_batch(each) for each in batches],
+        "batches": [_batch(each, census_run) for each in batches],
         "records": asdict(sum_records(batches, checked.get("records"))),
         "estimate": _estimate(estimate_end(batches, run.now, wait_seconds)) if moves else None,
         "reasons": group_reasons(batches),
@@ -59,7 +63,7 @@ def progress_of(run: RunFacts) -> dict[str, Any]:
     }
 
 
-def _batch(batch: BatchProgress) -> dict[str, Any]:
+def _batch(batch: BatchProgress, census_run: Callable[[int], str]) -> dict[str, Any]:
     shown = {
         "task_id": batch.task_id,
         "map_index": batch.map_index,
@@ -70,6 +74,7 @@ def _batch(batch: BatchProgress) -> dict[str, Any]:
         "reason": batch.reason,
         "rejected": batch.rejected,
         "census_run": batch.census_run,
+        "census_url": census_run(batch.census_run) if batch.census_run else "",
         "try": batch.try_number,
     }
     # A thousand batches that wait have little to say.

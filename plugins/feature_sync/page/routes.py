@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
+from feature_sync.config.addresses import census_run_url
 from feature_sync.config.fields import FieldTableError
 from feature_sync.config.names import BACKFILL_DAG_ID, DAG_IDS, RECONCILIATION_DAG_ID
 from feature_sync.config.problems import ProblemsError
@@ -102,7 +104,8 @@ def run(dag_id: DagId, run_id: RunId) -> JSONResponse:
         found = read_run(session, _ours(dag_id), run_id)
     if found is None:
         raise HTTPException(404, f"{dag_id} has no run {run_id}.")
-    return JSONResponse(progress_of(found))
+    settings = load_settings()
+    return JSONResponse(progress_of(found, partial(census_run_url, settings.census_run_url, settings.census_sync_id)))
 
 
 @app.get("/api/files", dependencies=[MAY_READ])

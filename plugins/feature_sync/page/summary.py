@@ -22,7 +22,7 @@ def summary_of(run: RunFacts) -> dict[str, Any]:
         "started_by": run.started_by,
         "started_at": run.started_at and run.started_at.isoformat(),
         "ended_at": run.ended_at and run.ended_at.isoformat(),
-        "dry_run": run.config.get("dry_run") is True,
+        "dry_run": run.is_dry_run,
         "undoes": run.config.get("undo_run_id"),
         "result": found.get("result"),
         "records": (run.note_of(CHECKED, RESULT) or {}).get("records"),
