@@ -33,7 +33,7 @@ spark_too = if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-
 # Two of the three mostly wait for an Airflow of their own, see tests/conftest.py.
 SHARED_AMONG_THREE := -n 3 --no-loadscope-reorder
 
-.PHONY: help run verify story up down status test test-quick test-long test-next docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run verify story up down status test test-quick test-long test-next test-browser setup-browser docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,9 @@ help:
 	@echo 'make test-quick   ruff, mypy and the tests that need neither a sandbox nor a running Airflow (under a minute)'
 	@echo 'make test-long    the tests that take longest: most of those on a real Airflow, and the settings that change the SQL on Spark (an hour)'
 	@echo 'make test-next    the tests on the newest pre-release of Airflow, in .venv-next; lists what fails and whose fault it is'
+	@echo 'make setup-browser   install Playwright into .venv; then `make test` also clicks through Airflow in a real Chromium, which the'
+	@echo '                     system must have (Debian and Ubuntu: apt install chromium)'
+	@echo 'make test-browser    only those tests; their pictures are in output/pictures'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox, with each setting that changes the SQL; needs a JDK 17.'
 	@echo '                  If there is one, `make test` does it with the usual settings, and `make test-long` with the others, taken together'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
@@ -89,6 +92,14 @@ test-quick: $(INSTALLED) lint
 # Not a part of `make test`: what it tries changes with the package index.
 test-next: $(INSTALLED)
 	@$(PYTHON) -m tests.next_airflow
+
+setup-browser: $(INSTALLED)
+	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --requirement requirements-browser.txt
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+		echo 'There is no Chromium yet. On Debian and Ubuntu: apt install chromium' >&2; exit 1; fi
+
+test-browser: setup-browser
+	$(PYTHON) -m pytest tests/live/test_browser.py
 
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
