@@ -43,7 +43,8 @@ def headline(run: RunFacts, batches: Sequence[BatchProgress], wait_seconds: floa
 
 def _ended(run: RunFacts) -> Headline:
     if run.state == "success":
-        return Headline(GOOD, _verdict(run) or "The run has ended well.")
+        ended = "A dry run: nothing was sent." if run.is_dry_run else "The run has ended well."
+        return Headline(GOOD, _found(run) or ended)
     if NO_VERDICT in run.note:
         return Headline(FAILED, "The run has no verdict.", run.note[run.note.index(NO_VERDICT) + len(NO_VERDICT) :].strip())
     failed = sorted(run.in_state("failed"), key=lambda each: each.ended_at or run.now)
@@ -54,16 +55,11 @@ def _ended(run: RunFacts) -> Headline:
     others = f" and {count_of(len(failed) - 1, 'other task')}" if len(failed) > 1 else ""
     why = (run.note_of(first.task_id, OUTCOME, first.map_index) or {}).get("reason") or f"The log of {first.name} says why."
     text = f"{count_of(len(sends), 'batch')} failed." if sends else f"{first.name}{others} failed."
-    verdict = _verdict(run)
-    return Headline(FAILED, f"{text} {verdict}".strip(), why)
+    return Headline(FAILED, f"{text} {_found(run)}".strip(), why)
 
 
-def _verdict(run: RunFacts) -> str:
-    if run.found:
-        return f"{run.found['result']}."
-    if run.is_dry_run:
-        return "A dry run: nothing was sent."
-    return ""
+def _found(run: RunFacts) -> str:
+    return f"{run.found['result']}." if run.found else ""
 
 
 def _sending(run: RunFacts, batches: Sequence[BatchProgress], wait_seconds: float) -> Headline | None:
