@@ -15,6 +15,7 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrom
 PICTURES = Path(__file__).resolve().parents[2] / "output" / "pictures"
 """Pictures of each step, for people who look what a page is like."""
 SECONDS = 1000  # Playwright counts in milliseconds
+playwright.expect.set_options(timeout=60 * SECONDS)
 
 pytestmark = [
     pytest.mark.live,

@@ -228,7 +228,7 @@ class Aim:
     def result(self, checked: int, mismatched: int) -> str:
         if self.undo_run_id:
             return f"{checked - mismatched:,} of {checked:,} properties hold {self.expected} again"
-        return f"{mismatched:,} properties with mismatched feature data"
+        return f"{count_of(mismatched, 'property')} with mismatched feature data"
 
 
 def balance_books(batches: Iterable[Batch], attempts: Mapping[int, Attempt]) -> Books:

@@ -262,7 +262,7 @@ def _write(files: RunFiles, page: WeeklyPage) -> dict[str, Any]:
         "run_id": page.origin.run_id,
         "checked_at": drift.checked_at.isoformat(),
         "mirror_synced_at": drift.replica_synced_at and drift.replica_synced_at.isoformat(),
-        "result": f"{drift.properties_mismatched:,} properties with mismatched feature data"
+        "result": f"{count_of(drift.properties_mismatched, 'property')} with mismatched feature data"
         + (f", {drift.properties_accepted:,} of them accepted" if drift.properties_accepted else ""),
         **drift.as_json(),
         "causes": causes.as_json(),

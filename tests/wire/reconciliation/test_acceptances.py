@@ -292,7 +292,7 @@ def test_a_run_with_accepted_differences_alone_is_green_and_shows_both_numbers_e
     concluded = conclude("few", NOTHING, DONE)
 
     assert concluded == {
-        "result": "1 properties with mismatched feature data, 1 of them accepted",
+        "result": "1 property with mismatched feature data, 1 of them accepted",
         "properties_checked": 8,
         "differences_accepted": 1,
     }
