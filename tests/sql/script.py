@@ -208,6 +208,8 @@ def short_script(settings: Settings) -> Script:
         Step("sending/stage_batch", {**run, "batch_number": 1, "resends_attempt": None, "attempt": 1}),
         Step("sending/record_attempt", _attempt(1, 1, "succeeded", sync_run_id=1_002, records_rejected=0)),
         _brought_in(settings, f"run_id = '{RUN}' AND batch_number = 1"),
+        Step("sending/select_rejections", run),
+        Step("sending/select_accepted_after_rejection", run),
         Step("backfill/validate_payload", {**run, "asked_at": None}),
         Step("backfill/select_mismatches", {**run, "asked_at": None}),
         read_back(settings),
