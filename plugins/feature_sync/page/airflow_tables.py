@@ -13,7 +13,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.sdk.execution_time.xcom import resolve_xcom_backend
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from feature_sync.config.green import RULES
 from feature_sync.orchestration.dag_runs import BUSY
@@ -23,6 +23,8 @@ from feature_sync.page.progress import CHECKED
 
 MAX_RUNS = 50
 """Former runs that the page lists."""
+_RUNS = select(DagRun).options(joinedload(DagRun.dag_run_note))
+"""With their notes, which would be one query a run otherwise."""
 
 
 def read_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
@@ -31,7 +33,7 @@ def read_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
 
     :returns: None if there is no such run.
     """
-    found = session.scalar(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    found = session.scalar(_RUNS.where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     if found is None:
         return None
     of_run = (TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
@@ -64,7 +66,7 @@ def read_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
 
 def read_runs(session: Session, dag_ids: Collection[str], most: int = MAX_RUNS) -> list[RunFacts]:
     """The newest runs of these DAGs, the newest first, each with what its verdict has found and what it was to send."""
-    rows = session.scalars(select(DagRun).where(DagRun.dag_id.in_(dag_ids)).order_by(DagRun.run_after.desc()).limit(most)).all()
+    rows = session.scalars(_RUNS.where(DagRun.dag_id.in_(dag_ids)).order_by(DagRun.run_after.desc()).limit(most)).all()
     notes = {
         dag_id: _notes(
             session,
