@@ -20,6 +20,7 @@ from typing import Any
 
 import requests
 
+from feature_sync.config.green import NO_VERDICT
 from feature_sync.config.names import BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID
 from laptop.airflow_client import AirflowError
 from laptop.stack import PROJECT, Stack
@@ -113,7 +114,7 @@ class Campaign:
         ended = Ended(course, state, run.note if state != "deleted" else "", before)
         if state == "success":
             ended.lie = _lie_of(claim)
-        elif ended.note:
+        elif NO_VERDICT in ended.note:
             ended.withheld = _lie_of(claim)
         self._claims[run.run_id] = (claim, self._end_of(run))
         for other, (former, at) in self._claims.items():  # "past" and "future" reach other runs
@@ -340,7 +341,7 @@ def main() -> int:
             failure = error
     greens = sum(one.state == "success" for one in campaign.ended)
     told = f"{len(campaign.ended)} runs in {time.monotonic() - begun:.0f} s, {greens} green"
-    withheld = [one for one in campaign.ended if one.state == "failed" and one.note]
+    withheld = [one for one in campaign.ended if one.state == "failed" and NO_VERDICT in one.note]
     told += f", {len(withheld)} withheld, {sum(one.withheld is not None for one in withheld)} of them lies by the journal"
     lies = [f"{one.course.kind}: {one.lie}" for one in campaign.lies]
     wrong = [*lies, *([str(failure)] if failure else [])]
