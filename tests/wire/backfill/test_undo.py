@@ -302,7 +302,7 @@ class TestTheStory:
         assert story.validated == f"6 of 6 properties hold the values from before run {story.run.id} again"
 
     def test_undoing_the_undo_restores_what_the_run_sent_and_asks_nobody(self, story: Story) -> None:
-        assert story.redo_checked == CheckedPayload(records=6, records_unmatched=0, approval=None)
+        assert replace(story.redo_checked, products=[]) == CheckedPayload(records=6, records_unmatched=0, approval=None)
         assert (story.redo.not_undone, story.redo.preview["records_not_undone"]) == ([], 0)
         assert only(story.redone, story.untouched) == only(story.sent, story.untouched)
 
