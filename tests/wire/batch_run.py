@@ -28,8 +28,9 @@ class BatchRun:
         self.left.pop(number, None)
 
         def push(key: str, value: Any) -> None:
-            assert key == UNRECORDED
-            self.left[number] = json.loads(json.dumps(value))
+            left = json.loads(json.dumps(value))
+            if key == UNRECORDED:  # all else is for the page
+                self.left[number] = left
 
         ti = SimpleNamespace(
             dag_id="dag",
