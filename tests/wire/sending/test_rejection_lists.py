@@ -122,6 +122,16 @@ def test_what_nobody_knows_to_be_accepted_is_not_said_to_be(
     assert lists(campaign)[1] == []
 
 
+@pytest.mark.parametrize("status", [AttemptStatus.NOT_SENT, AttemptStatus.HALTED, AttemptStatus.SENDING])
+def test_an_attempt_that_sent_nothing_takes_nothing_back(campaign: Campaign, status: AttemptStatus) -> None:
+    first = keys(campaign)[0]
+    attempt(campaign, 1, AttemptStatus.FAILED, {first: "first"})
+    attempt(campaign, 2, AttemptStatus.SUCCEEDED, {}, resends_rejections_of=1)
+    attempt(campaign, 3, status, {}, sync_run_id=None, records_rejected=None)
+
+    assert [(row[KEY], row["accepted_attempt"]) for row in lists(campaign)[1]] == [(first, "2")]
+
+
 def test_what_a_probe_left_rejected_and_a_smaller_batch_brought_through_is_listed(campaign: Campaign) -> None:
     moved = keys(campaign)[0]
     attempt(campaign, 1, AttemptStatus.OVER_LIMIT, {moved: "Limit Exceeded"})
