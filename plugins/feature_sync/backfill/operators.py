@@ -79,7 +79,7 @@ class ValidationOperator(PatientOperator):
         if needs_replica and not check_run_replica(run_id, settings).is_fresh:
             note_wait(ti, "the replica does not show yet what was sent")
             self.wait_in_triggerer(run_replica_trigger(run_id, settings, ends_task=False))
-        result = validate(context["params"], run_id, describe_run(context), tell=note_found)
+        result = validate(context["params"], run_id, describe_run(context), tell=lambda report: note_found(report, ti))
         if result.proves_equality:
             describe_outlets(context, result.properties_checked)
         else:

@@ -43,11 +43,12 @@ def note_wait(ti: Any, reason: str, until: datetime | None = None) -> None:
     note_progress(ti, WAITS, {"reason": reason, "until": until and until.isoformat()})
 
 
-def note_found(report: Mapping[str, Any]) -> None:
+def note_found(report: Mapping[str, Any], ti: Any = None) -> None:
     """
     Note what the verdict of the current task rests on, before it says whether that is good.
 
     :param report: what ``validation.json`` holds.
+    :param ti: the task instance; by default that of the current task.
     """
     shown = ("result", "checked_at", "properties_checked", "properties_mismatched", "products", "records")
-    note_progress(get_current_context()["ti"], FOUND, {name: report[name] for name in shown if name in report})
+    note_progress(ti or get_current_context()["ti"], FOUND, {name: report[name] for name in shown if name in report})

@@ -195,7 +195,7 @@ class TestVerdict:
 
         first, *_ = str(differs.value).splitlines()
         assert "2 batches did not succeed: of 10 records 4 were sent, 0 rejected and 6 not sent." in first
-        assert "6 records may not be sent, because nobody has approved the pilot." in first
+        assert "6 records may not be sent, because nobody has approved the pilot." in str(differs.value)
         assert "press Clear Dag Run" not in str(differs.value)
 
     def test_of_a_run_that_was_approved_it_is_the_usual_one(self, gate: Gate) -> None:
