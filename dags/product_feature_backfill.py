@@ -134,29 +134,16 @@ def product_feature_backfill() -> None:
         return plan.plan_batches(asked_params(), run_id, describe_run())
 
     checked = check_payload()
-    payload_checked = "(ti.xcom_pull(task_ids='check_payload') or {})"
-    sends_all = f"params.strategy == 'full' and not params.dry_run and {payload_checked}.get('records')"
     approve_mass_disable = RunApprovalOperator(
         task_id="approve_mass_disable",
-        subject=f"{{{{ {payload_checked}.get('subject') or 'Turn products off in Salesforce?' }}}}",
+        subject="{{ (ti.xcom_pull(task_ids='check_payload') or {}).get('subject') or 'Turn products off in Salesforce?' }}",
         question=checked["approval"],  # type: ignore[index]
         on_approval=lambda run_id: payload.release_checked(asked_params(), run_id),
         not_needed="Nobody is asked: the run turns no product off for more records than allowed, or it is a dry run.",
     )
-    confirm_flow_off = RunApprovalOperator(
-        task_id="confirm_flow_off",
-        subject=f"Is the rollup Flow off, for {{{{ {payload_checked}.get('records') }}}} records at once?",
-        question=f"{{% if {sends_all} %}}{flow_questions.SWITCH_OFF}{{% endif %}}",
-        on_approval=flow_questions.refuse_active_flow,
-        not_needed="Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
-    )
+    confirm_flow_off = RunApprovalOperator(task_id="confirm_flow_off", **flow_questions.BEFORE_SENDING)
     confirm_flow_on = RunApprovalOperator(
-        task_id="confirm_flow_on",
-        subject="Is the rollup Flow on again?",
-        question="{% if ti.xcom_pull(task_ids='confirm_flow_off') %}" + flow_questions.SWITCH_ON + "{% endif %}",
-        **flow_questions.AFTER_SENDING,
-        not_needed="Nobody is asked: in this run nobody has confirmed that the Flow is off.",
-        trigger_rule=TriggerRule.ALL_DONE,
+        task_id="confirm_flow_on", trigger_rule=TriggerRule.ALL_DONE, **flow_questions.AFTER_SENDING
     )
     probes, planned = plan_probes(), plan_batches()
     probed = sending_group("probe", is_probe="{{ params.strategy == 'probe' }}").expand(batch=probes)

@@ -103,9 +103,22 @@ def _compare_flow(run_id: str, *, is_on: bool, cure: str) -> None:
     log.info("Salesforce says so too: %s", state)
 
 
+_RECORDS = "(ti.xcom_pull(task_ids='check_payload') or {}).get('records')"
+_SENDS_ALL = f"params.strategy == 'full' and not params.dry_run and {_RECORDS}"
+BEFORE_SENDING: dict[str, Any] = {
+    "subject": f"Is the rollup Flow off, for {{{{ {_RECORDS} }}}} records at once?",
+    "question": f"{{% if {_SENDS_ALL} %}}{SWITCH_OFF}{{% endif %}}",
+    "on_approval": refuse_active_flow,
+    "not_needed": "Nobody is asked: the Flow stays on, unless the strategy is full and the run sends records.",
+}
+"""How the task that asks before anything is sent asks: arguments of `RunApprovalOperator`. Airflow renders them."""
 AFTER_SENDING: dict[str, Any] = {
+    "subject": "Is the rollup Flow on again?",
+    "question": f"{{% if ti.xcom_pull(task_ids='confirm_flow_off') %}}{SWITCH_ON}{{% endif %}}",
     "urgent": FLOW_MAY_BE_OFF,
     "outcome": sending_outcome,
     "on_approval": refuse_inactive_flow,
+    "not_needed": "Nobody is asked: in this run nobody has confirmed that the Flow is off.",
 }
+"""The same for the task that asks when all batches have ended."""
 """What the question about the Flow after the sending needs, see `RunApprovalOperator`."""

@@ -8,6 +8,7 @@ from feature_sync.backfill.payload_guards import ProductChange
 from feature_sync.census.neighbours import ScheduledNeighbour
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.wording import count_of, duration
+from feature_sync.report.runs import LEFT_OUT
 
 MAX_IN_SUBJECT = 2
 """Products that the one line of a question names."""
@@ -92,17 +93,10 @@ class Preview:
                 self.records_not_undone, "record", "of the undone run stays as it is", "of the undone run stay as they are"
             )
             totals.append(f"{kept}: records_not_undone.csv")
-        reasons = {
-            "the properties table does not have the property": self.records_without_property,
-            "its two keys disagree, or another record has one of them too": self.records_with_key_mismatch,
-            "the feature table has unequal rows of the property, or one that misspells its id": self.records_ambiguous,
-            "the feature table has an empty flag of the property": self.records_with_unknown_flag,
-            "a product is True through an ACTIVE sibling": self.records_true_through_sibling,
-            "a difference is accepted": self.records_accepted,
-        }
+        left_out = {reason: getattr(self, f"records_{name}") for name, reason in LEFT_OUT.items()}
         totals += [
             f"{count_of(count, 'record', 'is left out', 'are left out')}: {reason}, see records_left_out.csv"
-            for reason, count in reasons.items()
+            for reason, count in left_out.items()
             if count
         ]
         return "\n".join([*lines, "", *(f"- {total}" for total in totals)])

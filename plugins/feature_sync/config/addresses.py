@@ -19,9 +19,18 @@ def run_file_url(base_url: str, dag_id: str, run_id: str, name: str) -> str:
     return f"{_base(base_url)}{URL_PREFIX}/file?dag_id={_part(dag_id)}&run_id={_part(run_id)}&name={_part(name)}"
 
 
+def airflow_url(base_url: str, *path: str) -> str:
+    """
+    A page of Airflow's own.
+
+    :param path: its parts, such as ``dags``, the DAG's id, ``runs`` and the run's id.
+    """
+    return "/".join([_base(base_url), *(_part(part) for part in path)])
+
+
 def airflow_run_url(base_url: str, dag_id: str, run_id: str) -> str:
     """A run in Airflow's own pages."""
-    return f"{_base(base_url)}/dags/{_part(dag_id)}/runs/{_part(run_id)}"
+    return airflow_url(base_url, "dags", dag_id, "runs", run_id)
 
 
 def census_run_url(pattern: str, sync_id: int, sync_run_id: int | None = None) -> str:

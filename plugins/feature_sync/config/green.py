@@ -10,6 +10,10 @@ from feature_sync.config.wording import count_of
 
 BEGAN, ENDED = "began_", "ended_"
 """With the id of its try, the keys of the XComs in which a task notes that it began, and that it came to its end by itself."""
+FOUND = "found"
+"""The key of the XCom in which a verdict notes what it has found, also if that is none to be green about."""
+CHECKED = "check_payload"
+"""The task that leaves what a backfill would change, product by product."""
 NO_VERDICT = "No verdict:"
 """How a reason begins. In the note of a run, a paragraph that begins so is ours."""
 VERDICT = "Verdict:"
@@ -65,6 +69,11 @@ class Rule:
     asks: str | None = None
     reopens: tuple[str, str] | None = None
 
+    @property
+    def planned(self) -> dict[str, str]:
+        """The mapped tasks, each with the task that plans how many instances there are."""
+        return {task_id: plan for task_id, plan in self.work.items() if plan}
+
 
 RULES: Mapping[str, Rule] = {
     BACKFILL_DAG_ID: Rule(
@@ -99,7 +108,7 @@ def why_not_green(dag_id: str, tasks: Tasks, *, is_dry_run: bool = False, planne
     rule = RULES.get(dag_id)
     if rule is None:
         return None
-    has_planned = any((planned or {}).get(plan or "") for plan in rule.work.values())
+    has_planned = any((planned or {}).get(plan) for plan in rule.planned.values())
     verdicts = _verdicts(rule, tasks, is_dry_run=is_dry_run and not has_planned)
     reason = (
         _reason_if_marked(rule, tasks)

@@ -13,6 +13,11 @@ DEPLOY_DAG_ID = "census_dataset_deploy"
 ACCEPT_DAG_ID = "feature_sync_accept"
 VERIFY_DAG_ID = "feature_sync_verify"
 DAG_IDS = frozenset({BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID})
+HEALING = "healing__{number}__{weekly_run_id}"
+"""
+The id of a backfill that a weekly run starts to heal. ``number``: of the healings that this weekly run has started, from 0.
+``story/select_answers.sql`` and ``report/select_approvals.sql`` know the form too.
+"""
 URL_PREFIX = "/feature-sync"
 """Where Airflow's API server mounts our routes, see ``plugins/feature_sync_plugin.py``."""
 SETTINGS_PREFIX = "FEATURE_SYNC_"

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote
 
 from airflow.sdk import conf
 
+from feature_sync.config.addresses import airflow_url
 from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
 from feature_sync.config.settings import AlertLevel, load_alert_settings
 
@@ -51,8 +51,7 @@ def page(*path: str) -> str:
 
     :param path: its parts, such as ``dags``, the DAG's id, ``runs`` and the run's id.
     """
-    base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
-    return "/".join([base, *(quote(part, safe="") for part in path)])
+    return airflow_url(conf.get("api", "base_url", fallback="http://localhost:8080/"), *path)
 
 
 def first_lines(text: str) -> str:

@@ -19,6 +19,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
 from feature_sync.config.asked import run_problems
+from feature_sync.config.names import HEALING
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.run_config import MAX_RUN_ID
 from feature_sync.orchestration.proofs import note_end
@@ -144,13 +145,18 @@ def starter_of(context: Mapping[str, Any]) -> tuple[str | None, bool]:
     """
     run = context.get("dag_run")
     name = getattr(run, "triggering_user_name", None) or None
+    return name, name is None and _type_of(run) == "manual"
+
+
+def _type_of(run: Any) -> str | None:
+    """Airflow's word for how a run was started."""
     run_type = getattr(run, "run_type", None)
-    return name, name is None and getattr(run_type, "value", run_type) == "manual"
+    return None if run_type is None else str(getattr(run_type, "value", run_type))
 
 
 def healing_run_id(weekly_run_id: str, generation: int) -> str:
     """The id of the backfill that a weekly run starts. :param generation: of the task that starts it, see `generation_of`."""
-    return usable_run_id(f"healing__{generation}__{weekly_run_id}")
+    return usable_run_id(HEALING.format(number=generation, weekly_run_id=weekly_run_id))
 
 
 def heals(weekly_run_id: str) -> bool:
@@ -161,8 +167,9 @@ def heals(weekly_run_id: str) -> bool:
     the one that this weekly run gives.
     """
     run = get_current_context()["dag_run"]
-    is_started_by_task = getattr(run.run_type, "value", run.run_type) == "operator_triggered"
-    return is_started_by_task and run.run_id in {healing_run_id(weekly_run_id, each) for each in range(MAX_GENERATIONS)}
+    return _type_of(run) == "operator_triggered" and run.run_id in {
+        healing_run_id(weekly_run_id, each) for each in range(MAX_GENERATIONS)
+    }
 
 
 def usable_run_id(wished: str) -> str:
@@ -218,7 +225,7 @@ def _refuse_run(params: Mapping[str, Any]) -> None:
     run = get_current_context()["dag_run"]
     # What an earlier Airflow does not know of a run, nobody can have asked for.
     asked = {name: getattr(run, name, None) for name in ("partition_key", "logical_date", "run_after")}
-    if problems := run_problems(params, run.conf or {}, getattr(run.run_type, "value", run.run_type), **asked):
+    if problems := run_problems(params, run.conf or {}, _type_of(run) or "", **asked):
         raise RunConfigError(problems)
 
 
@@ -230,13 +237,12 @@ def describe_run(context: Any = None) -> Origin:
     """
     context = context or get_current_context()
     ti, run = context["ti"], context.get("dag_run")
-    run_type = getattr(run, "run_type", None)
     return Origin(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
         started_at=getattr(run, "start_date", None),
         triggered_by=getattr(run, "triggering_user_name", None),
-        run_type=run_type and str(getattr(run_type, "value", run_type)),
+        run_type=_type_of(run),
         conf=dict(getattr(run, "conf", None) or {}),
     )
 

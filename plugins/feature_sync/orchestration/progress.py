@@ -12,16 +12,16 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
+from feature_sync.config.green import FOUND
+
 log = logging.getLogger(__name__)
 
 WAITS = "waits_for"
 """Why a task waits: ``reason``, and ``until``, an ISO 8601 time or None if nobody knows."""
 SENT = "sent"
-"""The Census run that a batch is being sent by: ``attempt``, ``census_run``, ``records``."""
+"""The Census run that a batch is being sent by: ``attempt``, ``sync_run_id``, ``records``."""
 OUTCOME = "outcome"
 """What became of a batch, see `feature_sync.sending.outcome.Outcome.as_note`."""
-FOUND = "found"
-"""What a verdict has found, also if it is none to be green about."""
 
 
 def note_progress(ti: Any, key: str, value: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ class Question:
         :param stage: one of `STAGES`.
         :returns: level, title and text.
         """
-        left = duration(self.deadline - self.asked_at - (self.deadline - self.asked_at) * STAGES[stage])
+        left = time_left(self.deadline - self.asked_at - (self.deadline - self.asked_at) * STAGES[stage])
         title = self.subject if stage == ASKED else f"Still not answered: {self.subject}"
         level = AlertLevel.FAILURE if stage == NEARLY else AlertLevel.WARNING
         lines = [
@@ -197,8 +197,8 @@ def reason_field(rule: ReasonRule, settings: Settings) -> dict[str, Any]:
     return {REASON: {"value": "", "description": text, "schema": {"type": "string", "title": "Reason", "maxLength": MAX_REASON}}}
 
 
-def duration(time: timedelta) -> str:
-    """A time that is left, in words: "12 h", "45 min", "30 s"."""
+def time_left(time: timedelta) -> str:
+    """How much time is left, in words: "12 h left", "45 min left", "30 s left"."""
     seconds = max(0, round(time.total_seconds()))
     hours, minutes = divmod(seconds // 60, 60)
     if hours:

@@ -14,15 +14,23 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
-from feature_sync.config.green import BEGAN, ENDED, NO_VERDICT, RULES, TaskFacts, noted, verdict_line, why_not_green
+from feature_sync.config.green import (
+    BEGAN,
+    CHECKED,
+    ENDED,
+    FOUND,
+    NO_VERDICT,
+    RULES,
+    TaskFacts,
+    noted,
+    verdict_line,
+    why_not_green,
+)
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.run_config import DEFAULTS
 
 log = logging.getLogger(__name__)
 
-FOUND = "found"
-"""The XCom of a verdict's finding, as `feature_sync.orchestration.progress` names it. That module is for tasks only."""
-CHECKED = "check_payload"
 SUMMED_UP = (CHECKED, *(rule.verdict for rule in RULES.values()))
 """The tasks whose findings the note of a run sums up."""
 
@@ -84,11 +92,11 @@ def _summary(dag_run: DagRun, session: Session) -> str | None:
             )
             left = {(row.task_id, row.key): _mapping(row.value) for row in session.execute(stored)}
             planned = _planned(dag_run, session)
-        plans = [plan for plan in RULES[dag_run.dag_id].work.values() if plan]
+        rule = RULES[dag_run.dag_id]
         return verdict_line(
-            left.get((RULES[dag_run.dag_id].verdict, FOUND)),
+            left.get((rule.verdict, FOUND)),
             left.get((CHECKED, XCOM_RETURN_KEY)),
-            batches=sum(planned.get(plan, 0) for plan in plans),
+            batches=sum(planned.get(plan, 0) for plan in rule.planned.values()),
             is_dry_run=_is_dry_run(dag_run) and dag_run.dag_id == BACKFILL_DAG_ID,
         )
     except Exception:

@@ -15,11 +15,10 @@ from airflow.sdk.execution_time.xcom import resolve_xcom_backend
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, joinedload
 
-from feature_sync.config.green import RULES
+from feature_sync.config.green import CHECKED, FOUND, RULES
 from feature_sync.orchestration.dag_runs import BUSY
-from feature_sync.orchestration.progress import FOUND, OUTCOME, SENT, WAITS
+from feature_sync.orchestration.progress import OUTCOME, SENT, WAITS
 from feature_sync.page.facts import RESULT, Instance, Question, RunFacts
-from feature_sync.page.progress import CHECKED
 
 MAX_RUNS = 50
 """Former runs that the page lists."""
@@ -58,7 +57,9 @@ def read_run(session: Session, dag_id: str, run_id: str) -> RunFacts | None:
     return _facts(
         found,
         instances=instances,
-        notes=_notes(session, dag_id, [run_id], results_of={CHECKED, *_plans(dag_id), *_mapped(dag_id)}).get(run_id, {}),
+        notes=_notes(session, dag_id, [run_id], results_of={CHECKED, *_planned(dag_id), *_planned(dag_id).values()}).get(
+            run_id, {}
+        ),
         questions=[Question(*row) for row in session.execute(asked)],
         is_paused=bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id))),
     )
@@ -73,7 +74,7 @@ def read_runs(session: Session, dag_ids: Collection[str], most: int = MAX_RUNS) 
             dag_id,
             [row.run_id for row in rows if row.dag_id == dag_id],
             keys=(FOUND,),
-            results_of={CHECKED, *_plans(dag_id)},
+            results_of={CHECKED, *_planned(dag_id).values()},
         )
         for dag_id in {row.dag_id for row in rows}
     }
@@ -96,12 +97,8 @@ def _facts(row: DagRun, **more: Any) -> RunFacts:
     )
 
 
-def _mapped(dag_id: str) -> list[str]:
-    return [task_id for task_id, plan in RULES[dag_id].work.items() if plan] if dag_id in RULES else []
-
-
-def _plans(dag_id: str) -> list[str]:
-    return [plan for plan in RULES[dag_id].work.values() if plan] if dag_id in RULES else []
+def _planned(dag_id: str) -> Mapping[str, str]:
+    return RULES[dag_id].planned if dag_id in RULES else {}
 
 
 def _notes(

@@ -1,7 +1,7 @@
 """What became of each batch of a run, from what Airflow knows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -42,7 +42,7 @@ class BatchProgress:
     census_run: int | None = None
     try_number: int = 0
     ended_at: datetime | None = None
-    reasons: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    reasons: Sequence[Mapping[str, Any]] = ()
     moves_on: bool = False
 
     @property
@@ -61,7 +61,7 @@ def read_batches(run: RunFacts) -> list[BatchProgress]:
     """The batches of a run, in the order in which they are sent. Empty as long as none is planned."""
     found = []
     for task_id, plan_task_id in run.mapped.items():
-        sends, turns = run.of(task_id), run.of(task_id.replace(".send", ".wait_for_turn"))
+        sends, turns = run.of(task_id), run.turns_of(task_id)
         for index, planned in enumerate(run.note_of(plan_task_id, RESULT) or []):
             notes = run.notes.get((task_id, index), {})
             state, reason = _state(sends.get(index), turns.get(index), notes, run_has_ended=run.has_ended)

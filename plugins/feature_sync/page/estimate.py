@@ -41,8 +41,7 @@ def estimate_end(batches: Sequence[BatchProgress], now: datetime, wait_seconds: 
     steps = [(later - earlier).total_seconds() for earlier, later in pairwise(ends[-RECENT - 1 :])]
     per_batch = median(steps) if steps else SECONDS_PER_BATCH + wait_seconds
     since_last = (now - ends[-1]).total_seconds() if ends else 0.0
-    seconds = max(0.0, left * per_batch - min(max(0.0, since_last), per_batch))
-    if not ends:
-        seconds -= wait_seconds  # none precedes the first batch
-    seconds = max(0.0, seconds)
+    # No pause precedes the first batch.
+    is_over = min(max(0.0, since_last), per_batch) if ends else wait_seconds
+    seconds = max(0.0, left * per_batch - is_over)
     return Estimate(seconds, now + timedelta(seconds=seconds), per_batch, len(steps))

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from feature_sync.config.green import RULES
+from feature_sync.config.green import FOUND, RULES
 from feature_sync.config.run_config import DEFAULTS
 from feature_sync.orchestration.dag_runs import BUSY, ENDED
-from feature_sync.orchestration.progress import FOUND
 
 Notes = Mapping[tuple[str, int], Mapping[str, Any]]
 """By task and map index, which is -1 if the task is not mapped: what it has left, by key."""
@@ -81,8 +80,7 @@ class RunFacts:
     @property
     def mapped(self) -> Mapping[str, str]:
         """The tasks that send a batch each, with the task that plans how many there are."""
-        rule = RULES.get(self.dag_id)
-        return {task_id: plan for task_id, plan in rule.work.items() if plan} if rule else {}
+        return RULES[self.dag_id].planned if self.dag_id in RULES else {}
 
     @property
     def found(self) -> Mapping[str, Any]:
@@ -98,6 +96,10 @@ class RunFacts:
     def of(self, task_id: str) -> dict[int, Instance]:
         """The instances of a task, by map index."""
         return {each.map_index: each for each in self.instances if each.task_id == task_id}
+
+    def turns_of(self, send_task_id: str) -> dict[int, Instance]:
+        """The tasks that wait for the turn of each batch, by map index."""
+        return self.of(f"{send_task_id.rpartition('.')[0]}.wait_for_turn")
 
     def note_of(self, task_id: str, key: str, map_index: int = -1) -> Any:
         """What a task has left under a key, or None."""

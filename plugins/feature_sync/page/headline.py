@@ -70,10 +70,10 @@ def _sending(run: RunFacts, batches: Sequence[BatchProgress], wait_seconds: floa
         through = f" by Census run {batch.census_run}" if batch.census_run else ""
         kind = WAITS_NOW if batch.reason else WORKS
         return Headline(kind, f"{batch.label}: is being sent{through}.", batch.reason)
-    if not waiting or waiting[0].task_id not in run.mapped:
+    if not waiting:
         return None
     batch = waiting[0]
-    turn = next((each for each in run.of(batch.task_id.replace(".send", ".wait_for_turn")).values() if each.is_busy), None)
+    turn = next((each for each in run.turns_of(batch.task_id).values() if each.is_busy), None)
     if turn is None:
         return None
     done = [each for each in batches if each.ended_at]
@@ -84,8 +84,8 @@ def _sending(run: RunFacts, batches: Sequence[BatchProgress], wait_seconds: floa
             why = f"The pause of {wait_seconds:.0f} s after batch {before.number:03d} is over at {_clock(over_at)} UTC."
             return Headline(WAITS_NOW, f"{batch.label}: waits for its turn.", why)
     noted = run.note_of(turn.task_id, WAITS, turn.map_index) or {}
-    why = noted.get("reason") or "Census is asked whether a sync that writes the same object is active."
-    return Headline(WAITS_NOW, f"{batch.label}: waits for its turn.", f"{why}.".replace("..", "."))
+    why = noted.get("reason") or "Census is asked whether a sync that writes the same object is active"
+    return Headline(WAITS_NOW, f"{batch.label}: waits for its turn.", f"{why}.")
 
 
 def _working(run: RunFacts) -> Headline:

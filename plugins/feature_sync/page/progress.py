@@ -5,14 +5,12 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from feature_sync.config.green import CHECKED
 from feature_sync.config.run_config import DEFAULTS
 from feature_sync.page.batches import BatchProgress, BatchState, group_reasons, read_batches, sum_records
 from feature_sync.page.estimate import Estimate, estimate_end
 from feature_sync.page.facts import RESULT, RunFacts
 from feature_sync.page.headline import ASKS, headline
-
-CHECKED = "check_payload"
-"""The task that leaves what a run would change, product by product."""
 
 
 def progress_of(run: RunFacts, census_run: Callable[[int], str] = lambda _: "") -> dict[str, Any]:

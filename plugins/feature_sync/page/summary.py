@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from feature_sync.config.green import CHECKED
 from feature_sync.page.facts import RESULT, RunFacts
-from feature_sync.page.progress import CHECKED
 
 
 def summary_of(run: RunFacts) -> dict[str, Any]:

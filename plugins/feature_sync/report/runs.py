@@ -102,7 +102,8 @@ def dry_run_report(
     nothing = preview.get("nothing_to_do")
     duration = f"about {max(1, round(seconds / 60)):,} min"
     would = f"{count_of(records, 'record')} would be sent in {count_of(batches, 'batch')}, {duration}."
-    left_out = {name: preview.get(f"records_{name}") for name in LEFT_OUT}
+    left_out = {reason: preview.get(f"records_{name}") for name, reason in LEFT_OUT.items()}
+    not_undone = preview.get("records_not_undone")
     return Report(
         origin=origin,
         title=f"Dry run: {_title(config)}",
@@ -124,8 +125,13 @@ def dry_run_report(
         else [],
         hints=[
             *(
-                f"{count_of(count, 'record', 'is', 'are')} left out: {LEFT_OUT[name]}."
-                for name, count in left_out.items()
+                [f"{count_of(not_undone, 'record', 'is', 'are')} left out: they stay as they are, see records_not_undone.csv."]
+                if not_undone
+                else []
+            ),
+            *(
+                f"{count_of(count, 'record', 'is', 'are')} left out: {reason}, see records_left_out.csv."
+                for reason, count in left_out.items()
                 if count
             ),
             *preview.get("regular_sync", ()),
@@ -138,15 +144,14 @@ def dry_run_report(
 
 
 LEFT_OUT = {
-    "not_undone": "they stay as they are, see records_not_undone.csv",
-    "without_property": "the properties table does not have the property, see records_left_out.csv",
-    "with_key_mismatch": "the two keys disagree, or another record has one of them too, see records_left_out.csv",
-    "ambiguous": "the feature table has unequal rows of the property, or one that misspells its id, see records_left_out.csv",
-    "with_unknown_flag": "the feature table has an empty flag of the property, see records_left_out.csv",
-    "true_through_sibling": "a product is True through an ACTIVE sibling, see records_left_out.csv",
-    "accepted": "a difference is accepted, see records_left_out.csv",
+    "without_property": "the properties table does not have the property",
+    "with_key_mismatch": "its two keys disagree, or another record has one of them too",
+    "ambiguous": "the feature table has unequal rows of the property, or one that misspells its id",
+    "with_unknown_flag": "the feature table has an empty flag of the property",
+    "true_through_sibling": "a product is True through an ACTIVE sibling",
+    "accepted": "a difference is accepted",
 }
-"""The counts of ``preview.json`` of records in scope that are not sent, and why."""
+"""Why records in scope are not sent. The preview has a number for each, such as ``records_accepted``."""
 
 
 def _title(config: RunConfig) -> str:

@@ -1,21 +1,10 @@
 """What is sent to people, and what is too quiet to be sent; the alerts' own tests have the channels that fail."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from feature_sync.config.settings import AlertLevel
 from feature_sync.orchestration import channel
 from tests.receiver import Receiver
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    server = Receiver()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize(

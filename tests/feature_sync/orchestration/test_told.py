@@ -1,7 +1,6 @@
 """People hear of a question once at each time, over HTTP, and an approval that must not count is asked for again."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,6 @@ from tests.feature_sync.orchestration.asked_task import Task
 from tests.receiver import Receiver
 
 SECOND = timedelta(seconds=5)
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    server = Receiver()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What people hear of a weekly run that went well, over HTTP."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -14,15 +13,6 @@ from tests.feature_sync.reconciliation.drifts import found
 from tests.receiver import Receiver
 
 LAST, NOW = datetime(2025, 11, 17, 6, tzinfo=UTC), datetime(2025, 11, 24, 6, tzinfo=UTC)
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    server = Receiver()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.stop()
 
 
 def history(*runs: tuple[str, datetime, int]) -> pd.DataFrame:

@@ -26,10 +26,16 @@ export function duration(seconds) {
   return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
 }
 
-/** What Airflow's API server says, or an error with a sentence for people. */
-export async function ask(path, parameters = {}) {
+/** The address of one of our routes. */
+export function addressOf(path, parameters = {}) {
   const address = new URL(path, new URL('./', location.href));
   for (const [name, value] of Object.entries(parameters)) address.searchParams.set(name, value);
+  return address.href;
+}
+
+/** What Airflow's API server says, or an error with a sentence for people. */
+export async function ask(path, parameters = {}) {
+  const address = addressOf(path, parameters);
   let answer;
   try {
     answer = await fetch(address, { headers: { Accept: 'application/json' } });

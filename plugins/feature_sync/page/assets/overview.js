@@ -1,15 +1,9 @@
-import { ask, clock, complain, make, number, say, show } from './common.js';
+import { addressOf, ask, clock, complain, make, number, say, show } from './common.js';
 
 const EVERY = 15000; // milliseconds between two looks at the list
 const byId = (id) => document.getElementById(id);
 
-function pageOf(run) {
-  const address = new URL('run', new URL('./', location.href));
-  address.searchParams.set('dag_id', run.dag_id);
-  address.searchParams.set('run_id', run.run_id);
-  return address.href;
-}
-
+const pageOf = (run) => addressOf('run', { dag_id: run.dag_id, run_id: run.run_id });
 const what = (run) => [run.dag_id, run.dry_run ? 'dry run' : '', run.undoes ? `undo of ${run.undoes}` : ''].filter(Boolean).join(', ');
 const percent = (share) => (share === 1 ? '100 %' : `${(Math.floor(share * 1e4) / 100).toFixed(2)} %`); // never rounded up to 100 %
 
@@ -36,13 +30,12 @@ function drawLatest(runs, weeklyDag) {
   say(box.querySelector('.text'), `${judged.result}: ${percent(judged.accuracy)} of the properties are right.`);
   say(box.querySelector('.why'), `Compared by the weekly run of ${clock(judged.started_at)}.`);
   const image = byId('accuracy').querySelector('img');
-  const address = new URL('file', new URL('./', location.href));
-  for (const [name, value] of Object.entries({ dag_id: judged.dag_id, run_id: judged.run_id, name: 'accuracy.svg' })) address.searchParams.set(name, value);
-  if (image.src !== address.href) {
+  const address = addressOf('file', { dag_id: judged.dag_id, run_id: judged.run_id, name: 'accuracy.svg' });
+  if (image.src !== address) {
     image.onload = () => show('accuracy', true);
     image.onerror = () => show('accuracy', false);
     image.alt = `Accuracy of each product over time; the newest run found ${percent(judged.accuracy)} of all properties right.`;
-    image.src = address.href;
+    image.src = address;
   }
 }
 

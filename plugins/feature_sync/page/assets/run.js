@@ -1,4 +1,4 @@
-import { AIRFLOW, airflowRun, airflowTask, ask, clock, complain, duration, make, number, outward, say, show } from './common.js';
+import { AIRFLOW, addressOf, airflowRun, airflowTask, ask, clock, complain, duration, make, number, outward, say, show } from './common.js';
 
 const asked = new URLSearchParams(location.search);
 const RUN = { dag_id: asked.get('dag_id') ?? '', run_id: asked.get('run_id') ?? '' };
@@ -158,10 +158,9 @@ async function drawFiles(run) {
   const answer = await ask('api/files', RUN);
   show('files', answer.files.length > 0 || Boolean(answer.problem));
   byId('files').querySelector('ul').replaceChildren(...answer.files.map((each) => {
-    const address = new URL('file', new URL('./', location.href));
-    for (const [name, value] of Object.entries({ ...RUN, name: each.name })) address.searchParams.set(name, value);
+    const address = addressOf('file', { ...RUN, name: each.name });
     const isPage = each.name.endsWith('.html') || each.name.endsWith('.svg');
-    return make('li', {}, isPage ? outward(address.href, each.name) : make('a', { href: address.href, download: each.name }, each.name), `: ${each.what}`);
+    return make('li', {}, isPage ? outward(address, each.name) : make('a', { href: address, download: each.name }, each.name), `: ${each.what}`);
   }));
   const problem = byId('files').querySelector('p');
   problem.hidden = !answer.problem;

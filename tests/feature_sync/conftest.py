@@ -1,4 +1,4 @@
-"""Where the alerts of these tests arrive."""
+"""Where messages of these tests arrive."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.receiver import Receiver
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """A channel, and the settings that send failures to it."""
+    """A channel, and the settings that send messages to it."""
     server = Receiver()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
