@@ -9,6 +9,7 @@ from feature_sync.page.batches import read_batches
 from feature_sync.page.facts import Instance, Question, RunFacts
 from feature_sync.page.headline import ASKS, FAILED, GOOD, WAITS_NOW, WORKS, Headline, headline
 from feature_sync.page.progress import progress_of
+from feature_sync.page.summary import summary_of
 from tests.feature_sync.page.runs import NOW, TURN, minutes, outcome, run
 
 FOUND: dict[str, Any] = {"found": {"result": "0 properties with mismatched feature data"}}
@@ -72,6 +73,12 @@ class TestEnd:
 
     def test_a_dry_run_says_that_nothing_was_sent(self) -> None:
         assert line(run(state="success", config={"dry_run": True})).text == "A dry run: nothing was sent."
+
+    def test_a_run_that_has_planned_batches_was_no_dry_run_whatever_the_default_is(self) -> None:
+        facts = run("success", state="success", left={0: outcome("succeeded")})
+
+        assert line(facts).text == "The run has ended well."
+        assert summary_of(facts)["dry_run"] is False
 
     def test_a_run_without_a_verdict_says_why(self) -> None:
         facts = run(state="failed", note="mine\n\nNo verdict: validate ran too early. Clear it.")
