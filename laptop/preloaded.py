@@ -18,6 +18,7 @@ LIBRARIES = (
     "pydantic_settings",
     "simple_salesforce",
     "sqlglot",
+    "xlsxwriter",
     "airflow.providers.databricks.hooks.databricks_sql",
     "airflow.providers.http.hooks.http",
     "airflow.providers.salesforce.hooks.salesforce",

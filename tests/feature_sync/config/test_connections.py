@@ -1,5 +1,7 @@
 """A connection that is missing, and one that cannot be read now, are two things."""
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -44,9 +46,12 @@ class ApiServer:
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made. None of them takes time."""
+    """The pauses that were made. None of them takes time. A thread of another test, which sleeps too, is left to sleep."""
     made: list[float] = []
-    monkeypatch.setattr(connections.time, "sleep", made.append)
+    here, sleep = threading.get_ident(), time.sleep
+    monkeypatch.setattr(
+        connections.time, "sleep", lambda seconds: made.append(seconds) if threading.get_ident() == here else sleep(seconds)
+    )
     monkeypatch.delenv("AIRFLOW_CONN_CENSUS_DEFAULT", raising=False)
     return made
 

@@ -79,6 +79,7 @@ def test_each_task_does_its_work_on_an_empty_disk(sandbox: Sandbox, incident_ids
     lists = ("mismatches", "rejected_records", "rejected_then_accepted")
     assert [Path(name).name for name in files_of(verdict_disk)] == [
         *(f"{name}.{kind}" for name in lists for kind in ("csv", "xlsx")),
+        "report.html",
         "validation.json",
     ]
     gone = verdict_disk.parent.parent

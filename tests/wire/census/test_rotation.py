@@ -185,7 +185,7 @@ class TestASecretsBackend:
 
 
 def test_a_rotation_may_change_the_host_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_CENSUS_DEFAULT", census_connection(sandbox, password="wrong"))
+    monkeypatch.setenv("AIRFLOW_CONN_CENSUS_DEFAULT", census_connection(sandbox, password="census-pat-before-it"))
     hook = CensusHook()
     with pytest.raises(CensusAuthError):
         hook.get_sync(BACKFILL)

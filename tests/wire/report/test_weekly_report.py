@@ -41,7 +41,7 @@ def test_it_names_the_records_that_are_open_and_who_approved_the_healing(few: Fe
 
     assert "This page is of the first comparison of the run." in at_the_start
     assert "This page is of the first comparison of the run." not in page
-    assert f"<bdi>{one}</bdi></td>" in page
+    assert f"<bdi>{one}</bdi></small></td>" in page
     assert "nobody, by the clock" in page
     assert [name for name in ("bob", "carol", "eve") if f"<bdi>{name}</bdi>" in page] == ["bob", "carol"]
     problem = str(failed.value).splitlines()[1]
