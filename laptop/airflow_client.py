@@ -8,9 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+import tenacity
 
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 PAGE = 100
+
+# SQLite ends a transaction at once, whatever its timeout, if another writer came between its first read and its first
+# write. Airflow then answers HTTP 500 and has changed nothing, so the same request can be sent again.
+ROLLED_BACK = "Database error"
+ROLLED_BACK_ATTEMPTS = 6
 
 
 class AirflowError(RuntimeError):
@@ -98,15 +104,26 @@ class AirflowClient:
         if "Authorization" not in self._session.headers:
             self._log_in()
         address = f"{self.url}/api/v2/{path}"
-        answer = self._session.request(method, address, json=json, params=params, timeout=60)
+        answer = self._send(method, address, json, params)
         if answer.status_code == 401:
             self._log_in()
-            answer = self._session.request(method, address, json=json, params=params, timeout=60)
+            answer = self._send(method, address, json, params)
         if answer.status_code == 404 and missing is not None:
             return missing
         if not answer.ok:
             raise AirflowError(f"{method} {path}: HTTP {answer.status_code}: {_reason(answer)}")
         return answer.json() if answer.content else None
+
+    def _send(self, method: str, address: str, json: object, params: Mapping[str, Any] | None) -> requests.Response:
+        """The answer. A request whose transaction the database has rolled back is sent again, up to six times in all."""
+        try:
+            return tenacity.Retrying(
+                retry=tenacity.retry_if_result(_rolled_back),
+                stop=tenacity.stop_after_attempt(ROLLED_BACK_ATTEMPTS),
+                wait=tenacity.wait_random_exponential(multiplier=0.2, max=3),
+            )(self._session.request, method, address, json=json, params=params, timeout=60)
+        except tenacity.RetryError as error:
+            return error.last_attempt.result()
 
     def health(self) -> dict[str, tuple[str | None, datetime | None]]:
         """The status and the latest heartbeat of each component of Airflow. Needs no login."""
@@ -339,6 +356,10 @@ def error_in_log(log: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _rolled_back(answer: requests.Response) -> bool:
+    return answer.status_code == 500 and ROLLED_BACK in answer.text
 
 
 def _reason(answer: requests.Response) -> str:
