@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
 from sandbox.connections import connection_lines
-from sandbox.settings import SettingError, Settings, parse_settings
+from sandbox.settings import WAREHOUSE_MEMORY, SettingError, Settings, parse_settings
 from sandbox.worlds.catalogue import INCIDENT, WORLDS, settings_lines
 
 if TYPE_CHECKING:
@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_world(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument(
+        "--warehouse-memory",
+        default=WAREHOUSE_MEMORY,
+        metavar="SIZE",
+        help="memory of the warehouse, such as 8GB; ten million rows need about that (default: %(default)s)",
+    )
     parser.add_argument("--world", choices=WORLDS, help=f"which world: see sandbox/README.md (default: {default})")
 
 
@@ -115,7 +121,7 @@ def _serve(options: argparse.Namespace) -> int:
     from sandbox.world import World, WorldError  # noqa: PLC0415
 
     try:
-        world = World(options.state, options.world)
+        world = World(options.state, options.world, options.warehouse_memory)
     except WorldError as error:
         raise StartError(str(error)) from error
     try:

@@ -27,6 +27,10 @@ FieldNames = Annotated[tuple[str, ...], BeforeValidator(_split)]
 FieldValues = Annotated[dict[str, bool | str | None], BeforeValidator(_parse_json)]
 
 
+WAREHOUSE_MEMORY = "1GB"
+"""What the warehouse may use before it writes to disk, unless the command line says otherwise."""
+
+
 class Settings(BaseModel):
     """By default time runs faster than in production, so that a run of 26 batches takes minutes."""
 

@@ -13,7 +13,7 @@ from sandbox.faults import Faults
 from sandbox.journal import SANDBOX_STARTED, Journal
 from sandbox.replication import Replication
 from sandbox.salesforce.org import Org, check_settings
-from sandbox.settings import SettingsStore
+from sandbox.settings import WAREHOUSE_MEMORY, SettingsStore
 from sandbox.state import State
 from sandbox.warehouse import metadata
 from sandbox.warehouse.engine import Engine
@@ -30,14 +30,15 @@ class WorldError(Exception):
 class World:
     """The parts, wired together. After `start` time passes: runs go on, and changes are replicated."""
 
-    def __init__(self, folder: Path, name: str | None = None) -> None:
+    def __init__(self, folder: Path, name: str | None = None, memory: str = WAREHOUSE_MEMORY) -> None:
         """
         :param name: the world; None for the one that the folder holds, or else for the incident's.
+        :param memory: of the warehouse, see `Engine`.
         :raises WorldError: the folder holds another world.
         """
         self.state = State(folder / "sandbox.sqlite")
         self.definition = world_named(self._name(folder, name))
-        self.engine = Engine(folder / "warehouse")
+        self.engine = Engine(folder / "warehouse", memory)
         self.journal = Journal(self.state)
         self.faults = Faults(self.state)
         self.settings = SettingsStore(self.state, partial(check_settings, self.definition.schema))

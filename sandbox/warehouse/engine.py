@@ -7,8 +7,9 @@ from pathlib import Path
 
 import duckdb
 
+from sandbox.settings import WAREHOUSE_MEMORY
+
 CATALOGS = ("rds", "crm")
-MEMORY_LIMIT = "1GB"
 THREADS = 2
 
 
@@ -20,9 +21,12 @@ class Engine:
     open the same folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, memory: str = WAREHOUSE_MEMORY) -> None:
+        """
+        :param folder: of the catalogs' files. :param memory: what DuckDB may use before it writes to disk, such as ``"8GB"``.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self._root = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
+        self._root = duckdb.connect(":memory:", config={"memory_limit": memory, "threads": THREADS})
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")  # not possible in `config`: the setting belongs to an extension
         self._write_lock = threading.Lock()
         for catalog in CATALOGS:

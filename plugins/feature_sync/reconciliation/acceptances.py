@@ -130,6 +130,8 @@ def read_acceptances(warehouse: Warehouse) -> Acceptances:
 
     :raises StatementError: the warehouse refused the statement.
     """
+    if not warehouse.fetch_one("reconciliation/count_acceptances")["entries"]:
+        return Acceptances.from_rows([])  # judging them compares both systems once more
     return Acceptances.from_rows(warehouse.fetch_all("reconciliation/select_acceptances", {"most": MAX_NAMED}))
 
 

@@ -1,16 +1,20 @@
 """CSV files: results of any size, streamed to a file."""
 
 from collections.abc import Iterable, Iterator
+from functools import reduce
+from itertools import chain, islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from airflow.sdk import ObjectStoragePath
 from pyarrow import csv
 
-from feature_sync.storage.run_files import replacing
+from feature_sync.storage.run_files import replacing, write_files
 
 FORMULA = r"^[=+@\t\r\n-]"
 """The beginning of a cell that a spreadsheet treats as a formula."""
+LINE_BREAK = r"[\r\n]"
+STYLE = {"quoting_style": "needed", "quoting_header": "none"}
 
 
 class CsvError(RuntimeError):
@@ -31,12 +35,10 @@ def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:
     records = 0
     with replacing(path) as file:
         writer: csv.CSVWriter | None = None
-        for table in tables:
-            rows = _without_formulas(_with_readable_timestamps(table))
+        for table in map(_for_people, tables):
             if writer is None:
-                options = csv.WriteOptions(quoting_style="needed", quoting_header="none")
-                writer = csv.CSVWriter(pa.PythonFile(file, mode="w"), rows.schema, write_options=options)
-            writer.write_table(rows)
+                writer = csv.CSVWriter(pa.PythonFile(file, mode="w"), table.schema, write_options=csv.WriteOptions(**STYLE))
+            writer.write_table(table)
             records += table.num_rows
         if writer is None:
             raise CsvError(f"{path.name}: the result has no columns.")
@@ -51,33 +53,49 @@ def write_csv_parts(folder: ObjectStoragePath, parts: Iterable[tuple[str, int]],
     :param parts: the name and the number of records of each file.
     :raises CsvError: ``tables`` has more or fewer records than the files together.
     """
-    rows = _Rows(tables)
-    for name, records in parts:
-        if (written := write_csv(folder / name, rows.take(records))) < records:
-            raise CsvError(f"{name} needs {records:,} records, but only {written:,} are left.")
-    if left := rows.count_rest():
+    write_files(folder, _parts(parts, map(_for_people, tables)))
+
+
+def _parts(parts: Iterable[tuple[str, int]], tables: Iterator[pa.Table]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name of each file and what it holds."""
+    first = next(tables, None)
+    if first is None:
+        raise CsvError("The result has no columns.")
+    header = _as_text(first.slice(0, 0), with_header=True)
+    records = (record for table in chain([first], tables) for record in _each_record(table))
+    for name, size in parts:
+        taken = list(islice(records, size))
+        yield name, header + b"".join(taken)
+        if len(taken) < size:
+            raise CsvError(f"{name} needs {size:,} records, but only {len(taken):,} are left.")
+    if left := sum(1 for _ in records):
         raise CsvError(f"{left:,} records are left over. They are in no file.")
 
 
-class _Rows:
-    """A stream of tables, taken by numbers of rows."""
+def _each_record(table: pa.Table) -> Iterator[bytes]:
+    """Each record as it stands in a CSV file: a line, or several if a cell of it has a line break."""
+    begin = 0
+    for row in [*_rows_with_line_breaks(table), table.num_rows]:
+        yield from _as_text(table.slice(begin, row - begin)).splitlines(keepends=True)
+        if row < table.num_rows:
+            yield _as_text(table.slice(row, 1))
+        begin = row + 1
 
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
-        self._tables = iter(tables)
-        self._rest: pa.Table | None = next(self._tables, None)
 
-    def take(self, records: int) -> Iterator[pa.Table]:
-        """Yield the next ``records`` rows, or fewer at the end: at least one table, which may be empty."""
-        while self._rest is not None:
-            yield self._rest.slice(0, records)
-            records -= (taken := min(records, self._rest.num_rows))
-            self._rest = self._rest.slice(taken)
-            if not records or (following := next(self._tables, None)) is None:
-                return
-            self._rest = following
+def _rows_with_line_breaks(table: pa.Table) -> list[int]:
+    texts = (cells for cells in table.columns if _is_text(cells.type))
+    found = [pc.fill_null(pc.match_substring_regex(cells, LINE_BREAK), False) for cells in texts]
+    return pc.indices_nonzero(reduce(pc.or_, found)).to_pylist() if found else []
 
-    def count_rest(self) -> int:
-        return sum(table.num_rows for table in [self._rest, *self._tables] if table is not None)
+
+def _as_text(table: pa.Table, *, with_header: bool = False) -> bytes:
+    sink = pa.BufferOutputStream()
+    csv.write_csv(table, sink, csv.WriteOptions(include_header=with_header, **STYLE))
+    return sink.getvalue().to_pybytes()
+
+
+def _for_people(table: pa.Table) -> pa.Table:
+    return _without_formulas(_with_readable_timestamps(table))
 
 
 def _with_readable_timestamps(table: pa.Table) -> pa.Table:
@@ -90,8 +108,14 @@ def _with_readable_timestamps(table: pa.Table) -> pa.Table:
 
 def _without_formulas(table: pa.Table) -> pa.Table:
     for position, field in enumerate(table.schema):
-        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+        if _is_text(field.type):
             cells = table[field.name]
+            if not pc.any(pc.match_substring_regex(cells, FORMULA)).as_py():
+                continue
             marked = pc.binary_join_element_wise(pa.scalar("'", field.type), cells, pa.scalar("", field.type))
             table = table.set_column(position, field.name, pc.if_else(pc.match_substring_regex(cells, FORMULA), marked, cells))
     return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
