@@ -44,7 +44,7 @@ from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 from feature_sync.task_defaults.explanations import explain, shown_as
 from feature_sync.watch.operators import WatchOperator
 
-# A weekly run at 06:00 that may take 12 hours is looked at at 18:15.
+# A weekly run of 06:00, which may take 12 hours, is judged at 18:15.
 SCHEDULE = "15 */6 * * *"
 # A run that waits for its time counts too. With as many, Airflow would start none by the clock.
 MAX_RUNS = 100

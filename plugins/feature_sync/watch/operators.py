@@ -122,5 +122,5 @@ def _ask_for_a_look(batches: int) -> None:
     run_after = look_at(expected, now, load_settings().census_run_limit_seconds)
     # Each try has an id of its own, so a try never finds the run of another one.
     start_run(WATCH_DAG_ID, usable_run_id(f"late__{ti.id}"), expected.as_conf(), run_after)
-    log.info("By its own estimate, this run has sent its batches at %s", f"{expected.ends_at:{TIME}}")
+    log.info("By its own estimate, this run will have sent its batches at %s", f"{expected.ends_at:{TIME}}")
     log.info("If it has not at %s, a run of %s tells people", f"{run_after:{TIME}}", WATCH_DAG_ID)

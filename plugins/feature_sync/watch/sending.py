@@ -89,7 +89,7 @@ def late_message(expected: Expectation, ended: int, failed: int, link: str) -> t
     :returns: level, title and text.
     """
     of_all = f"{ended:,} of {count_of(expected.batches, 'batch')}"
-    has_failed = f" {count_of(failed, 'batch')} of them failed, and alerts have said why." if failed else ""
+    has_failed = f" {failed:,} of them failed; alerts have said why." if failed else ""
     lines = [
         f"DAG: {BACKFILL_DAG_ID}",
         f"Run: {expected.run_id}",

@@ -141,7 +141,7 @@ class TestABackfill:
         [message] = receiver.messages
         assert message["title"] == "Later than estimated: a backfill has ended 2 of 3 batches"
         assert message["type"] == "warning"
-        assert "1 batch of them failed" in message["message"]
+        assert "1 of them failed" in message["message"]
         assert "Progress: https://airflow.example/feature-sync/run?dag_id=" in message["message"]
 
     @pytest.mark.parametrize("state", ["success", "failed"])

@@ -59,7 +59,7 @@ def test_the_message_says_how_far_it_is_and_where_to_look() -> None:
     assert title == "Later than estimated: a backfill has ended 11 of 26 batches"
     assert "Run: manual__1" in text
     assert "should have ended at 2026-11-23 12:00 UTC" in text
-    assert "11 of 26 batches ended so far. 2 batches of them failed" in text
+    assert "11 of 26 batches ended so far. 2 of them failed" in text
     assert text.endswith("Progress: https://here")
 
 
