@@ -96,6 +96,7 @@ from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
 from feature_sync.task_defaults.defaults import DAG_DEFAULTS
 from feature_sync.task_defaults.explanations import explain, shown_as
+from feature_sync.watch.operators import watch_sending
 
 
 @dag(
@@ -127,11 +128,11 @@ def product_feature_backfill() -> None:
 
     @task
     def plan_probes(run_id: Any = None) -> list[dict]:
-        return plan.plan_probes(asked_params(), run_id)
+        return watch_sending(plan.plan_probes(asked_params(), run_id))
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(run_id: Any = None) -> list[dict]:
-        return plan.plan_batches(asked_params(), run_id, describe_run())
+        return watch_sending(plan.plan_batches(asked_params(), run_id, describe_run()))
 
     checked = check_payload()
     approve_mass_disable = RunApprovalOperator(

@@ -40,7 +40,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, TriggerRule, chain, conf, dag, get_current_context, task
 
 from feature_sync.backfill import retention
-from feature_sync.config.asked import EVERY_WEEK
+from feature_sync.config.asked import BY_THE_CLOCK
 from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.settings import reconciliation_schedule
 from feature_sync.deployment import deploy
@@ -62,7 +62,7 @@ STEPS = {"replica": "wait_for_copy", "comparison": "compare", "approval": "appro
     schedule=CronTriggerTimetable(reconciliation_schedule(), timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    allowed_run_types=EVERY_WEEK,
+    allowed_run_types=BY_THE_CLOCK,
     dagrun_timeout=timedelta(days=6),  # a healing that never ends fails this week's run and does not hold back the next
     doc_md=__doc__,
     tags=["salesforce", "census"],

@@ -15,7 +15,7 @@ TESTS = PROJECT / "tests"
 
 FLOORS = (
     {"task_defaults"},
-    {"verify", "page"},
+    {"verify", "page", "watch"},
     {"reconciliation"},
     {"backfill"},
     {"pilot", "story"},
@@ -46,6 +46,7 @@ TREE = {
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
     "page": "facts batches estimate headline progress summary files airflow_tables pool_route routes",
+    "watch": "weekly sending operators",
     "task_defaults": "defaults retry_policy alerts alerted causes failure_log explanations",
 }
 AIRFLOW_ROOMS = {"orchestration", "task_defaults", "storage"}

@@ -23,7 +23,14 @@ DAG_FILES = sorted(DAG_FOLDER.glob("*.py"))
 PRODUCTION = sorted([*DAG_FOLDER.rglob("*.py"), *PLUGINS.rglob("*.py")])
 DAG_ID = "product_feature_backfill"
 SENDS = ["probe.send", "batch.send"]
-DAG_IDS = {DAG_ID, "product_feature_reconciliation", "census_dataset_deploy", "feature_sync_accept", "feature_sync_verify"}
+DAG_IDS = {
+    DAG_ID,
+    "product_feature_reconciliation",
+    "census_dataset_deploy",
+    "feature_sync_accept",
+    "feature_sync_verify",
+    "feature_sync_watch",
+}
 """Whoever adds a DAG adds it here and writes a file like this one for it."""
 
 
@@ -319,6 +326,18 @@ class TestAlerts:
     def test_a_task_whose_failure_is_not_alerted_is_followed_by_the_verdict(self, dag: Any) -> None:
         assert dag.get_task("wait_for_copy").downstream_task_ids == {"validate"}
         assert dag.get_task("validate").trigger_rule == "all_done"
+
+
+class TestWatch:
+    @pytest.mark.parametrize("task_id", ["plan_probes", "plan_batches"])
+    def test_what_is_planned_is_watched(self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch, task_id: str) -> None:
+        function = dag_bag.dags[DAG_ID].get_task(task_id).python_callable
+        monkeypatch.setattr(f"feature_sync.backfill.plan.{task_id}", lambda *_: ["a batch"])
+        monkeypatch.setitem(function.__globals__, "asked_params", dict)
+        monkeypatch.setitem(function.__globals__, "describe_run", lambda: None)
+        monkeypatch.setitem(function.__globals__, "watch_sending", lambda batches: [*batches, "watched"])
+
+        assert function("run") == ["a batch", "watched"]
 
 
 class TestForm:

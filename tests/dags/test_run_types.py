@@ -18,6 +18,7 @@ ALLOWED = {
     "census_dataset_deploy": {"manual", "operator_triggered"},
     "feature_sync_accept": {"manual"},
     "feature_sync_verify": {"manual", "operator_triggered"},
+    "feature_sync_watch": {"scheduled", "manual", "operator_triggered"},
 }
 
 

@@ -10,7 +10,7 @@ BY_A_PERSON: tuple[Any, ...] = ("manual",)
 """Types of runs that a person starts: with the form, the REST API or the command line. The names are those of Airflow."""
 ON_REQUEST: tuple[Any, ...] = (*BY_A_PERSON, "operator_triggered")
 """Those, and runs that a task of a DAG starts, such as the healing runs of the weekly DAG."""
-EVERY_WEEK: tuple[Any, ...] = ("scheduled", *ON_REQUEST)
+BY_THE_CLOCK: tuple[Any, ...] = ("scheduled", *ON_REQUEST)
 """Those, and runs by the clock."""
 NO_SENSE = {
     "backfill": "This run was made by Airflow's own backfill. This DAG looks at the present state of Salesforce, so a run for a "
@@ -45,8 +45,8 @@ def run_problems(
     :returns: a sentence for each problem.
     """
     problems = []
-    if run_type not in EVERY_WEEK:
-        allowed = ", ".join(EVERY_WEEK)
+    if run_type not in BY_THE_CLOCK:
+        allowed = ", ".join(BY_THE_CLOCK)
         problems.append(
             NO_SENSE.get(run_type, f"This run is of type {run_type!r}, which is not known here; known are {allowed}.")
         )

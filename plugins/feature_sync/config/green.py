@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
+from feature_sync.config.names import (
+    ACCEPT_DAG_ID,
+    BACKFILL_DAG_ID,
+    DEPLOY_DAG_ID,
+    RECONCILIATION_DAG_ID,
+    VERIFY_DAG_ID,
+    WATCH_DAG_ID,
+)
 from feature_sync.config.wording import count_of
 
 BEGAN, ENDED = "began_", "ended_"
@@ -92,6 +99,7 @@ RULES: Mapping[str, Rule] = {
     DEPLOY_DAG_ID: Rule("deploy_mappings", work={"compare_query": None, "deploy_query": None}, asks="approve"),
     ACCEPT_DAG_ID: Rule("accept"),
     VERIFY_DAG_ID: Rule("verify"),
+    WATCH_DAG_ID: Rule("look"),
 }
 """By DAG. A DAG without a rule may end as Airflow decides."""
 

@@ -12,7 +12,8 @@ HEALING_QUESTION = "approve_healing"
 DEPLOY_DAG_ID = "census_dataset_deploy"
 ACCEPT_DAG_ID = "feature_sync_accept"
 VERIFY_DAG_ID = "feature_sync_verify"
-DAG_IDS = frozenset({BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID})
+WATCH_DAG_ID = "feature_sync_watch"
+DAG_IDS = frozenset({BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID, WATCH_DAG_ID})
 HEALING = "healing__{number}__{weekly_run_id}"
 """
 The id of a backfill that a weekly run starts to heal. ``number``: of the healings that this weekly run has started, from 0.

@@ -399,6 +399,10 @@ class Settings(AlertSettings):
         "Whether a weekly run that went well sends a message with its numbers, and with what changed since the run before it. "
         "Then a Monday without any message says that the run has not ended, or was not started at all."
     )
+    weekly_verdict_hours: NonNegativeInt = _setting(
+        "Hours after its scheduled time in which the weekly run should have given its verdict. If it has not, people are told, "
+        "and reminded once a day. 0: nobody is told."
+    )
     accepted_days_limit: PositiveInt = _setting(
         "Longest time in days that a difference may be accepted. An entry that ends later does not count."
     )

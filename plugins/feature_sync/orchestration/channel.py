@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from airflow.sdk import conf
 
-from feature_sync.config.addresses import airflow_url
+from feature_sync.config.addresses import airflow_url, run_page_url
 from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
 from feature_sync.config.settings import AlertLevel, load_alert_settings
 
@@ -52,6 +52,11 @@ def page(*path: str) -> str:
     :param path: its parts, such as ``dags``, the DAG's id, ``runs`` and the run's id.
     """
     return airflow_url(conf.get("api", "base_url", fallback="http://localhost:8080/"), *path)
+
+
+def progress_page(dag_id: str, run_id: str) -> str:
+    """The address of our page of a run."""
+    return run_page_url(conf.get("api", "base_url", fallback="http://localhost:8080/"), dag_id, run_id)
 
 
 def first_lines(text: str) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 from airflow.sdk import conf, get_current_context
 from airflow.sdk.exceptions import AirflowRuntimeError, AirflowSkipException, ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, ErrorResponse, TriggerDagRun
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, ErrorResponse, GetPreviousDagRun, TriggerDagRun
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -55,9 +55,39 @@ def run_state(dag_id: str, run_id: str) -> str | None:
     return None
 
 
-def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any]) -> None:
-    """Start a DAG run, unless there is one with this id already."""
-    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf)))
+def count_unfinished(dag_id: str) -> int:
+    """How many runs of a DAG are queued or running."""
+    return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, states=UNFINISHED)
+
+
+def run_since(dag_id: str, since: datetime, now: datetime, states: Sequence[str]) -> str | None:
+    """
+    The id of a run in one of these states whose logical date is not before a moment, or None.
+
+    A run by the clock has its scheduled time as its logical date. One that a person starts has the time of its start, unless that
+    person has chosen to give it none: such a run is not found.
+    """
+    for state in states:
+        asked = GetPreviousDagRun(dag_id=dag_id, logical_date=now, state=state)
+        run = getattr(task_runner.SUPERVISOR_COMMS.send(asked), "dag_run", None)
+        if run is not None and run.logical_date >= since:
+            return str(run.run_id)
+    return None
+
+
+def busy_tasks(dag_id: str, run_id: str) -> list[str]:
+    """The tasks of a run that have begun, or are about to, and have not ended."""
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id, {})
+    return sorted(name for name, state in states.items() if state in BUSY)
+
+
+def start_run(dag_id: str, run_id: str, conf: Mapping[str, Any], run_after: datetime | None = None) -> None:
+    """
+    Start a DAG run, unless there is one with this id already.
+
+    :param run_after: when it may begin. Until then it is queued, and takes no slot of a worker.
+    """
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf), run_after=run_after))
     if isinstance(answer, ErrorResponse) and answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
         raise AirflowRuntimeError(answer)
 
@@ -103,7 +133,12 @@ def failed_tasks(dag_id: str, run_id: str, task_ids: Collection[str]) -> list[tu
 
 def has_xcom(dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> bool:
     """Whether a task has left an XCom of this key."""
-    return XCom.get_one(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index) is not None
+    return xcom_of(dag_id, run_id, task_id, key, map_index) is not None
+
+
+def xcom_of(dag_id: str, run_id: str, task_id: str, key: str, map_index: int = -1) -> Any:
+    """What a task has left under a key, or None."""
+    return XCom.get_one(key=key, dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
 
 
 def xcoms_of(dag_id: str, run_id: str, task_id: str, key: str) -> list[Any]:
@@ -206,6 +241,18 @@ def refuse_config() -> None:
     :raises RunConfigError: the run has a config, or a run of this type makes no sense.
     """
     _refuse_run({})
+
+
+def config_of_starter() -> dict[str, Any]:
+    """
+    For a DAG without params that tasks of other DAGs start with a config: that config. It is empty in a run by the clock.
+
+    :raises RunConfigError: a person gave it a config, or a run of this type makes no sense.
+    """
+    run = get_current_context()["dag_run"]
+    given = dict(run.conf or {}) if _type_of(run) == "operator_triggered" else {}
+    _refuse_run(given)
+    return given
 
 
 def skip_if_refused(refused_by: str) -> None:

@@ -20,6 +20,8 @@ WAITS = "waits_for"
 """Why a task waits: ``reason``, and ``until``, an ISO 8601 time or None if nobody knows."""
 SENT = "sent"
 """The Census run that a batch is being sent by: ``attempt``, ``sync_run_id``, ``records``."""
+EXPECTED = "expected_end"
+"""When a run will have sent its batches by its own estimate, see `feature_sync.watch.sending.Expectation`."""
 OUTCOME = "outcome"
 """What became of a batch, see `feature_sync.sending.outcome.Outcome.as_note`."""
 

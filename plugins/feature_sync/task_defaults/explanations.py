@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from feature_sync.backfill.trigger_form import expected_duration
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
+from feature_sync.config.names import (
+    ACCEPT_DAG_ID,
+    BACKFILL_DAG_ID,
+    DEPLOY_DAG_ID,
+    RECONCILIATION_DAG_ID,
+    VERIFY_DAG_ID,
+    WATCH_DAG_ID,
+)
 
 OWNER = "feature_sync"
 """Whose tasks they are, in Airflow's list of DAGs."""
@@ -30,6 +37,10 @@ DAGS: Mapping[str, tuple[str, str]] = {
     VERIFY_DAG_ID: (
         "Feature sync: verify the set-up",
         "Checks settings, tables, Census and Salesforce, and says what to repair first. Writes nothing anywhere.",
+    ),
+    WATCH_DAG_ID: (
+        "Feature sync: watch",
+        "Tells people if the weekly run has given no verdict, or a backfill is later than its own estimate. Changes nothing.",
     ),
 }
 """By DAG: the name that Airflow shows, and its description."""
@@ -101,6 +112,10 @@ TASKS: Mapping[str, Mapping[str, str]] = {
     VERIFY_DAG_ID: {
         "verify": "Checks everything that a run relies on. The page is in its log and in its XCom page. Red: something is "
         "wrong; the log lists what, in the order to repair it.",
+    },
+    WATCH_DAG_ID: {
+        "look": "Asks Airflow whether a run is late, and sends one message if it is. Its log says what it saw. Red: it could not "
+        "look, so clear it.",
     },
 }
 """By DAG and task, in Markdown."""

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from feature_sync.config.green import MAX_NOTE, NO_VERDICT, RULES, TaskFacts, noted, why_not_green
-from feature_sync.config.names import ACCEPT_DAG_ID, BACKFILL_DAG_ID, DAG_IDS, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
+from feature_sync.config.names import (
+    ACCEPT_DAG_ID,
+    BACKFILL_DAG_ID,
+    DAG_IDS,
+    DEPLOY_DAG_ID,
+    RECONCILIATION_DAG_ID,
+    VERIFY_DAG_ID,
+    WATCH_DAG_ID,
+)
 
 START = datetime(2025, 11, 21, 12, tzinfo=UTC)
 ITSELF = "has not come to a result by itself"
@@ -236,6 +244,11 @@ def test_an_acceptance_is_green_if_it_was_written() -> None:
     assert why_not_green(ACCEPT_DAG_ID, {"accept": [ended()]}) is None
     assert why_not_green(ACCEPT_DAG_ID, {"accept": [stopped(0, "success")]}) is not None
     assert why_not_green(ACCEPT_DAG_ID, {}) is not None
+
+
+def test_a_look_of_the_watch_is_green_if_it_came_to_its_end() -> None:
+    assert why_not_green(WATCH_DAG_ID, {"look": [ended()]}) is None
+    assert why_not_green(WATCH_DAG_ID, {"look": [stopped(0, "success")]}) is not None
 
 
 def test_a_verification_is_green_if_it_came_to_its_end() -> None:

@@ -14,6 +14,7 @@ from feature_sync.config.problems import RunConfigError
 from feature_sync.orchestration import dag_runs
 from feature_sync.orchestration.dag_runs import (
     asked_params,
+    config_of_starter,
     healing_run_id,
     heals,
     is_unfinished,
@@ -60,6 +61,22 @@ def test_a_weekly_run_that_was_asked_for_something_is_refused(
 
     with pytest.raises(RunConfigError):
         refuse_config()
+
+
+def test_a_task_may_give_a_config_to_a_dag_without_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    start(monkeypatch, {}, {"run_id": "a"}, "operator_triggered")
+
+    assert config_of_starter() == {"run_id": "a"}
+
+
+@pytest.mark.parametrize(("conf", "run_type"), [({"run_id": "a"}, "manual"), (None, "backfill")])
+def test_a_person_may_not_and_no_run_for_the_past_either(
+    monkeypatch: pytest.MonkeyPatch, conf: dict[str, Any] | None, run_type: str
+) -> None:
+    start(monkeypatch, {}, conf, run_type)
+
+    with pytest.raises(RunConfigError):
+        config_of_starter()
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])

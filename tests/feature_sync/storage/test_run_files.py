@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from feature_sync.config.names import ACCEPT_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID
+from feature_sync.config.names import ACCEPT_DAG_ID, DEPLOY_DAG_ID, RECONCILIATION_DAG_ID, VERIFY_DAG_ID, WATCH_DAG_ID
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.run_files import folder_name, read_json, run_files, write_json
 
@@ -56,7 +56,7 @@ def test_run_ids_that_look_alike_get_folders_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("run_id", ["x", "a:b", "x" * 200])
-@pytest.mark.parametrize("dag_id", [RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID])
+@pytest.mark.parametrize("dag_id", [RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, ACCEPT_DAG_ID, VERIFY_DAG_ID, WATCH_DAG_ID])
 def test_a_backfill_that_is_named_after_a_run_of_another_dag_has_a_folder_of_its_own(dag_id: str, run_id: str) -> None:
     settings = load_settings()
 

@@ -314,7 +314,8 @@ class TestTheRun:
 
 
 @pytest.mark.parametrize(
-    "dag_id", [BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, "feature_sync_accept", "feature_sync_verify"]
+    "dag_id",
+    [BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, DEPLOY_DAG_ID, "feature_sync_accept", "feature_sync_verify", "feature_sync_watch"],
 )
 def test_every_dag_reports_what_its_tasks_cannot(dagbag: DagBag, dag_id: str) -> None:
     dag: Any = dagbag.dags[dag_id]
