@@ -65,7 +65,7 @@ def large_world(records: int, memory: str = "8GB") -> Iterator[LargeWorld]:
     """
     with tempfile.TemporaryDirectory() as folder:
         begin = [sys.executable, "-m", "sandbox"]
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [*begin, "--port", "0", "--state", f"{folder}/state", "--warehouse-memory", memory],
             cwd=PROJECT,
             stdout=subprocess.PIPE,
@@ -78,7 +78,8 @@ def large_world(records: int, memory: str = "8GB") -> Iterator[LargeWorld]:
             printed = subprocess.run(
                 [*begin, "connections", "--port", port], cwd=PROJECT, capture_output=True, text=True, check=True
             )
-            os.environ.update(line.split("=", 1) for line in printed.stdout.splitlines())
+            pairs = (line.partition("=") for line in printed.stdout.splitlines())
+            os.environ.update({name: value for name, _, value in pairs})
             os.environ["FEATURE_SYNC_OUTPUT_PATH"] = f"{folder}/output"
             os.environ.setdefault("AIRFLOW_HOME", f"{folder}/airflow")
             os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{folder}/airflow.db"

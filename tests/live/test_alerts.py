@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
 
-from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID
+from feature_sync.config.names import BACKFILL_DAG_ID, RECONCILIATION_DAG_ID, WATCH_DAG_ID
 from tests.live.runs import OF_A_QUESTION, LiveAirflow, eventually, incident_ids
 from tests.live.test_reconciliation import harm_records, healing_runs
 
@@ -76,6 +77,25 @@ class TestToys:
         assert live.receiver is not None
         receiver = live.receiver
         eventually(lambda: sum("ValueError: Something else" in one["message"] for one in receiver.messages) == 2, 120)
+
+
+class TestTheWatch:
+    def test_a_run_that_sends_asks_for_a_look_which_waits_for_its_time(self, live: LiveAirflow) -> None:
+        run = live.trigger_ids(incident_ids(720, 2), batch_size=1, wait_seconds=1)
+
+        assert run.wait() == "success"
+
+        runs = live.stack.airflow.request("GET", f"dags/{WATCH_DAG_ID}/dagRuns")["dag_runs"]
+        [look] = [each for each in runs if (each["conf"] or {}).get("run_id") == run.run_id]
+        assert look["state"] == "queued"
+        assert datetime.fromisoformat(look["run_after"]) > datetime.now(UTC)
+
+    def test_a_look_by_hand_says_what_it_saw_and_is_green(self, live: LiveAirflow) -> None:
+        live.stack.airflow.wait_for_dag(WATCH_DAG_ID)
+        look = live.start(WATCH_DAG_ID)
+
+        assert look.wait() == "success"
+        assert "The weekly run of " in look.log("look")
 
 
 class TestTheToken:

@@ -65,6 +65,19 @@ def test_parts_that_do_not_fit_the_rows_are_refused(tmp_path: Path, table: pa.Ta
         write_csv_parts(storage(tmp_path), [("one.csv", 20), ("two.csv", last)], [table.slice(0, 30), table.slice(30)])
 
 
+@pytest.mark.parametrize("broken", [[0], [52], [0, 1], [4, 5, 6], [51, 52], range(53)], ids=str)
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", '"\n"'], ids=repr)
+def test_a_record_with_a_line_break_is_never_cut(tmp_path: Path, broken: list[int], line_break: str) -> None:
+    names = [f"one{line_break}two{line_break}" if row in broken else f"Property {row}" for row in range(53)]
+    table = pa.table({"id": [str(row) for row in range(53)], "name": names})
+
+    write_csv_parts(storage(tmp_path), [(f"{row:02d}.csv", 1) for row in range(53)], [table.slice(0, 20), table.slice(20)])
+
+    for row, name in enumerate(names):
+        with (tmp_path / f"{row:02d}.csv").open(newline="") as file:
+            assert list(csv.reader(file)) == [["id", "name"], [str(row), name]]
+
+
 def test_no_rows_need_no_parts(tmp_path: Path, table: pa.Table) -> None:
     write_csv_parts(storage(tmp_path), [], [table.slice(0, 0)])
 
