@@ -90,6 +90,7 @@ class TestChanges:
 
         products = [each.name for each in load_settings().fields.products]
         assert [[row[0] for note in each for row in note["batches"]] for each in told] == numbers
+        assert len(told[0]) == bool(numbers[0]), "a plan without a batch leaves no note"
         assert changes_of([*told[0], *told[1]]) == {each: summary[f"{each}_after"] - summary[f"{each}_now"] for each in products}
         assert summary["idv_only_unknown"] == 1, "a flag that the replica does not know counts as not enabled"
         assert summary["idv_only_now"] == 3
