@@ -91,6 +91,7 @@ from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.orchestration.approvals import RunApprovalOperator
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.orchestration.dag_runs import asked_params, describe_run, heals, is_unfinished, run_day
+from feature_sync.orchestration.progress import note_changes
 from feature_sync.pilot.task_group import pilot_gate
 from feature_sync.replica.sensors import RunReplicaSensor
 from feature_sync.sending.task_group import sending_group
@@ -128,11 +129,11 @@ def product_feature_backfill() -> None:
 
     @task
     def plan_probes(run_id: Any = None) -> list[dict]:
-        return watch_sending(plan.plan_probes(asked_params(), run_id))
+        return watch_sending(plan.plan_probes(asked_params(), run_id, note_changes))
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def plan_batches(run_id: Any = None) -> list[dict]:
-        return watch_sending(plan.plan_batches(asked_params(), run_id, describe_run()))
+        return watch_sending(plan.plan_batches(asked_params(), run_id, describe_run(), note_changes))
 
     checked = check_payload()
     approve_mass_disable = RunApprovalOperator(

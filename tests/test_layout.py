@@ -45,7 +45,7 @@ TREE = {
     "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators digest",
     "checks": "findings pool_checks table_checks census_checks org_findings",
     "verify": "rights keys clocks surroundings page verification",
-    "page": "facts batches estimate headline progress summary files airflow_tables pool_route routes",
+    "page": "facts batches estimate headline products progress summary files airflow_tables pool_route routes",
     "watch": "weekly sending operators",
     "task_defaults": "defaults retry_policy alerts alerted causes failure_log explanations",
 }

@@ -283,6 +283,22 @@ class TestPilot:
             template = dag_bag.dags[DAG_ID].get_task(task_id).is_dry_run
             assert Template(template).render(params={"dry_run": dry_run}, ti=ti) == skips
 
+    @pytest.mark.parametrize("task_id", ["plan_probes", "plan_batches"])
+    def test_a_plan_leaves_one_note_of_what_its_batches_change(
+        self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch, task_id: str
+    ) -> None:
+        left: dict[str, Any] = {}
+        ti = SimpleNamespace(xcom_push=lambda key, value: left.update({key: value}))
+        function = dag_bag.dags[DAG_ID].get_task(task_id).python_callable
+        monkeypatch.setattr(f"feature_sync.backfill.plan.{task_id}", lambda *given: given[-1]({"batches": [[1, 5]]}))
+        monkeypatch.setattr("feature_sync.orchestration.progress.get_current_context", lambda: {"ti": ti})
+        for name in ("asked_params", "describe_run"):
+            monkeypatch.setitem(function.__globals__, name, dict)
+
+        function(run_id="run")
+
+        assert left == {"changes": {"batches": [[1, 5]]}}
+
     def test_who_approves_that_products_are_turned_off_releases_what_the_strategy_lets(
         self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,7 +5,7 @@ The sizes of batches are computed here and nowhere else; the warehouse puts reco
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -19,7 +19,7 @@ from feature_sync.pilot.rest import refuse_unreleased
 from feature_sync.report.facts import Origin
 from feature_sync.report.page import render_backfill, try_to_write
 from feature_sync.report.runs import dry_run_report
-from feature_sync.sending.batches import Batch
+from feature_sync.sending.batches import Batch, PlannedChanges
 from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import write_csv, write_csv_parts
@@ -27,6 +27,9 @@ from feature_sync.storage.run_files import read_json, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[Mapping[str, Any]], None]
+"""Called with what the planned batches change, as `PlannedChanges.as_note` returns it. Not called if there is no batch."""
 
 MAX_SIBLINGS = 12
 """
@@ -121,14 +124,15 @@ def read_batches(warehouse: Warehouse, run_id: str) -> list[Batch]:
     rows = warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})
     if left := sum(row["records"] for row in rows if row["number"] is None):
         raise PlanError(f"{left:,} records of the payload are in no batch. Start a new run.")
-    return [Batch(**row) for row in rows]
+    return [Batch.from_row(row) for row in rows]
 
 
-def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
+def plan_probes(conf: Mapping[str, Any], run_id: str, tell: Tell | None = None) -> list[dict[str, Any]]:
     """
     Write the CSV of each planned batch: the records of the full CSV, but read from the payload, because another worker may have
     written that file.
 
+    :param tell: called with what the probes, or the pilot, change.
     :returns: the probes, or the pilot, as `Batch.as_xcom` returns them. Empty with any other strategy, and in a dry run.
     :raises PlanError: the payload is not cut as planned.
     """
@@ -148,14 +152,17 @@ def plan_probes(conf: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     if config.dry_run:
         return []
     tried = {Strategy.PROBE: len(batches), Strategy.PILOT: PILOT_BATCH}.get(config.strategy, 0)
-    return [batch.as_xcom() for batch in batches[:tried]]
+    return _planned(batches[:tried], tell)
 
 
-def plan_batches(conf: Mapping[str, Any], run_id: str, origin: Origin | None = None) -> list[dict[str, Any]]:
+def plan_batches(
+    conf: Mapping[str, Any], run_id: str, origin: Origin | None = None, tell: Tell | None = None
+) -> list[dict[str, Any]]:
     """
     Say which batches remain to be sent. After probes, write ``probe.json``. A dry run ends here, so write its ``report.html``.
 
     :param origin: where the run comes from, for the report.
+    :param tell: called with what the batches change.
     :returns: the batches, as `Batch.as_xcom` returns them. Empty in a dry run, and if the probes or the pilot have sent
         everything.
     :raises ProbeError: even the smallest probe exceeded a limit.
@@ -188,6 +195,12 @@ def plan_batches(conf: Mapping[str, Any], run_id: str, origin: Origin | None = N
             ", ".join(f"{batch.number:03d}" for batch in crowded),
         )
     log.info("%s to send", count_of(len(batches), "batch"))
+    return _planned(batches, tell)
+
+
+def _planned(batches: Sequence[Batch], tell: Tell | None) -> list[dict[str, Any]]:
+    if batches and tell:
+        tell(PlannedChanges.of(batches).as_note())
     return [batch.as_xcom() for batch in batches]
 
 

@@ -24,6 +24,11 @@ EXPECTED = "expected_end"
 """When a run will have sent its batches by its own estimate, see `feature_sync.watch.sending.Expectation`."""
 OUTCOME = "outcome"
 """What became of a batch, see `feature_sync.sending.outcome.Outcome.as_note`."""
+CHANGES = "changes"
+"""
+What each planned batch changes, see `feature_sync.sending.batches.PlannedChanges.as_note`. The task that plans the batches leaves
+one note about all of them, because each batch gets its own plan as an argument, and that must stay small.
+"""
 
 
 def note_progress(ti: Any, key: str, value: Mapping[str, Any]) -> None:
@@ -43,6 +48,11 @@ def note_progress(ti: Any, key: str, value: Mapping[str, Any]) -> None:
 def note_wait(ti: Any, reason: str, until: datetime | None = None) -> None:
     """Note why a task waits, and until when, if that is known."""
     note_progress(ti, WAITS, {"reason": reason, "until": until and until.isoformat()})
+
+
+def note_changes(changes: Mapping[str, Any]) -> None:
+    """Note what the batches change that the current task has planned."""
+    note_progress(get_current_context()["ti"], CHANGES, changes)
 
 
 def note_found(report: Mapping[str, Any], ti: Any = None) -> None:

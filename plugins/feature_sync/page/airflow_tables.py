@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from feature_sync.config.green import CHECKED, FOUND, RULES
 from feature_sync.orchestration.dag_runs import BUSY
-from feature_sync.orchestration.progress import OUTCOME, SENT, WAITS
+from feature_sync.orchestration.progress import CHANGES, OUTCOME, SENT, WAITS
 from feature_sync.page.facts import RESULT, Instance, Question, RunFacts
 
 MAX_RUNS = 50
@@ -107,7 +107,7 @@ def _notes(
     run_ids: Sequence[str],
     *,
     results_of: Collection[str],
-    keys: Sequence[str] = (WAITS, SENT, OUTCOME, FOUND),
+    keys: Sequence[str] = (WAITS, SENT, OUTCOME, FOUND, CHANGES),
 ) -> dict[str, dict[tuple[str, int], dict[str, Any]]]:
     """By run, what its tasks have left under these keys, and what these tasks have returned."""
     wanted: ColumnElement[bool] = XComModel.key.in_(keys) | ((XComModel.key == RESULT) & XComModel.task_id.in_(results_of))

@@ -29,6 +29,7 @@ class BatchProgress:
 
     ``rejected``: records that are not accepted, or None if nobody knows yet. ``reasons``: why, each with ``reason``, ``records``
     and ``keys``. ``moves_on``: its rejected records go into smaller batches, because it was a probe that was too large.
+    ``was_tried``: a try before this one has ended, for example because somebody cleared the batch. Nobody knows what it wrote.
     """
 
     task_id: str
@@ -44,6 +45,7 @@ class BatchProgress:
     ended_at: datetime | None = None
     reasons: Sequence[Mapping[str, Any]] = ()
     moves_on: bool = False
+    was_tried: bool = False
 
     @property
     def accepted(self) -> int:
@@ -90,6 +92,7 @@ def _progress(
         ended_at=send.ended_at if is_known else None,
         reasons=outcome.get("reasons") or (),
         moves_on=outcome.get("status") == AttemptStatus.OVER_LIMIT,
+        was_tried=send.tries_ended > (1 if send.state in ("success", "failed", "skipped") else 0),
     )
 
 

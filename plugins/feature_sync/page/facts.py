@@ -36,6 +36,11 @@ class Instance:
         return self.state in BUSY
 
     @property
+    def tries_ended(self) -> int:
+        """How many of its tries are over. Airflow counts a try as soon as it schedules it."""
+        return max(0, self.try_number - (self.is_busy and self.state != "up_for_retry"))
+
+    @property
     def name(self) -> str:
         return self.label or (self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]")
 

@@ -1,6 +1,6 @@
 """The page's answer about a run, as JSON. Rows in, facts out; nothing here asks anybody."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from feature_sync.page.batches import BatchProgress, BatchState, group_reasons, 
 from feature_sync.page.estimate import Estimate, estimate_end
 from feature_sync.page.facts import RESULT, RunFacts
 from feature_sync.page.headline import ASKS, headline
+from feature_sync.page.products import count_products
 
 
 def progress_of(run: RunFacts, census_run: Callable[[int], str] = lambda _: "") -> dict[str, Any]:
@@ -23,6 +24,7 @@ def progress_of(run: RunFacts, census_run: Callable[[int], str] = lambda _: "") 
     wait_seconds = float(run.config.get("wait_seconds", DEFAULTS["wait_seconds"]))
     checked = run.note_of(CHECKED, RESULT) or {}
     line = headline(run, batches, wait_seconds)
+    products = count_products(run, batches, checked.get("products") or ())
     moves = not run.has_ended and line.kind != ASKS
     return {
         "now": asdict(line),
@@ -43,7 +45,8 @@ def progress_of(run: RunFacts, census_run: Callable[[int], str] = lambda _: "") 
         "records": asdict(sum_records(batches, checked.get("records"))),
         "estimate": _estimate(estimate_end(batches, run.now, wait_seconds)) if moves else None,
         "reasons": group_reasons(batches),
-        "products": _products(run, checked.get("products") or ()),
+        "products": [asdict(each) for each in products.counts],
+        "products_note": products.note,
         "questions": [
             {
                 "task_id": each.task_id,
@@ -77,34 +80,6 @@ def _batch(batch: BatchProgress, census_run: Callable[[int], str]) -> dict[str, 
     }
     # A thousand batches that wait have little to say.
     return {name: value for name, value in shown.items() if value not in ("", None)}
-
-
-def _products(run: RunFacts, previewed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """
-    Of each product: how many records had it before the run, have it now, and should have it.
-
-    ``now`` is what the verdict has found, and None as long as there is none: nobody has looked.
-    """
-    now = {each["product"]: each for each in run.found.get("products") or ()}
-    if previewed:
-        return [
-            {
-                "label": each["label"],
-                "before": each["now"],
-                "now": now.get(each["product"], {}).get("enabled_in_salesforce"),
-                "should_be": each["after"],
-            }
-            for each in previewed
-        ]
-    return [
-        {
-            "label": each["label"],
-            "before": None,
-            "now": each["enabled_in_salesforce"],
-            "should_be": each.get("enabled_in_warehouse"),
-        }
-        for each in now.values()
-    ]
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """A batch, and the attempts at sending it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,7 @@ class Batch:
 
     ``first`` and ``last`` are record numbers, counted from 1 and inclusive. After a probe there may be gaps between them: records
     that Salesforce has accepted already. ``siblings``: how many of the records are not the first one of their parent.
+    ``changes``: by product, how many more records have it after the batch than before; negative if fewer have it.
     """
 
     number: int
@@ -21,6 +22,7 @@ class Batch:
     last: int
     records: int
     siblings: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def label(self) -> str:
@@ -37,6 +39,42 @@ class Batch:
     @classmethod
     def from_xcom(cls, value: Mapping[str, Any]) -> "Batch":
         return cls(value["number"], value["first"], value["last"], value["records"])
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Batch":
+        """:param row: of ``backfill/select_batches.sql``."""
+        values = {name: row[name] for name in ("number", "first", "last", "records", "siblings")}
+        changes = {name.removesuffix(_CHANGE): value for name, value in row.items() if name.endswith(_CHANGE)}
+        return cls(**values, changes=changes)
+
+
+_CHANGE = "_change"
+"""How the columns of ``backfill/select_batches.sql`` end that say what a batch changes. They begin with the product's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """
+    What each of the planned batches changes, for the page of the run. One note has all batches.
+
+    ``by_batch``: by batch number, what `Batch.changes` holds.
+    """
+
+    by_batch: Mapping[int, Mapping[str, int]]
+
+    @classmethod
+    def of(cls, batches: Iterable[Batch]) -> "PlannedChanges":
+        return cls({batch.number: batch.changes for batch in batches})
+
+    def as_note(self) -> dict[str, Any]:
+        """The names of the products once, then of each batch its number and its changes in the same order."""
+        products = sorted({product for changes in self.by_batch.values() for product in changes})
+        rows = [[number, *(changes[product] for product in products)] for number, changes in self.by_batch.items()]
+        return {"products": products, "batches": rows}
+
+    @classmethod
+    def from_note(cls, note: Mapping[str, Any]) -> "PlannedChanges":
+        return cls({number: dict(zip(note["products"], changes, strict=True)) for number, *changes in note["batches"]})
 
 
 class AttemptStatus(StrEnum):

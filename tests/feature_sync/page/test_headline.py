@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.page.batches import read_batches
 from feature_sync.page.facts import Instance, Question, RunFacts
 from feature_sync.page.headline import ASKS, FAILED, GOOD, WAITS_NOW, WORKS, Headline, headline
@@ -99,24 +98,7 @@ class TestEnd:
         assert line(run(state="failed")).text == "The run failed."
 
 
-class TestProducts:
-    def test_what_nobody_has_looked_at_is_not_known(self) -> None:
-        checked = {"records": 50, "products": [{"product": "fraud", "label": "Fraud", "now": 0, "after": 5}]}
-        answer = progress_of(run("success", results={"check_payload": checked}, left={0: outcome("succeeded")}))
-
-        assert answer["products"] == [{"label": "Fraud", "before": 0, "now": None, "should_be": 5}]
-
-    def test_a_weekly_run_has_no_before(self) -> None:
-        found = {
-            "result": "r",
-            "products": [{"product": "f", "label": "F", "enabled_in_salesforce": 4, "enabled_in_warehouse": 5}],
-        }
-        facts = RunFacts(
-            RECONCILIATION_DAG_ID, "scheduled__1", "scheduled", "failed", NOW, notes={("conclude", -1): {"found": found}}
-        )
-
-        assert progress_of(facts)["products"] == [{"label": "F", "before": None, "now": 4, "should_be": 5}]
-
+class TestEstimate:
     def test_a_run_that_needs_a_person_has_no_end_in_sight(self) -> None:
         asked = Question("confirm_flow_on", -1, "Is the Flow on?", minutes(30))
 

@@ -1,18 +1,19 @@
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from feature_sync.backfill.payload import check_payload, export_csv, freeze_payload
-from feature_sync.backfill.plan import MAX_SIBLINGS, plan_batches, plan_probes
+from feature_sync.backfill.payload import check_payload, export_csv, freeze_payload, release_payload
+from feature_sync.backfill.plan import MAX_SIBLINGS, plan_batches, plan_probes, read_batches
 from feature_sync.config.settings import load_settings
-from feature_sync.sending.batches import Batch
+from feature_sync.sending.batches import Batch, PlannedChanges
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
 from tests.wire.backfill.payloads import DAY, SeenFromOutside, records_released, rows_of, run_steps
 from tests.wire.campaign import Campaign
+from tests.wire.planned_runs import REPLICA
 
 
 class TestDryRun:
@@ -44,6 +45,71 @@ class TestDryRun:
         assert len(run_steps(conf | {"dry_run": False}, "not-dry").batches) == 3
 
 
+Told = list[Mapping[str, Any]]
+
+
+def changes_of(told: Told) -> dict[str, int]:
+    """What all batches of these notes change, by product."""
+    batches = [each for note in told for each in PlannedChanges.from_note(note).by_batch.values()]
+    return {product: sum(each[product] for each in batches) for product in batches[0]}
+
+
+class TestChanges:
+    """What the plan notes for the page: by how many records each batch changes who has a product."""
+
+    @pytest.fixture
+    def conf(self, incident_ids: list[str]) -> dict[str, Any]:
+        return {"scope": "property_ids", "property_ids": incident_ids[:13], "batch_size": 5}
+
+    def plan(self, conf: dict[str, Any], run_id: str) -> tuple[list[Told], dict[str, Any]]:
+        """The notes of each planning task, and the summary of the payload, of which the replica does not know a flag."""
+        probes: Told = []
+        batches: Told = []
+        freeze_payload(conf, run_id)
+        release_payload(run_id)
+        with Warehouse(load_settings()) as warehouse:
+            plan_probes(conf, run_id, probes.append)
+            plan_batches(conf, run_id, None, batches.append)
+            return [probes, batches], warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})
+
+    @pytest.mark.parametrize(
+        ("strategy", "numbers"), [("batched", [[], [1, 2, 3]]), ("pilot", [[1], [2, 3]]), ("full", [[], [1]])]
+    )
+    def test_their_sums_are_what_the_payload_changes(
+        self, sandbox: Sandbox, conf: dict[str, Any], strategy: str, numbers: list[list[int]]
+    ) -> None:
+        ids = ", ".join(f"'{each}'" for each in conf["property_ids"])
+        before = sandbox.sql(f"SELECT id, idv_only_enabled_c FROM {REPLICA} WHERE snappt_property_id_c IN ({ids}) ORDER BY id")
+        values = [(before[0][0], "NULL"), *((each[0], "TRUE") for each in before[1:4])]
+        for record, value in values:
+            sandbox.sql(f"UPDATE {REPLICA} SET idv_only_enabled_c = {value} WHERE id = '{record}'")
+
+        told, summary = self.plan(conf | {"strategy": strategy}, f"changes-{strategy}")
+        for record, value in before[:4]:
+            sandbox.sql(f"UPDATE {REPLICA} SET idv_only_enabled_c = {value} WHERE id = '{record}'")
+
+        products = [each.name for each in load_settings().fields.products]
+        assert [[row[0] for note in each for row in note["batches"]] for each in told] == numbers
+        assert len(told[0]) == bool(numbers[0]), "a plan without a batch leaves no note"
+        assert changes_of([*told[0], *told[1]]) == {each: summary[f"{each}_after"] - summary[f"{each}_now"] for each in products}
+        assert summary["idv_only_unknown"] == 1, "a flag that the replica does not know counts as not enabled"
+        assert summary["idv_only_now"] == 3
+
+    def test_a_plan_without_a_batch_says_nothing(self, conf: dict[str, Any], sandbox: Sandbox) -> None:  # noqa: ARG002
+        told, _ = self.plan(conf | {"dry_run": True}, "changes-dry")
+
+        assert told == [[], []]
+
+    def test_the_arguments_of_a_batch_stay_as_small_as_they_were(
+        self,
+        conf: dict[str, Any],
+        sandbox: Sandbox,  # noqa: ARG002
+    ) -> None:
+        frozen = run_steps(conf, "changes-small")
+
+        assert {*frozen.batches[0]} == {"number", "first", "last", "records", "label"}
+
+
 RECORDS, SIZE, SIBLINGS = 60, 30, 26
 """A company with 26 of 60 records: in the order of the keys one batch gets all of them, spread each gets 13."""
 
@@ -61,7 +127,7 @@ class Skewed:
         plan_probes(whole, run_id)
         plan_batches(whole, run_id)
         with Warehouse(load_settings()) as warehouse:
-            return [Batch(**row) for row in warehouse.fetch_all("backfill/select_batches", {"run_id": run_id})]
+            return read_batches(warehouse, run_id)
 
     def rejected(self, run_id: str, batches: list[Batch]) -> list[int]:
         """How many records Salesforce rejects of each batch when it allows 12 repeated updates."""

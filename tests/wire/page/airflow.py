@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 from feature_sync.config.names import BACKFILL_DAG_ID
+from feature_sync.sending.batches import PlannedChanges
 from laptop.environment import Secrets, airflow_environment, clean_environment, write_private
 from laptop.processes import HOST, Component, choose_port, stop_components
 
@@ -197,10 +198,17 @@ def planned(batches: int, records: int = 50) -> list[dict[str, Any]]:
     ]
 
 
+PRODUCTS = [f"product_{number}" for number in range(7)]
+"""As many as the field table has."""
+
+
 def large_run(run_id: str, batches: int) -> Row:
     """A run of which seven of ten batches are accepted and the others wait."""
-    run = Row(BACKFILL_DAG_ID, run_id).task("plan_batches", "success", return_value=planned(batches))
-    run.task("check_payload", "success", return_value={"records": 50 * batches, "products": []})
+    changes = {number: dict.fromkeys(PRODUCTS, number % 50) for number in range(1, batches + 1)}
+    run = Row(BACKFILL_DAG_ID, run_id)
+    run.task("plan_batches", "success", return_value=planned(batches), changes=PlannedChanges(changes).as_note())
+    products = [{"product": name, "label": name, "now": 7, "after": 50 * batches} for name in PRODUCTS]
+    run.task("check_payload", "success", return_value={"records": 50 * batches, "products": products})
     accepted = {"status": "succeeded", "reason": "", "rejected": 0, "reasons": [], "sync_run_id": 5}
     for index in range(batches):
         is_over = index < batches * 7 // 10

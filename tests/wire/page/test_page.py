@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,8 +138,32 @@ class TestWhatItSays:
         assert answer["records"] == {"records": 150, "accepted": 47, "rejected": 3, "unknown": 0, "left": 100}
         assert answer["reasons"] == [{"reason": HOSTILE, "records": 3, "keys": ["228461", "124482"], "batches": [1]}]
         assert answer["products"] == [{"label": HOSTILE, "before": 0, "now": None, "should_be": 5}]
+        assert "the plan left no note" in answer["products_note"]
         assert answer["batches"][1]["census_run"] == 29
         assert answer["run"]["started_by"] == "Lee"
+
+    def test_now_moves_with_each_batch_that_was_accepted_whole(self, airflow: ApiServer) -> None:
+        def outcome(status: str, rejected: int) -> dict[str, Any]:
+            return {"status": status, "reason": "", "rejected": rejected, "reasons": [], "sync_run_id": 5}
+
+        products = [{"product": "fraud", "label": HOSTILE, "now": 10, "after": 23}]
+        changes = {"products": ["fraud"], "batches": [[1, 7], [2, 5], [3, -2], [4, 3]]}
+        run = Row(BACKFILL_DAG_ID, "manual__moves")
+        run.task("check_payload", "success", return_value={"records": 200, "products": products})
+        run.task("plan_batches", "success", return_value=planned(4), changes=changes)
+        run.task("batch.send", "success", 0, 1, outcome=outcome("succeeded", 0))
+        run.task("batch.send", "failed", 1, 2, outcome=outcome("failed", 3))
+        run.task("batch.send", "success", 2, 3, outcome=outcome("succeeded", 0))
+        run.task("batch.send", "deferred", 3, 4, sent={"sync_run_id": 29})
+        airflow.insert(run)
+
+        answer = airflow.get("/api/run", READER, dag_id=BACKFILL_DAG_ID, run_id="manual__moves").json()
+
+        assert answer["products"] == [{"label": HOSTILE, "before": 10, "now": 15, "should_be": 23}]
+        assert answer["products_note"] == (
+            "Now: by what Salesforce has accepted. 1 batch with rejected records is not counted yet. "
+            "The verdict looks for itself."
+        )
 
     def test_a_run_that_nobody_knows(self, airflow: ApiServer) -> None:
         answer = airflow.get("/api/run", READER, dag_id=BACKFILL_DAG_ID, run_id="manual__never")
@@ -160,6 +185,7 @@ class TestWhatItSays:
         answer = airflow.get("/api/run", dag_id=BACKFILL_DAG_ID, run_id="manual__large").json()
 
         assert answer["counts"]["accepted"] == 700
+        assert [each["now"] for each in answer["products"]] == [7 + sum(number % 50 for number in range(1, 701))] * 7
         assert airflow.queries_of(BACKFILL_DAG_ID, "manual__large") == airflow.queries_of(**RUN) == 5
 
 

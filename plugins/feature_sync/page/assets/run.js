@@ -130,7 +130,7 @@ function drawReasons(reasons) {
     make('td', {}, each.batches.slice(0, 8).map((one) => String(one).padStart(3, '0')).join(', ') + (each.batches.length > 8 ? ' ...' : '')))));
 }
 
-function drawProducts(products) {
+function drawProducts({ products, products_note: note }) {
   show('products', products.length > 0);
   const most = Math.max(1, ...products.flatMap((each) => [each.before ?? 0, each.now ?? 0, each.should_be ?? 0]));
   const cell = (value, style) => {
@@ -141,8 +141,7 @@ function drawProducts(products) {
   };
   byId('products').querySelector('tbody').replaceChildren(...products.map((each) =>
     make('tr', {}, make('th', { scope: 'row' }, each.label), cell(each.before, 'before'), cell(each.now, 'now'), cell(each.should_be, 'should'))));
-  const isKnown = products.every((each) => each.now !== null);
-  say(byId('products-note'), isKnown ? 'Now: what the verdict of this run has found.' : 'What Salesforce holds now is known when the run validates it.');
+  say(byId('products-note'), note);
 }
 
 function drawRed(red) {
@@ -177,7 +176,7 @@ async function look() {
       drawNumbers(answer);
       drawStrip(answer);
       drawReasons(answer.reasons);
-      drawProducts(answer.products);
+      drawProducts(answer);
       drawRed(answer.red);
       complain('');
       if (['success', 'failed'].includes(answer.run.state)) next = RARELY;
