@@ -33,7 +33,7 @@ spark_too = if $(PYTHON) -m tests.spark.java >/dev/null 2>&1; then $(MAKE) --no-
 # Two of the three mostly wait for an Airflow of their own, see tests/conftest.py.
 SHARED_AMONG_THREE := -n 3 --no-loadscope-reorder
 
-.PHONY: help run verify story up down status test test-quick test-long test-next test-browser setup-browser docs test-spark fuzz chaos clicks compose-env test-compose lint format clean distclean
+.PHONY: help run verify story up down status test test-quick test-long test-next test-browser setup-browser docs test-spark bench bench-large fuzz chaos clicks compose-env test-compose lint format clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +50,8 @@ help:
 	@echo 'make test-browser    only those tests; their pictures are in output/pictures'
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox, with each setting that changes the SQL; needs a JDK 17.'
 	@echo '                  If there is one, `make test` does it with the usual settings, and `make test-long` with the others, taken together'
+	@echo 'make bench    measure a million records beside the same work by hand; writes benchmarks/results.md (RECORDS=... for others)'
+	@echo 'make bench-large   the same with ten million records, once'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
 	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
@@ -112,6 +114,12 @@ test-spark: $(INSTALLED)
 	@$(PYTHON) -m tests.spark.java >/dev/null
 	@$(MAKE) --no-print-directory $(SPARK_INSTALLED)
 	EACH_VARIANT=1 $(PYTHON) -m pytest tests/spark
+
+bench: $(INSTALLED)
+	PYTHONPATH=plugins $(PYTHON) -m benchmarks.table $(if $(RECORDS),--records $(RECORDS))
+
+bench-large: $(INSTALLED)
+	PYTHONPATH=plugins $(PYTHON) -m benchmarks.table --records 10000000 --rounds 1
 
 fuzz: $(INSTALLED)
 	ORACLE_SEED=$(or $(SEED),1000) ORACLE_WORLDS=500 $(PYTHON) -m pytest -q -n 2 tests/oracle -k computation

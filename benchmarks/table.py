@@ -1,0 +1,312 @@
+"""
+What takes long with many records, beside the same work done by hand or by another library on the same rows.
+
+``make bench`` writes ``benchmarks/results.md``. Each step runs in a process of its own, several times; its answer is checked each
+time. A ratio tells more than a time: both sides ran on the same machine, one after another.
+"""
+
+import argparse
+import datetime as dt
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.large import PROJECT, LargeWorld, connect, large_world
+
+RESULTS = Path(__file__).with_name("results.md")
+BATCH = 50
+Work = Callable[[], Any]
+Steps = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """
+    ``seconds``: of each round. ``megabytes``: the most that the process held. ``answer``: of the last round.
+    """
+
+    seconds: list[float]
+    megabytes: float
+    answer: Any
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({min(self.seconds):.3g} to {max(self.seconds):.3g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the table. ``goal``: the ratio to reach, or None if the line only tells."""
+
+    work: str
+    ours: Measured
+    peer_name: str
+    peer: Measured
+    goal: float | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        ratio = self.ours.median / self.peer.median
+        goal = "" if self.goal is None else f"<= {self.goal:g}, {'reached' if ratio <= self.goal else 'missed'}"
+        return self.work, str(self.ours), f"{self.peer_name}: {self.peer}", f"{ratio:.1f}", goal, f"{self.ours.megabytes:.0f}"
+
+
+def measure(rounds: int, work: Callable[[int], Any]) -> Measured:
+    """
+    Run ``work`` so many times, each in a forked process.
+
+    :param work: given the number of the round.
+    :raises RuntimeError: a process failed. It has said why.
+    """
+    seconds, most, answer = [], 0.0, None
+    for number in range(rounds):
+        context = multiprocessing.get_context("fork")
+        receive, send = context.Pipe(duplex=False)
+        process = context.Process(target=_run, args=(send, work, number))
+        process.start()
+        send.close()
+        try:
+            taken, megabytes, answer = receive.recv()
+        except EOFError:
+            raise RuntimeError("A step of the benchmark failed; its error is above.") from None
+        finally:
+            process.join()
+        seconds.append(taken)
+        most = max(most, megabytes)
+    return Measured(seconds, most, answer)
+
+
+def _run(send: Any, work: Callable[[int], Any], number: int) -> None:
+    begun = time.perf_counter()
+    answer = work(number)
+    send.send((time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, answer))
+
+
+def check(work: str, *answers: Any) -> None:
+    """:raises RuntimeError: the answers are not the same, so their times say nothing."""
+    if len({repr(answer) for answer in answers}) > 1:
+        raise RuntimeError(f"{work}: the answers differ: {answers}")
+
+
+def lines(world: LargeWorld, rounds: int) -> Iterator[Line]:
+    """Measure one line after another."""
+    from feature_sync.backfill import payload, plan  # noqa: PLC0415 - the world has set the environment that it reads
+    from feature_sync.config.settings import load_settings  # noqa: PLC0415
+    from feature_sync.storage.tables import prepare_tables  # noqa: PLC0415
+    from feature_sync.storage.warehouse import Warehouse  # noqa: PLC0415
+
+    settings = load_settings()
+    with Warehouse(settings) as warehouse:
+        prepare_tables(warehouse)
+
+    def by_hand(statement: str) -> Any:
+        with connect(world.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()[0][0] if cursor.description else None
+
+    def freeze(scope: str) -> Callable[[int], Any]:
+        return lambda number: payload.freeze_payload({"scope": scope}, f"{scope}_{number}")["records"]
+
+    for scope, condition, goal in (("mismatched", _differs(settings), 1.3), ("all", "TRUE", None)):
+        ours = measure(rounds, freeze(scope))
+        peer = measure(rounds, lambda number, scope=scope, condition=condition: _freeze_by_hand(world, scope, number, condition))  # type: ignore[misc]
+        check(f"freeze {scope}", ours.answer, peer.answer)
+        yield Line(f"freeze `{scope}`: {ours.answer:,} records", ours, "INSERT by hand", peer, goal)
+
+    run_id = "all_0"
+    ours = measure(rounds, lambda _: payload.check_payload({"scope": "all"}, run_id).records)
+    peer = measure(rounds, lambda _: by_hand(_summary(settings, run_id)))
+    check("check_payload", ours.answer, peer.answer)
+    yield Line("`check_payload`", ours, "counting by hand", peer, 1.5)
+
+    day = dt.date(2026, 1, 1)
+    ours = measure(rounds, lambda _: payload.export_csv(run_id, day)["records"])
+    peer = measure(rounds, lambda _: _read_wire(world, settings, run_id))
+    check("export_csv", ours.answer, peer.answer)
+    yield Line("`export_csv`", ours, "reading the wire alone", peer, 1.3)
+
+    ours = measure(rounds, lambda _: len(plan.plan_probes({"scope": "all", "dry_run": True}, run_id)))
+    folder = Path(os.environ["FEATURE_SYNC_OUTPUT_PATH"]) / run_id
+    files = {path.name: path.read_bytes() for path in sorted(next(folder.glob("*/")).glob("*.csv"))}
+    peer = measure(rounds, lambda _: len(_write_files(folder / "floor", files)) * 0)
+    yield Line(f"`plan_probes`: {len(files):,} batch files, read and written", ours, "writing their bytes", peer, None)
+
+    yield from _in_memory(rounds, world, settings, run_id, files)
+    yield from _weekly(rounds, by_hand)
+    yield from _parsing(rounds)
+
+
+def _in_memory(rounds: int, world: LargeWorld, settings: Any, run_id: str, files: Mapping[str, bytes]) -> Iterator[Line]:
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
+    from pyarrow import csv  # noqa: PLC0415
+
+    from feature_sync.storage.csv_files import write_csv, write_csv_parts  # noqa: PLC0415
+    from feature_sync.storage.warehouse import Warehouse  # noqa: PLC0415
+
+    with Warehouse(settings) as warehouse:
+        tables = list(warehouse.stream("backfill/select_payload", {"run_id": run_id}))
+    folder = Path(os.environ["FEATURE_SYNC_OUTPUT_PATH"]) / "memory"
+    folder.mkdir(parents=True)
+    storage = ObjectStoragePath(str(folder))
+    sizes = [(f"{number:06}.csv", BATCH) for number in range(world.records // BATCH + 1)]
+    records = sum(table.num_rows for table in tables)
+    sizes = sizes[: records // BATCH] + ([("rest.csv", records % BATCH)] if records % BATCH else [])
+
+    def peer(_: int) -> int:
+        with csv.CSVWriter(str(folder / "peer.csv"), tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return records
+
+    ours = measure(rounds, lambda _: write_csv(storage / "ours.csv", tables))
+    yield Line("a CSV of rows in memory", ours, "pyarrow", measure(rounds, peer), 1.5)
+    ours = measure(rounds, lambda _: write_csv_parts(storage / "parts", sizes, tables))
+    floor = measure(rounds, lambda _: _write_files(folder / "floor", files) and None)
+    written = b"".join(path.read_bytes().partition(b"\n")[2] for path in sorted((folder / "parts").glob("*.csv")))
+    check("batch files", len(written), len((folder / "ours.csv").read_bytes().partition(b"\n")[2]))
+    yield Line(f"{len(sizes):,} batch files of rows in memory", ours, "writing their bytes, each renamed", floor, 4)
+
+
+def _weekly(rounds: int, by_hand: Callable[[str], Any]) -> Iterator[Line]:
+    from feature_sync.config.settings import load_settings  # noqa: PLC0415
+    from feature_sync.reconciliation import comparison  # noqa: PLC0415
+    from feature_sync.reconciliation import verdict as verdicts  # noqa: PLC0415
+
+    steps = verdicts.Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
+
+    def both(number: int) -> int:
+        found = comparison.compare(f"week_{number}")
+        with suppress(comparison.DriftError):  # the world differs
+            comparison.conclude(f"week_{number}", found, steps)
+        return found.mismatched
+
+    settings = load_settings()
+    ours = measure(rounds, both)
+    peer = measure(rounds, lambda _: by_hand(f"SELECT COUNT(*) FROM ({_joined(settings)}) WHERE {_differs(settings)}"))
+    check("compare", ours.answer, peer.answer)
+    yield Line("weekly `compare` and `conclude`", ours, "one join by hand, counted", peer, 1)
+
+
+def _parsing(rounds: int) -> Iterator[Line]:
+    empty = "from airflow.sdk import DAG\nwith DAG('empty'): pass\n"
+    script = (
+        "import sys, time, airflow.sdk, airflow.dag_processing.processor; begun = time.perf_counter(); "
+        "exec(compile(sys.stdin.read(), 'dag', 'exec'), {'__name__': 'dag'}); print(time.perf_counter() - begun)"
+    )
+
+    def parsed(text: str) -> Measured:
+        taken = []
+        for _ in range(rounds):
+            done = subprocess.run(
+                [sys.executable, "-c", script], input=text, cwd=PROJECT, capture_output=True, text=True, check=True
+            )
+            taken.append(float(done.stdout.split()[-1]))
+        return Measured(taken, 0, None)
+
+    for name in ("product_feature_backfill", "product_feature_reconciliation"):
+        yield Line(
+            f"parse of `{name}`", parsed((PROJECT / "dags" / f"{name}.py").read_text()), "an empty DAG", parsed(empty), None
+        )
+
+
+def _read_wire(world: LargeWorld, settings: Any, run_id: str) -> int:
+    from feature_sync.storage.warehouse import FETCH_ROWS, render_statement  # noqa: PLC0415
+
+    rows = 0
+    with connect(world.url) as connection, connection.cursor(arraysize=FETCH_ROWS) as cursor:
+        cursor.execute(render_statement("backfill/select_payload", settings), {"run_id": run_id})
+        while taken := cursor.fetchmany_arrow(FETCH_ROWS).num_rows:
+            rows += taken
+    return rows
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        unfinished = folder / f".{name}"
+        unfinished.write_bytes(content)
+        unfinished.replace(folder / name)
+    return files
+
+
+def _joined(settings: Any) -> str:
+    fields = settings.fields
+    own = ", ".join(f"f.{each.source} AS {each.column}" for each in fields.features)
+    held = ", ".join(f"s.{each.column} AS held_{each.column}" for each in fields.features)
+    return (
+        f"SELECT s.id, {held}, {own} FROM {settings.salesforce_table} AS s "
+        f"JOIN {settings.properties_table} AS p ON CAST(p.id AS STRING) = s.{fields.property_id.column} "
+        f"LEFT JOIN {settings.features_table} AS f ON f.property_id = s.{fields.property_id.column} WHERE NOT s.is_deleted"
+    )
+
+
+def _differs(settings: Any) -> str:
+    def one(each: Any) -> str:
+        if each.kind == "checkbox":
+            return f"COALESCE({each.column}, FALSE) <> held_{each.column}"
+        return f"CAST({each.column} AS {each.kind.warehouse_type}) IS DISTINCT FROM held_{each.column}"
+
+    return " OR ".join(one(each) for each in settings.fields.features)
+
+
+def _freeze_by_hand(world: LargeWorld, scope: str, number: int, condition: str) -> int:
+    from feature_sync.config.settings import load_settings  # noqa: PLC0415
+
+    table = f"crm.salesforce.by_hand_{scope}_{number}"
+    with connect(world.url) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TABLE {table} AS SELECT row_number() OVER (ORDER BY id) AS place, * "
+            f"FROM ({_joined(load_settings())}) WHERE {condition}"
+        )
+        cursor.execute(f"SELECT COUNT(*) FROM {table}")
+        return int(cursor.fetchall()[0][0])
+
+
+def _summary(settings: Any, run_id: str) -> str:
+    counted = ", ".join(
+        f"COUNT_IF({each.enabled.column}), COUNT_IF(before_{each.enabled.column}), "
+        f"COUNT_IF({each.enabled.column} AND NOT before_{each.enabled.column}), "
+        f"COUNT_IF(before_{each.enabled.column} AND NOT {each.enabled.column})"
+        for each in settings.fields.products
+    )
+    return f"SELECT COUNT(*), {counted} FROM {settings.payload_table} WHERE run_id = '{run_id}'"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000, help="(default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default %(default)s)")
+    arguments = parser.parse_args()
+    head = ("work", "ours, s", "peer, s", "ratio", "goal", "MB")
+    rows = [head, tuple("---" for _ in head)]
+    with large_world(arguments.records) as world:
+        world.hang_up()
+        for line in lines(world, arguments.rounds):
+            rows.append(line.cells)
+            print(" | ".join(line.cells), flush=True)
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=True)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    RESULTS.write_text(
+        f"# `make bench`\n\n{arguments.records:,} records, {arguments.rounds} rounds: median (least to most). Commit "
+        f"{commit.stdout.strip()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}. {os.cpu_count()} cores, {memory:.0f} GiB, "
+        f"Python {platform.python_version()}, {platform.system()}; load at the end {os.getloadavg()[0]:.1f}. "
+        "A time counts only beside its peer's.\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
