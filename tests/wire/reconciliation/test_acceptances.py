@@ -8,13 +8,14 @@ import pytest
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import load_settings
-from feature_sync.reconciliation.acceptances import read_acceptances
+from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
 from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError, check_still_allowed, compare, conclude
 from feature_sync.reconciliation.drift import Drift, DriftClass
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.storage.run_files import read_json, run_files
 from feature_sync.storage.warehouse import Warehouse
+from tests.sandbox.client import Sandbox
 from tests.wire.few import Few, differences, folder
 
 pytestmark = pytest.mark.usefixtures("three_products")
@@ -100,6 +101,20 @@ class Known:
         except DriftError:
             return False
         return True
+
+
+def test_without_an_entry_both_systems_are_not_compared_for_it(known: Known, sandbox: Sandbox) -> None:
+    before = sandbox.seq()
+    assert known.acceptances() == Acceptances.from_rows([]).as_json()
+    without = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
+    known.insert("wrongly_false", product="fraud_detection")
+    before = sandbox.seq()
+    known.acceptances()
+    beside_one = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
+
+    replica = load_settings().salesforce_table
+    assert [replica in sql for sql in without] == [False]
+    assert [replica in sql for sql in beside_one] == [False, True]
 
 
 class TestEveryClass:
