@@ -103,6 +103,7 @@ test-browser: setup-browser
 
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
+	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.scale
 
 test-long: $(INSTALLED)
 	@$(spark_too)
