@@ -62,7 +62,7 @@ help:
 	@echo 'make compose-env    write .env and .env.airflow for docker-compose.yaml, with new secrets; existing values stay'
 	@echo 'make test-compose   run docker-compose.yaml for real and kill its parts (15 to 30 minutes; needs a Docker engine;'
 	@echo '                    SEED=... repeats one, ONLY=incident or ONLY=kills runs one half, BUILD_NETWORK=host builds on the host network)'
-	@echo 'make docs     write docs/reference.md from the code'
+	@echo 'make docs     write docs/reference.md and the tables of docs/scale.md'
 	@echo 'make format   fix and format the code with ruff'
 	@echo 'make clean    stop Airflow and the sandbox; remove their data, the output files and all caches'
 	@echo 'make distclean   clean, and remove .venv and .venv-next'
@@ -105,6 +105,7 @@ test-browser: setup-browser
 
 docs: $(INSTALLED)
 	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.reference
+	@AIRFLOW_HOME=$(CURDIR)/.laptop/docs PYTHONPATH=plugins $(PYTHON) -m laptop.scale
 
 test-long: $(INSTALLED)
 	@$(spark_too)

@@ -11,11 +11,14 @@ from feature_sync.config.fields import load_fields
 from feature_sync.config.names import BACKFILL_DAG_ID, CENSUS_CONN_ID, CENSUS_POOL, DATABRICKS_CONN_ID, RECONCILIATION_DAG_ID
 from feature_sync.config.run_config import DEFAULTS, Scope, Strategy
 from feature_sync.config.settings import HealingMode, Settings, SourceQuery, load_settings
+from feature_sync.config.wording import duration
+from feature_sync.forecast.duration import forecast
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
 from feature_sync.orchestration.pool import CREATE_POOL
 from feature_sync.reconciliation.drift import UNHEALABLE, DriftClass
 from feature_sync.reconciliation.report import MAX_DIFFERENCES
-from laptop import reference
+from feature_sync.sending.pacing import SECONDS_PER_BATCH
+from laptop import reference, scale
 from laptop.compose_env import new_values
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -190,6 +193,22 @@ class TestRunABackfill:
 
     def test_payloads_are_kept_as_long_as_it_says(self) -> None:
         assert f"`PAYLOAD_DAYS` ({load_settings().payload_days})" in TEXT["run_a_backfill"]
+
+
+class TestScale:
+    def test_the_tables_are_what_the_code_computes(self) -> None:
+        assert set(re.findall(r"<!-- simulation: (\w+) -->", TEXT["scale"])) == set(scale.TABLES)
+        assert TEXT["scale"] == scale.filled(TEXT["scale"]), "Run `make docs`."
+
+    def test_the_numbers_between_the_tables_are_too(self) -> None:
+        largest = forecast(scale.SIZE * scale.MAX_MAP_LENGTH, Strategy.BATCHED, scale.SIZE, scale.WAIT)
+        different = forecast(5_000, Strategy.BATCHED, scale.SIZE, scale.WAIT)
+
+        assert f"at most {largest.records:,} records (at {scale.SIZE} a batch)" in TEXT["scale"]
+        assert f"{largest.api_calls:,} for {largest.batches:,} batches" in TEXT["scale"]
+        assert f"they are {different.batches} batches, {duration(different.seconds)}." in TEXT["scale"]
+        assert f"the simulation uses {SECONDS_PER_BATCH}" in TEXT["scale"]
+        assert f"`CENSUS_RUN_LIMIT_SECONDS` ({reference.checked_in_settings().census_run_limit_seconds})" in TEXT["scale"]
 
 
 class TestReconciliation:

@@ -18,7 +18,7 @@ FLOORS = (
     {"verify", "page", "watch"},
     {"reconciliation"},
     {"backfill"},
-    {"pilot", "story"},
+    {"pilot", "story", "forecast"},
     {"sending", "replica", "checks"},
     {"orchestration", "deployment", "lists"},
     {"report"},
@@ -41,6 +41,7 @@ TREE = {
     "backfill": "trigger_form preconditions scope payload payload_guards preview plan probing flow_questions validation "
     "operators retention",
     "pilot": "choice question rest result task_group",
+    "forecast": "duration",
     "story": "events records __main__",
     "reconciliation": "drift history verdict comparison report acceptances accepting missing trigger_form operators digest",
     "checks": "findings pool_checks table_checks census_checks org_findings",

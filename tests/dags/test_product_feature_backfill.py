@@ -397,8 +397,8 @@ class TestForm:
             assert "without a word" in param.description
 
     def test_it_says_how_long_the_incident_takes_by_the_plans_own_estimate(self, dag_bag: DagBag) -> None:
-        from feature_sync.backfill.plan import estimate_seconds  # noqa: PLC0415 - beside what it is compared with
         from feature_sync.config.wording import duration  # noqa: PLC0415
+        from feature_sync.forecast.duration import estimate_seconds  # noqa: PLC0415 - beside what it is compared with
 
         description = dag_bag.dags[DAG_ID].params.get_param("dry_run").description
 

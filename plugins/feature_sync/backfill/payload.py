@@ -14,7 +14,7 @@ from feature_sync.backfill.payload_guards import (
     mass_disable_problems,
     payload_problems,
 )
-from feature_sync.backfill.plan import assign_batches, estimate_seconds, most_batches
+from feature_sync.backfill.plan import assign_batches
 from feature_sync.backfill.preview import Preview, approval_body, approval_subject, product_changes
 from feature_sync.backfill.scope import LeftOut, count_records_left_out, nothing_to_do, scope_parameters
 from feature_sync.census.errors import CensusError
@@ -26,6 +26,7 @@ from feature_sync.config.run_config import RunConfig, Scope, Strategy, parse_run
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.forecast.duration import forecast
 from feature_sync.pilot.rest import release_pilot
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import CsvError, write_csv
@@ -170,8 +171,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], b
         else:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
-        batches = most_batches(config.strategy, facts["records"], config.batch_size)
-        seconds = estimate_seconds(batches, config.wait_seconds)
+        expected = forecast(facts["records"], config.strategy, config.batch_size, config.wait_seconds)
         preview = Preview(
             run_id=run_id,
             purpose=config.purpose,
@@ -180,10 +180,10 @@ def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], b
             records=facts["records"],
             records_unmatched=facts["records_unmatched"],
             records_not_undone=not_undone,
-            batches=batches,
-            estimated_seconds=seconds,
+            batches=expected.batches,
+            estimated_seconds=expected.seconds,
             products=product_changes(summary, settings.fields),
-            neighbours=_neighbours_during(settings, seconds),
+            neighbours=_neighbours_during(settings, expected.seconds),
             regular_sync=tuple(regular_sync_warnings(warehouse)),
             ages={each.table: str(each) for each in read_freshness(warehouse)},
             **asdict(left_out),

@@ -4,7 +4,6 @@ The sizes of batches are computed here and nowhere else; the warehouse puts reco
 """
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -14,13 +13,13 @@ from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.run_config import RunConfig, Strategy, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
+from feature_sync.forecast.duration import count_batches, forecast
 from feature_sync.pilot.choice import PILOT_BATCH, describe_choice, place_pilot, read_strata
 from feature_sync.pilot.rest import refuse_unreleased
 from feature_sync.report.facts import Origin
 from feature_sync.report.page import render_backfill, try_to_write
 from feature_sync.report.runs import dry_run_report
 from feature_sync.sending.batches import Batch, PlannedChanges
-from feature_sync.sending.pacing import SECONDS_PER_BATCH
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.csv_files import write_csv, write_csv_parts
 from feature_sync.storage.run_files import read_json, run_files, write_json
@@ -65,21 +64,6 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
     for size in wanted:
         sizes.append(min(size, records - sum(sizes)))
     return [size for size in sizes if size > 0]
-
-
-def most_batches(strategy: Strategy, records: int, batch_size: int) -> int:
-    """How many batches a run can have at most: with ``probe`` that is if it falls back to ``batch_size``."""
-    return min(1, records) if strategy is Strategy.FULL else count_batches(records, batch_size)
-
-
-def count_batches(records: int, batch_size: int) -> int:
-    """How many batches of at most ``batch_size`` hold ``records``."""
-    return math.ceil(records / batch_size)
-
-
-def estimate_seconds(batches: int, wait_seconds: int, seconds_per_batch: int = SECONDS_PER_BATCH) -> int:
-    """How long sending takes, in seconds. No pause follows the last batch."""
-    return batches * seconds_per_batch + max(0, batches - 1) * wait_seconds
 
 
 def check_plan(batches: Sequence[Batch], sizes: Sequence[int]) -> None:
@@ -217,7 +201,7 @@ def _dry_run_page(settings: Settings, config: RunConfig, origin: Origin) -> str:
         written_at=datetime.now(UTC),
         fields=settings.fields,
         batches=len(batches),
-        seconds=estimate_seconds(most_batches(config.strategy, summary["records"], config.batch_size), config.wait_seconds),
+        seconds=forecast(summary["records"], config.strategy, config.batch_size, config.wait_seconds).seconds,
         askable=settings.approval_users,
     )
     return render_backfill(report)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_sync.backfill.plan import most_batches
 from feature_sync.backfill.scope import RunScope, count_scope, status_problems
 from feature_sync.census.hook import CensusHook
 from feature_sync.checks.census_checks import check_census
@@ -17,6 +16,7 @@ from feature_sync.config.problems import GuardError, NotReadyError, OwnTableErro
 from feature_sync.config.run_config import RunConfig, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.forecast.duration import most_batches
 from feature_sync.storage.run_files import prove_output_writable
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse

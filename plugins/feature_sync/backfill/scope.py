@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from feature_sync.backfill.plan import count_batches, estimate_seconds, most_batches
 from feature_sync.config.problems import NotReadyError, RunConfigError
 from feature_sync.config.run_config import RunConfig, Scope, show
 from feature_sync.config.wording import count_of
+from feature_sync.forecast.duration import count_batches, forecast
 from feature_sync.replica.state import read_replica_state
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
@@ -123,15 +123,15 @@ def check_size(config: RunConfig, records: int, max_batches: int) -> None:
     """
     if records == 0:
         raise RunConfigError([f"No record is in scope: {config.description}. There is nothing to send."])
-    batches = most_batches(config.strategy, records, config.batch_size)
-    if batches > max_batches:
-        hours = estimate_seconds(batches, config.wait_seconds) / 3600
+    expected = forecast(records, config.strategy, config.batch_size, config.wait_seconds)
+    if expected.batches > max_batches:
+        hours = expected.seconds / 3600
         enough = count_batches(records, max_batches)
         raise RunConfigError(
             [
-                f"{records:,} records in batches of {config.batch_size} are {batches:,} batches, about {hours:,.0f} hours; "
-                f"Airflow maps at most {max_batches:,} ([core] max_map_length). Narrow the scope, raise batch_size to "
-                f"{enough} or more if the Flow allows it, or raise max_map_length."
+                f"{records:,} records in batches of {config.batch_size} are {expected.batches:,} batches, about "
+                f"{hours:,.0f} hours; Airflow maps at most {max_batches:,} ([core] max_map_length). Narrow the scope, raise "
+                f"batch_size to {enough} or more if the Flow allows it, or raise max_map_length."
             ]
         )
 

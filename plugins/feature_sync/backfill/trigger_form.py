@@ -11,9 +11,9 @@ from typing import Any
 from airflow.sdk import Param
 from pydantic.fields import FieldInfo
 
-from feature_sync.backfill.plan import count_batches, estimate_seconds
-from feature_sync.config.run_config import DEFAULTS, MAX_RUN_ID, PARAMETERS, limits_of
+from feature_sync.config.run_config import DEFAULTS, MAX_RUN_ID, PARAMETERS, Strategy, limits_of
 from feature_sync.config.wording import count_of, duration
+from feature_sync.forecast.duration import forecast
 
 INCIDENT_RECORDS = 1296
 """Records of the incident of 2025-11-21, the run that this DAG was made for."""
@@ -21,11 +21,10 @@ INCIDENT_RECORDS = 1296
 
 def expected_duration(records: int = INCIDENT_RECORDS) -> str:
     """How long sending takes if nobody changes the pace, as a sentence."""
-    batches = count_batches(records, DEFAULTS["batch_size"])
-    seconds = estimate_seconds(batches, DEFAULTS["wait_seconds"])
+    expected = forecast(records, Strategy(DEFAULTS["strategy"]), DEFAULTS["batch_size"], DEFAULTS["wait_seconds"])
     return (
-        f"With the pace as it is proposed, {count_of(records, 'record')} are {count_of(batches, 'batch')} and take about "
-        f"{duration(seconds)}."
+        f"With the pace as it is proposed, {count_of(records, 'record')} are {count_of(expected.batches, 'batch')} and take "
+        f"about {duration(expected.seconds)}."
     )
 
 

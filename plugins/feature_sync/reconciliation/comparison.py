@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from feature_sync.backfill.plan import count_batches, estimate_seconds
 from feature_sync.backfill.preview import Preview
 from feature_sync.backfill.scope import name_statuses
 from feature_sync.backfill.validation import NothingToValidateError
@@ -13,6 +12,7 @@ from feature_sync.config.problems import NotReadyError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of, duration
+from feature_sync.forecast.duration import forecast
 from feature_sync.reconciliation.acceptances import read_acceptances
 from feature_sync.reconciliation.digest import send_digest
 from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
@@ -213,14 +213,14 @@ def conclude(
 def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -> str:
     """The question to a person before the records that differ are sent again, in Markdown."""
     config = parse_run_config(run_config)
-    batches = count_batches(drift.properties_to_send, config.batch_size)
+    expected = forecast(drift.properties_to_send, config.strategy, config.batch_size, config.wait_seconds)
     preview = Preview(
         run_id=run_id,
         records=drift.properties_to_send,
         records_unmatched=drift.properties_unmatched,
         records_not_undone=0,
-        batches=batches,
-        estimated_seconds=estimate_seconds(batches, config.wait_seconds),
+        batches=expected.batches,
+        estimated_seconds=expected.seconds,
         products=drift.changes,
     )
     differences = "\n".join(f"- {with_accepted(drift, kind)}" for kind in DriftClass if drift.count(kind))
@@ -230,8 +230,9 @@ def healing_question(drift: Drift, run_id: str, run_config: Mapping[str, Any]) -
         f"{differences}\n\nSend them again? A backfill with scope `mismatched` does that, with its own guards. It "
         "turns no product off for more records than shown here; your approval counts for that too. "
         f"The numbers below count all properties:\n\n{preview.as_table()}\n\n"
-        f"**Approve**: a backfill sends {count_of(drift.properties_to_send, 'record')} in {count_of(batches, 'batch')}, about "
-        f"{duration(preview.estimated_seconds)}.\n\n**Reject**: nothing is sent, and the run fails.\n"
+        f"**Approve**: a backfill sends {count_of(drift.properties_to_send, 'record')} in "
+        f"{count_of(expected.batches, 'batch')}, about {duration(preview.estimated_seconds)}.\n\n**Reject**: nothing is "
+        "sent, and the run fails.\n"
     )
 
 

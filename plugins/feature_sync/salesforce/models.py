@@ -7,6 +7,9 @@ from typing import Any
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
+CALLS_PER_BATCH = 20
+"""API calls that a batch may take: Census's own and our look at its records. Assumed on the safe side; Census documents none."""
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)

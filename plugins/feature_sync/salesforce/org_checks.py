@@ -10,10 +10,8 @@ from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
 from feature_sync.salesforce.errors import SalesforceNotAllowedError
 from feature_sync.salesforce.hook import SalesforceReader
-from feature_sync.salesforce.models import ApiLimit, FieldDescription, FlowState, ObjectDescription
+from feature_sync.salesforce.models import CALLS_PER_BATCH, ApiLimit, FieldDescription, FlowState, ObjectDescription
 
-CALLS_PER_BATCH = 20
-"""API calls that a batch may take: Census's own and our look at its records. Assumed on the safe side; Census documents none."""
 MAX_LOCKED = 5
 """Locked records that a message names."""
 TYPES = {

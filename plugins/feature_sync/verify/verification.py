@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from feature_sync.backfill.plan import most_batches
 from feature_sync.backfill.scope import status_problems
 from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
@@ -29,6 +28,7 @@ from feature_sync.config.settings import BadSettingsError, Settings, load_settin
 from feature_sync.config.wording import count_of
 from feature_sync.deployment.deploy import cure_of_source, judge_regular_sync
 from feature_sync.deployment.value_check import UnjudgedError
+from feature_sync.forecast.duration import most_batches
 from feature_sync.storage.descriptions import Description
 from feature_sync.storage.freshness import read_clock
 from feature_sync.storage.marks import OwnTable

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from feature_sync.backfill.plan import estimate_seconds
 from feature_sync.config.green import RULES
 from feature_sync.config.names import BACKFILL_DAG_ID
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import AlertLevel
 from feature_sync.config.wording import count_of
+from feature_sync.forecast.duration import estimate_seconds
 from feature_sync.orchestration.questions import TIME, utc
 
 TOLERANCE = 0.25

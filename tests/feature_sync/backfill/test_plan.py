@@ -2,7 +2,7 @@
 
 import pytest
 
-from feature_sync.backfill.plan import PlanError, batch_sizes, check_plan, count_batches, estimate_seconds
+from feature_sync.backfill.plan import PlanError, batch_sizes, check_plan
 from feature_sync.config.run_config import Strategy
 from feature_sync.sending.batches import Batch
 
@@ -51,20 +51,3 @@ def test_a_plan_that_covers_every_record_once_passes() -> None:
 def test_a_plan_that_is_not_as_planned_is_refused(plan: list[Batch], sizes: list[int]) -> None:
     with pytest.raises(PlanError):
         check_plan(plan, sizes)
-
-
-@pytest.mark.parametrize(
-    ("records", "size", "batches"),
-    [
-        pytest.param(1_296, 50, 26, id="the-incident"),
-        pytest.param(1_300, 50, 26, id="no-remainder"),
-        pytest.param(1_301, 50, 27, id="one-more"),
-        pytest.param(49, 50, 1, id="less-than-one"),
-    ],
-)
-def test_count_batches(records: int, size: int, batches: int) -> None:
-    assert count_batches(records, size) == batches
-
-
-def test_the_last_batch_is_followed_by_no_wait() -> None:
-    assert estimate_seconds(26, 150) == 26 * 45 + 25 * 150

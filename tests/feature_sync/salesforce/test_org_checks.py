@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from feature_sync.config.fields import FieldKind, load_fields
-from feature_sync.salesforce.models import ApiLimit, FlowState, ObjectDescription
-from feature_sync.salesforce.org_checks import CALLS_PER_BATCH, OrgFindings, check_fields, check_flow, check_limit, check_locks
+from feature_sync.salesforce.models import CALLS_PER_BATCH, ApiLimit, FlowState, ObjectDescription
+from feature_sync.salesforce.org_checks import OrgFindings, check_fields, check_flow, check_limit, check_locks
 
 FIELDS = load_fields()
 TYPES = {FieldKind.TEXT: "string", FieldKind.CHECKBOX: "boolean", FieldKind.DATE: "date", FieldKind.DATETIME: "datetime"}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from feature_sync.backfill.plan import estimate_seconds
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import AlertLevel
+from feature_sync.forecast.duration import estimate_seconds
 from feature_sync.watch.sending import Expectation, expect_end, late_message, look_at
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""How long a run will take, before it has begun: its batches, its time, its calls of Salesforce."""
