@@ -136,7 +136,7 @@ def test_a_login_over_soap_is_refused(
 ) -> None:
     secure.settings(**settings)
     domain = f"{host(secure)}/services/Soap/u/{version}?"
-    connect(monkeypatch, ADMIN, "wrong", domain=domain, security_token="security-token-local", version=version)
+    connect(monkeypatch, ADMIN, "secret-of-nobody", domain=domain, security_token="security-token-local", version=version)
 
     with pytest.raises(SalesforceAuthenticationFailed, match=said):
         SalesforceHook().get_conn()

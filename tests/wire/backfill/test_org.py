@@ -85,7 +85,7 @@ def test_a_salesforce_that_is_down_is_temporary_and_a_login_that_is_refused_is_n
     down = connected.fault("salesforce", "status", code=503)
     [waits] = problems_of(kind=NotReadyError)
     connected.control("DELETE", f"faults/{down}")
-    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(connected, "wrong"))
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(connected, "secret-of-nobody"))
     [refused] = problems_of()
 
     assert "Salesforce cannot be asked (salesforce_default): Salesforce answered" in waits

@@ -221,7 +221,7 @@ class TestRotation:
 
     def test_the_test_button_says_what_is_wrong(self, connected: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         assert SalesforceReader().test_connection()[0]
-        monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(connected, "wrong"))
+        monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(connected, "secret-of-nobody"))
 
         works, said = SalesforceReader().test_connection()
 

@@ -336,7 +336,7 @@ class TestSalesforceDoesNotAnswer:
     def test_a_login_that_is_refused_is_not_tried_again_and_the_run_goes_on_without_the_connection(
         self, run: BatchRun, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(run.campaign.sandbox, "wrong"))
+        monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", salesforce_connection(run.campaign.sandbox, "secret-of-nobody"))
         with pytest.raises(BatchFailedError, match=r"(?s)Salesforce refuses the login .* Nothing of it is sent again") as failed:
             run.send(1)
         assert not isinstance(failed.value, BatchUnconfirmedError)
