@@ -12,7 +12,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 SHARE_CHANGED = 0.005
 """Of the records: so many have a flag in Salesforce that the warehouse does not have."""
-HEALTHY = "created_date < DATE'2025-11-21' AND NOT is_deleted"
+HEALTHY = "source.created_date < DATE'2025-11-21' AND NOT source.is_deleted"
 IDS_APART = 1_000_000
 """Between a property and its next copy. The ids of the sandbox's own properties are smaller."""
 
@@ -90,7 +90,7 @@ def large_world(records: int, memory: str = "8GB") -> Iterator[LargeWorld]:
 
 
 def _fill(world: LargeWorld) -> LargeWorld:
-    [[healthy]] = world.sql(f"SELECT COUNT(*) FROM {REPLICA} WHERE {HEALTHY}")
+    [[healthy]] = world.sql(f"SELECT COUNT(*) FROM {REPLICA} AS source WHERE {HEALTHY}")
     [[own]] = world.sql(f"SELECT COUNT(*) FROM {REPLICA}")
     wanted = max(0, world.records - own)
     copies = f"(SELECT explode(sequence(1, {wanted // healthy + 1})) AS number) AS copy"
@@ -103,8 +103,7 @@ def _fill(world: LargeWorld) -> LargeWorld:
     }
     picked = ", ".join(f"{shown.get(name, f'source.{name}')} AS {name}" for name in columns)
     world.sql(
-        f"INSERT INTO {REPLICA} SELECT {picked} FROM {REPLICA} AS source CROSS JOIN {copies} "
-        f"WHERE source.created_date < DATE'2025-11-21' AND NOT source.is_deleted LIMIT {wanted}"
+        f"INSERT INTO {REPLICA} SELECT {picked} FROM {REPLICA} AS source CROSS JOIN {copies} WHERE {HEALTHY} LIMIT {wanted}"
     )
     for table, key in ((PROPERTIES, "id"), (FEATURES, "property_id")):
         names = [row[0] for row in world.sql(f"DESCRIBE TABLE {table}")]

@@ -25,8 +25,6 @@ from benchmarks.large import PROJECT, LargeWorld, connect, large_world
 
 RESULTS = Path(__file__).with_name("results.md")
 BATCH = 50
-Work = Callable[[], Any]
-Steps = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +134,22 @@ def lines(world: LargeWorld, rounds: int) -> Iterator[Line]:
     ours = measure(rounds, lambda _: payload.export_csv(run_id, day)["records"])
     peer = measure(rounds, lambda _: _read_wire(world, settings, run_id))
     check("export_csv", ours.answer, peer.answer)
+    batches = -(-ours.answer // BATCH)
     yield Line("`export_csv`", ours, "reading the wire alone", peer, 1.3)
 
     ours = measure(rounds, lambda _: len(plan.plan_probes({"scope": "all", "dry_run": True}, run_id)))
     folder = Path(os.environ["FEATURE_SYNC_OUTPUT_PATH"]) / run_id
     files = {path.name: path.read_bytes() for path in sorted(next(folder.glob("*/")).glob("*.csv"))}
-    peer = measure(rounds, lambda _: len(_write_files(folder / "floor", files)) * 0)
+    peer = measure(rounds, lambda _: _write_files(folder / "floor", files))
+    check("plan_probes", batches, len(files), peer.answer)
     yield Line(f"`plan_probes`: {len(files):,} batch files, read and written", ours, "writing their bytes", peer, None)
 
-    yield from _in_memory(rounds, world, settings, run_id, files)
+    yield from _in_memory(rounds, settings, run_id, files)
     yield from _weekly(rounds, by_hand)
     yield from _parsing(rounds)
 
 
-def _in_memory(rounds: int, world: LargeWorld, settings: Any, run_id: str, files: Mapping[str, bytes]) -> Iterator[Line]:
+def _in_memory(rounds: int, settings: Any, run_id: str, files: Mapping[str, bytes]) -> Iterator[Line]:
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
     from pyarrow import csv  # noqa: PLC0415
 
@@ -161,9 +161,8 @@ def _in_memory(rounds: int, world: LargeWorld, settings: Any, run_id: str, files
     folder = Path(os.environ["FEATURE_SYNC_OUTPUT_PATH"]) / "memory"
     folder.mkdir(parents=True)
     storage = ObjectStoragePath(str(folder))
-    sizes = [(f"{number:06}.csv", BATCH) for number in range(world.records // BATCH + 1)]
     records = sum(table.num_rows for table in tables)
-    sizes = sizes[: records // BATCH] + ([("rest.csv", records % BATCH)] if records % BATCH else [])
+    sizes = [(f"{begin:08}.csv", min(BATCH, records - begin)) for begin in range(0, records, BATCH)]
 
     def peer(_: int) -> int:
         with csv.CSVWriter(str(folder / "peer.csv"), tables[0].schema) as writer:
@@ -174,9 +173,10 @@ def _in_memory(rounds: int, world: LargeWorld, settings: Any, run_id: str, files
     ours = measure(rounds, lambda _: write_csv(storage / "ours.csv", tables))
     yield Line("a CSV of rows in memory", ours, "pyarrow", measure(rounds, peer), 1.5)
     ours = measure(rounds, lambda _: write_csv_parts(storage / "parts", sizes, tables))
-    floor = measure(rounds, lambda _: _write_files(folder / "floor", files) and None)
-    written = b"".join(path.read_bytes().partition(b"\n")[2] for path in sorted((folder / "parts").glob("*.csv")))
-    check("batch files", len(written), len((folder / "ours.csv").read_bytes().partition(b"\n")[2]))
+    floor = measure(rounds, lambda _: _write_files(folder / "floor", files))
+    parts = (path.read_bytes().partition(b"\n")[2] for path in sorted((folder / "parts").glob("*.csv")))
+    if b"".join(parts) != (folder / "ours.csv").read_bytes().partition(b"\n")[2]:
+        raise RuntimeError("The batch files together are not the full CSV.")
     yield Line(f"{len(sizes):,} batch files of rows in memory", ours, "writing their bytes, each renamed", floor, 4)
 
 
@@ -233,13 +233,13 @@ def _read_wire(world: LargeWorld, settings: Any, run_id: str) -> int:
     return rows
 
 
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> int:
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         unfinished = folder / f".{name}"
         unfinished.write_bytes(content)
         unfinished.replace(folder / name)
-    return files
+    return len(files)
 
 
 def _joined(settings: Any) -> str:
@@ -301,7 +301,7 @@ def main() -> None:
     commit = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     RESULTS.write_text(
-        f"# `make bench`\n\n{arguments.records:,} records, {arguments.rounds} rounds: median (least to most). Commit "
+        f"# `make bench`\n\n{arguments.records:,} records. Rounds: {arguments.rounds}; median (least to most). Commit "
         f"{commit.stdout.strip()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}. {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"Python {platform.python_version()}, {platform.system()}; load at the end {os.getloadavg()[0]:.1f}. "
         "A time counts only beside its peer's.\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"

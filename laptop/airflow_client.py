@@ -115,7 +115,7 @@ class AirflowClient:
         return answer.json() if answer.content else None
 
     def _send(self, method: str, address: str, json: object, params: Mapping[str, Any] | None) -> requests.Response:
-        """The answer. A request whose transaction the database has rolled back is sent again, up to six times in all."""
+        """The answer. A request that the database has rolled back is sent again; the last of ROLLED_BACK_ATTEMPTS counts."""
         try:
             return tenacity.Retrying(
                 retry=tenacity.retry_if_result(_rolled_back),

@@ -51,12 +51,16 @@ def page(*path: str) -> str:
 
     :param path: its parts, such as ``dags``, the DAG's id, ``runs`` and the run's id.
     """
-    return airflow_url(conf.get("api", "base_url", fallback="http://localhost:8080/"), *path)
+    return airflow_url(_base_url(), *path)
 
 
 def progress_page(dag_id: str, run_id: str) -> str:
     """The address of our page of a run."""
-    return run_page_url(conf.get("api", "base_url", fallback="http://localhost:8080/"), dag_id, run_id)
+    return run_page_url(_base_url(), dag_id, run_id)
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080/"))
 
 
 def first_lines(text: str) -> str:

@@ -28,6 +28,8 @@ OTHER_DAG_IDS = DAG_IDS - {BACKFILL_DAG_ID}
 LOCAL = ("", "file", "local")
 WITH_FOLDERS = (*LOCAL, "sftp", "ssh", "ftp", "smb", "hdfs", "webhdfs", "arrow_hdfs")
 """Protocols of storages where a file needs a folder. In all others a path is only a name."""
+UNFINISHED = ".{}.unfinished"
+"""The name of a file that is not complete yet."""
 MAX_IN_MEMORY = 8 * 1024 * 1024
 """Bytes of a file for an object store that are held in memory; a larger one is put together on this machine's disk."""
 StoragePath = ObjectStoragePath
@@ -197,7 +199,7 @@ def replacing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
     # On this machine's disk Airflow's path would tell its lineage of each write, which takes longer than the write.
     target: Any = Path(path.path) if path.protocol in LOCAL else path
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.parent / f".{target.name}.unfinished"
+    unfinished = target.parent / UNFINISHED.format(target.name)
     with unfinished.open("wb") as file:
         yield file
     unfinished.replace(target) if path.protocol in LOCAL else unfinished.rename(target)
@@ -205,7 +207,7 @@ def replacing(path: ObjectStoragePath) -> Iterator[IO[bytes]]:
 
 def write_files(folder: ObjectStoragePath, files: Iterable[tuple[str, bytes]]) -> None:
     """
-    Write many small files into a folder, each as `replacing` does.
+    Write many small files into a folder, each as `replacing` does. The folder is made once, because that takes as long as a file.
 
     :param files: the name of each and what it holds.
     """
@@ -217,7 +219,7 @@ def write_files(folder: ObjectStoragePath, files: Iterable[tuple[str, bytes]]) -
     local = Path(folder.path)
     local.mkdir(parents=True, exist_ok=True)
     for name, content in files:
-        unfinished = local / f".{name}.unfinished"
+        unfinished = local / UNFINISHED.format(name)
         unfinished.write_bytes(content)
         unfinished.replace(local / name)
 
