@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def test_a_writer_that_dies_leaves_the_earlier_file(tmp_path: Path, table: pa.Ta
         write_csv(storage(path), dies())
 
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can grow beyond 100 bytes, as if the disk were full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_part_for_which_there_is_no_room_leaves_the_earlier_file(
+    tmp_path: Path, table: pa.Table, request: pytest.FixtureRequest
+) -> None:
+    write_csv_parts(storage(tmp_path), [("all.csv", 53)], [table])
+    before = (tmp_path / "all.csv").read_bytes()
+    request.getfixturevalue("full_disk")
+
+    with pytest.raises(OSError, match="File too large"):
+        write_csv_parts(storage(tmp_path), [("all.csv", 53)], [table])
+
+    assert (tmp_path / "all.csv").read_bytes() == before
 
 
 def test_an_empty_result_has_a_header(tmp_path: Path, table: pa.Table) -> None:

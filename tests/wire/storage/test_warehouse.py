@@ -83,6 +83,16 @@ def test_a_result_is_streamed_in_parts(
     assert pa.concat_tables(tables)["snappt_property_id_c"].to_pylist() == ids
 
 
+def test_a_result_that_breaks_off_is_a_temporary_error_and_never_a_shorter_result(sandbox: Sandbox, frozen: str) -> None:
+    with Warehouse(load_settings(), fetch_rows=2) as warehouse:
+        tables = warehouse.stream("backfill/select_payload", {"run_id": frozen})
+        next(tables)
+        assert sandbox.control("DELETE", "sessions")["sessions"] >= 1
+
+        with pytest.raises(ConnectError, match=r"The result of backfill/select_payload\.sql broke off"):
+            list(tables)
+
+
 def test_an_empty_result_is_one_empty_table_with_its_columns(sandbox: Sandbox, frozen: str) -> None:  # noqa: ARG001
     with Warehouse(load_settings()) as warehouse:
         [table] = warehouse.stream("backfill/select_payload", {"run_id": "nobody"})
