@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from http import HTTPStatus
@@ -190,7 +190,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         """Run a query with a result of any size. Yields at least one table, which may be empty. Errors as in `execute`."""
         cursor, table = self._run(name, parameters, names, lambda opened: (opened, opened.fetchmany_arrow(self._fetch_rows)))
         # The next rows come while the caller works on these.
-        with cursor, ThreadPoolExecutor(max_workers=1, thread_name_prefix="fetch") as ahead:
+        with _closing(cursor), ThreadPoolExecutor(max_workers=1, thread_name_prefix="fetch") as ahead:
             while table.num_rows == self._fetch_rows:
                 following = ahead.submit(cursor.fetchmany_arrow, self._fetch_rows)
                 yield table
@@ -242,7 +242,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             cursor.execute(text, dict(parameters or {}))
             return read(cursor)
         except Exception as error:
-            cursor.close()
+            _close(cursor)
             # The warehouse's own refusals are ServerOperationError; every other error happened on the way there.
             kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
             raise kind(f"The statement {name}.sql failed: {error}") from error
@@ -295,8 +295,22 @@ def _make_hook() -> _Hook:
     return _Hook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
 
 
+@contextmanager
+def _closing(cursor: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _close(cursor)
+
+
+def _close(cursor: Any) -> None:
+    # If the session is gone, closing fails too. What was read counts, or the error that was met.
+    with suppress(Exception):
+        cursor.close()
+
+
 def _all_rows(cursor: Any) -> list[Row]:
-    with cursor:
+    with _closing(cursor):
         return [{name: _in_utc(value) for name, value in row.asDict().items()} for row in cursor.fetchall()]
 
 
