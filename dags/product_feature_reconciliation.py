@@ -89,7 +89,9 @@ def product_feature_reconciliation() -> None:
     @task(trigger_rule=TriggerRule.ALL_DONE, outlets=[VALIDATED_FEATURES])  # gives a verdict after any outcome of the healing
     def conclude(found: dict | None, run_id: Any = None) -> dict:
         steps = Steps(**task_states(RECONCILIATION_DAG_ID, run_id, **STEPS))
-        result = comparison.conclude(run_id, Finding.from_xcom(found) if found else None, steps, describe_run(), note_found)
+        is_first_look = get_current_context()["ti"].try_number == 1
+        finding = Finding.from_xcom(found) if found else None
+        result = comparison.conclude(run_id, finding, steps, describe_run(), note_found, may_reuse=is_first_look)
         describe_outlets(get_current_context(), result["properties_checked"], result["differences_accepted"])
         return result
 

@@ -16,6 +16,13 @@ TRUE
 {%- endfor %}
 {% endmacro %}
 
+{# In a SELECT, a column that leaves only the rows of which a condition is TRUE. A WHERE would do the same, but beside 42 renamed columns
+   Spark's optimizer derives a constraint for every combination of their names from it, and runs out of memory (SPARK-33152). #}
+
+{% macro only_rows_with(condition) -%}
+explode(CASE WHEN {{ condition }} THEN array(TRUE) END)
+{%- endmacro %}
+
 {# Whether a field of a record differs. A flag that is NULL on one side is unknown: it is neither equal nor different. A date may be NULL. #}
 
 {% macro differs(field, own, held) -%}

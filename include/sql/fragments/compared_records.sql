@@ -1,5 +1,8 @@
 {% from "macros.sql" import any_of %}
-{% set is_shared = "(salesforce.{} IS NOT NULL AND COUNT(*) OVER (PARTITION BY lower(trim(salesforce.{}))) > 1)" %}
+{# Salesforce ignores case and blanks around a key when it looks for a record, so they do not tell two keys apart. #}
+{% macro as_found(key) -%}
+lower(trim(salesforce.{{ key.column }}))
+{%- endmacro %}
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
 {% if settings.watches_siblings %}
@@ -7,7 +10,6 @@
 {% endif %}
 -- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
 two records share a key.
--- Salesforce ignores case and blanks around a key when it looks for a record, so they do not tell two keys apart.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
 WITH feature_rows AS (
 {% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
@@ -16,6 +18,16 @@ WITH feature_rows AS (
 misspelled AS (
 {% filter indent(4, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
 )
+{%- for key in fields.keys %},
+
+shared_{{ key.column }} AS (
+    SELECT {{ as_found(key) }} AS shared_key
+    FROM {{ settings.salesforce_table }} AS salesforce
+    WHERE NOT salesforce.is_deleted AND salesforce.{{ key.column }} IS NOT NULL
+    GROUP BY {{ as_found(key) }}
+    HAVING COUNT(*) > 1
+)
+{%- endfor %}
 {%- if settings.watches_siblings %},
 
 members AS (
@@ -45,10 +57,10 @@ SELECT
     COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
-    OR {{ any_of(fields.keys, is_shared) | indent(4) }}
+    OR {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
     AS key_mismatch,
 {% else %}
-    {{ any_of(fields.keys, is_shared) | indent(4) }}
+    {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
     AS key_mismatch,
 {% endif %}
 {% if settings.watches_siblings %}
@@ -76,6 +88,10 @@ LEFT JOIN {{ settings.properties_table }} AS properties
 {% include "fragments/feature_join.sql" +%}
 LEFT JOIN misspelled
     ON misspelled.property_id = CAST(properties.id AS STRING)
+{% for key in fields.keys %}
+LEFT JOIN shared_{{ key.column }}
+    ON shared_{{ key.column }}.shared_key = {{ as_found(key) }}
+{% endfor %}
 {% if settings.watches_siblings %}
 LEFT JOIN members
     ON members.property_id = CAST(properties.id AS STRING)

@@ -1,3 +1,4 @@
+{% from "macros.sql" import only_rows_with %}
 {# Each field's place in the CSV. #}
 {% set numbers = {} %}
 {% for field in fields.features %}{% set _ = numbers.update({field.column: loop.index}) %}{% endfor %}
@@ -17,15 +18,39 @@ SELECT
     {{ in_warehouse }} AS in_warehouse_value
 FROM {{ table }}
 {%- endmacro %}
-{% macro candidate(class, condition, product=no_text, field=no_text, number=0, in_salesforce=no_text, in_warehouse=no_text) -%}
+{# All that may be wrong with a record: the class, the column of classified_records.sql that says so, and what is shown of it. #}
+{% set candidates = [] %}
+{% for class in ("missing_in_warehouse", "key_mismatch", "ambiguous_features") %}
+{% set _ = candidates.append(("'" ~ class ~ "'", class, none, none)) %}
+{% endfor %}
+{% set of_flags = (("true_through_sibling",) if settings.watches_siblings else ()) + ("unknown_in_salesforce", "unknown_in_warehouse") %}
+{% for product in fields.products %}
+{% for class in of_flags %}
+{% set _ = candidates.append(("'" ~ class ~ "'", class ~ "_" ~ product.enabled.column, product, product.enabled)) %}
+{% endfor %}
+{% for field in product.fields %}
+{% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %}
+{% set class = wrong_flag if field.kind == "checkbox" else "'date_differs'" %}
+{% set _ = candidates.append((class, "differs_" ~ field.column, product, field)) %}
+{% endfor %}
+{% endfor %}
+{% macro candidate(class, column, product, field) -%}
 struct(
     {{ class }} AS class,
-    {{ condition }} AS is_found,
-    {{ product }} AS product,
-    {{ field }} AS field,
-    {{ number }} AS field_number,
-    {{ in_salesforce }} AS in_salesforce,
-    {{ in_warehouse }} AS in_warehouse
+    {{ column }} AS is_found,
+{% if field %}
+    '{{ product.name }}' AS product,
+    '{{ field.column }}' AS field,
+    {{ numbers[field.column] }} AS field_number,
+    CAST(salesforce_{{ field.column }} AS STRING) AS in_salesforce,
+    CAST({{ field.column }} AS STRING) AS in_warehouse
+{% else %}
+    {{ no_text }} AS product,
+    {{ no_text }} AS field,
+    0 AS field_number,
+    {{ no_text }} AS in_salesforce,
+    {{ no_text }} AS in_warehouse
+{% endif %}
 )
 {%- endmacro %}
 -- Every difference between the systems: one row for each field, or for each record or property.
@@ -45,6 +70,22 @@ unmatched AS (
 {% filter indent(4, first=true) %}{% include "fragments/unmatched_features.sql" %}{% endfilter +%}
 ),
 
+-- Most records are right. They end here, before the values of the others become text.
+judged AS (
+    SELECT
+        classified.*,
+        {{ candidates | map(attribute=1) | join("\n        OR ") }}
+        AS is_wrong
+    FROM classified
+),
+
+wrong_records AS (
+    SELECT
+        judged.*,
+        {{ only_rows_with("is_wrong") }} AS is_taken
+    FROM judged
+),
+
 -- All that may be wrong with a record is one list. So the tables are read once, and not once for each field.
 wrong AS (
     SELECT
@@ -54,49 +95,13 @@ wrong AS (
 {% endfor %}
         explode(filter(
             array(
-                {{ candidate("'missing_in_warehouse'", "missing_in_warehouse") | indent(16) }},
-                {{ candidate("'key_mismatch'", "key_mismatch") | indent(16) }},
-                {{ candidate("'ambiguous_features'", "ambiguous_features") | indent(16) }}
-{%- for product in fields.products %}
-{% if settings.watches_siblings %},
-                {{ candidate(
-                    "'true_through_sibling'",
-                    "true_through_sibling_" ~ product.enabled.column,
-                    "'" ~ product.name ~ "'",
-                    "'" ~ product.enabled.column ~ "'",
-                    numbers[product.enabled.column],
-                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
-                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
-                ) | indent(16) }}
-{%- endif %}
-{% for class in ("unknown_in_salesforce", "unknown_in_warehouse") %},
-                {{ candidate(
-                    "'" ~ class ~ "'",
-                    class ~ "_" ~ product.enabled.column,
-                    "'" ~ product.name ~ "'",
-                    "'" ~ product.enabled.column ~ "'",
-                    numbers[product.enabled.column],
-                    "CAST(salesforce_" ~ product.enabled.column ~ " AS STRING)",
-                    "CAST(" ~ product.enabled.column ~ " AS STRING)",
-                ) | indent(16) }}
-{%- endfor %}
-{% for field in product.fields %}
-{% set wrong_flag = "CASE WHEN salesforce_" ~ field.column ~ " THEN 'wrongly_true' ELSE 'wrongly_false' END" %},
-                {{ candidate(
-                    wrong_flag if field.kind == "checkbox" else "'date_differs'",
-                    "differs_" ~ field.column,
-                    "'" ~ product.name ~ "'",
-                    "'" ~ field.column ~ "'",
-                    numbers[field.column],
-                    "CAST(salesforce_" ~ field.column ~ " AS STRING)",
-                    "CAST(" ~ field.column ~ " AS STRING)",
-                ) | indent(16) }}
-{%- endfor %}
-{% endfor +%}
+{% for each in candidates %}
+                {{ candidate(*each) | indent(16) }}{{ "," if not loop.last }}
+{% endfor %}
             ),
             candidate -> candidate.is_found
         )) AS difference
-    FROM classified
+    FROM wrong_records
 )
 
 SELECT

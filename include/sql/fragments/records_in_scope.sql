@@ -1,25 +1,18 @@
+{% from "macros.sql" import only_rows_with %}
 -- The records of a run. One that nobody can say the values of is in no scope: fragments/records_left_out.sql has these.
 -- A record with an accepted difference is not in the scope mismatched. A person may name it.
 -- A property without a feature row counts only if unmatched properties are sent too.
--- The filter runs in a sub-query that returns ids only. Beside 42 renamed columns, Spark's optimizer would derive
--- a constraint for every combination of names and run out of memory (SPARK-33152).
 WITH compared AS (
 {% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
 ),
 
 accepted_records AS (
 {% filter indent(4, first=true) %}{% include "fragments/accepted_records.sql" %}{% endfilter +%}
-)
+),
 
-SELECT
-    in_scope.*,
-    FALSE AS is_undo
-FROM compared AS in_scope
-WHERE in_scope.salesforce_id IN (
-    SELECT compared.salesforce_id
-    FROM compared
-{% filter indent(4, first=true) %}{% include "fragments/accepted_join.sql" %}{% endfilter +%}
-    WHERE
+judged AS (
+    SELECT
+        compared.*,
 {% filter indent(8, first=true) %}{% include "fragments/is_certain.sql" %}{% endfilter %}
 
         AND (compared.has_feature_row OR NOT CAST(:skip_unmatched AS BOOLEAN))
@@ -32,4 +25,13 @@ WHERE in_scope.salesforce_id IN (
                 )
             ELSE FALSE
         END
+        AS is_in_scope
+    FROM compared
+{% filter indent(4, first=true) %}{% include "fragments/accepted_join.sql" %}{% endfilter +%}
 )
+
+SELECT
+    judged.*,
+    FALSE AS is_undo,
+    {{ only_rows_with("is_in_scope") }} AS is_chosen
+FROM judged

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from feature_sync.backfill.preview import Preview
@@ -23,6 +25,7 @@ from feature_sync.reconciliation.verdict import (
     HEALS,
     Finding,
     Steps,
+    Verdict,
     count_differences,
     decide,
     drift_problems,
@@ -31,19 +34,22 @@ from feature_sync.reconciliation.verdict import (
     refuse_lost_parameters,
     with_accepted,
 )
-from feature_sync.replica.mismatches import Causes, write_mismatches
+from feature_sync.replica.mismatches import write_mismatches
 from feature_sync.replica.state import is_whole_replica_current, read_replica_state
 from feature_sync.report.answers import read_answers
 from feature_sync.report.charts import as_file
 from feature_sync.report.facts import Origin
-from feature_sync.report.open_records import OpenList, OpenRecords
+from feature_sync.report.open_records import OpenRecords
 from feature_sync.report.page import try_to_read, try_to_write
-from feature_sync.storage.freshness import refuse_unfit_tables
+from feature_sync.storage.freshness import read_clock, refuse_unfit_tables
 from feature_sync.storage.run_files import RunFiles, run_files, write_json
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
+
+REUSE_LIMIT = timedelta(minutes=10)
+"""As long may `conclude` wait for a worker and still go by the numbers of `compare`, by the warehouse's clock."""
 
 
 class HealingRefusedError(RuntimeError):
@@ -58,7 +64,8 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
     """
     Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
 
-    Writes ``validation.json``, ``mismatches.csv``, ``missing_records.csv`` and ``report.html``.
+    If they are, or a person is asked about it, it writes what `conclude` writes, so that people can look while the run goes on.
+    Otherwise `conclude` follows at once.
 
     :param overrides_params: whether the site lets the config of a run replace the defaults of its params. Otherwise a healing run
         with another pace than the default is not started, and nobody is asked about it.
@@ -78,23 +85,15 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
             raise NothingComparedError(
                 f"No record of {settings.salesforce_table} has a property in {settings.properties_table}: nothing was compared."
             )
-        causes, open_records = _write_lists(files, warehouse, drift)
-        history = read_history(warehouse, drift.checked_at)
-        acceptances = read_acceptances(warehouse)
-        answers = try_to_read(lambda: read_answers(warehouse, origin))
-    verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
-    run_config = {**settings.healing_run_config, **HEALS}
-    if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
-        run_config["allow_mass_disable"] = True  # then the guard looks whether it was approved, instead of refusing
-    if not overrides_params:
-        verdict = refuse_lost_parameters(verdict, run_config)
-    _write(
-        files,
-        WeeklyPage(
-            origin, drift, verdict, history, acceptances, causes, None, open_records, answers, tuple(settings.approval_users)
-        ),
-    )
-    log.info("%s", verdict.reason)
+        verdict = decide(drift, settings.healing, settings.healing_records_limit, settings.healing_share_limit)
+        run_config = {**settings.healing_run_config, **HEALS}
+        if verdict.asks and drift.new(DriftClass.WRONGLY_TRUE):
+            run_config["allow_mass_disable"] = True  # then the guard looks whether it was approved, instead of refusing
+        if not overrides_params:
+            verdict = refuse_lost_parameters(verdict, run_config)
+        if verdict.heals:
+            _write(_read_page(warehouse, files, origin, drift, verdict), files)
+    log.info("%s\n%s", _table(drift), verdict.reason)
     return Finding(
         heals=verdict.heals,
         question=healing_question(drift, run_id, run_config) if verdict.asks else None,
@@ -136,16 +135,21 @@ def conclude(
     steps: Steps,
     origin: Origin | None = None,
     tell: Callable[[Mapping[str, Any]], None] | None = None,
+    *,
+    may_reuse: bool = False,
 ) -> dict[str, Any]:
     """
     Compare once more, after the healing if there was one, and say whether Salesforce equals the warehouse, but for the
     differences that people have accepted.
 
-    The drift table keeps the result of `compare`; the files then have the new one.
+    Writes ``validation.json``, ``mismatches.csv``, ``missing_records.csv`` and ``report.html``. The drift table keeps the result
+    of `compare`.
 
     :param found: the result of `compare`, or None if it did not finish.
     :param steps: how the steps before this one ended. :param origin: where the run comes from, for the report.
     :param tell: called with what ``validation.json`` holds, whatever the verdict is.
+    :param may_reuse: nobody has asked to look again. Then the numbers of `compare` count, if nothing was to be healed and they
+        are `REUSE_LIMIT` old at most.
     :returns: the result in words, how many properties were checked, and how many differences are accepted.
     :raises NothingToValidateError: the replica was not fresh, or `compare` did not succeed.
     :raises NotReadyError: the replica is stale now.
@@ -167,42 +171,27 @@ def conclude(
     files = run_files(settings, run_id, RECONCILIATION_DAG_ID)
     origin = origin or Origin(RECONCILIATION_DAG_ID, run_id)
     with Warehouse(settings) as warehouse:
-        prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
-        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
-        causes, open_records = _write_lists(files, warehouse, drift)
+        drift = _measured_before(warehouse, run_id) if may_reuse and not found.heals else None
+        if drift is None:
+            prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
+            drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
+        verdict = outcome_of_healing(found, steps)
+        page = _read_page(warehouse, files, origin, drift, verdict)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
-        unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features")
-        history = read_history(warehouse, drift.checked_at)
-        acceptances = read_acceptances(warehouse)
-        answers = try_to_read(lambda: read_answers(warehouse, origin))
-    verdict = outcome_of_healing(found, steps)
+        unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features") if drift.unmatched_features else []
     healed = found.mismatched if steps.healing == "success" else None
     problems = drift_problems(drift, verdict, statuses, name_unmatched(unmatched))
     if steps.healing == "failed" and not drift.properties_new:
         problems.append(verdict.reason)
-    report = _write(
-        files,
-        WeeklyPage(
-            origin,
-            drift,
-            verdict,
-            history,
-            acceptances,
-            causes,
-            problems,
-            open_records,
-            answers,
-            tuple(settings.approval_users),
-            mismatched_before=healed,
-        ),
-    )
+    page = replace(page, problems=problems, mismatched_before=healed)
+    report = _write(page, files)
     if tell:
         tell(report)
     if problems:
         details = f"Details: {files.validation}, {files.mismatches.name}, {files.report.name}"
-        why = [causes.sentence] if causes.sentence else []
-        raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *why, *acceptances.sentences, details]))
-    send_digest(settings, run_id, drift, history, acceptances, healed=healed)
+        why = [page.causes.sentence] if page.causes.sentence else []
+        raise DriftError("\n".join([f"{count_differences(drift)}.", *problems, *why, *page.acceptances.sentences, details]))
+    send_digest(settings, run_id, drift, page.history, page.acceptances, healed=healed)
     return {
         "result": report["result"],
         "properties_checked": drift.properties_checked,
@@ -249,15 +238,34 @@ def healing_subject(drift: Drift) -> str:
     )
 
 
-def _write_lists(files: RunFiles, warehouse: Warehouse, drift: Drift) -> tuple[Causes, OpenList]:
-    open_records = OpenRecords(warehouse.settings.fields, describe_difference)
+def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
+    """What `compare` has measured, unless that is too long ago."""
+    drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), warehouse.settings.fields)
+    return drift if read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT else None
+
+
+def _read_page(warehouse: Warehouse, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict) -> WeeklyPage:
+    """Write the lists, and read what the report says besides."""
+    settings = warehouse.settings
+    open_records = OpenRecords(settings.fields, describe_difference)
     listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None, "asked_at": None})
     write_missing_records(files.missing_records, warehouse, MAX_DIFFERENCES)
-    causes = write_mismatches(files.mismatches, listed, warehouse.settings, watch=open_records.watch)
-    return causes, open_records.listed(drift.properties_new, [files.mismatches.name])
+    causes = write_mismatches(files.mismatches, listed, settings, watch=open_records.watch)
+    return WeeklyPage(
+        origin,
+        drift,
+        verdict,
+        read_history(warehouse, drift.checked_at),
+        read_acceptances(warehouse),
+        causes,
+        None,
+        open_records.listed(drift.properties_new, [files.mismatches.name]),
+        try_to_read(lambda: read_answers(warehouse, origin)),
+        tuple(settings.approval_users),
+    )
 
 
-def _write(files: RunFiles, page: WeeklyPage) -> dict[str, Any]:
+def _write(page: WeeklyPage, files: RunFiles) -> dict[str, Any]:
     drift, verdict, causes, acceptances = page.drift, page.verdict, page.causes, page.acceptances
     report = {
         "run_id": page.origin.run_id,

@@ -12,15 +12,14 @@ from feature_sync.reconciliation.acceptances import Acceptances, read_acceptance
 from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError, check_still_allowed, compare, conclude
 from feature_sync.reconciliation.drift import Drift, DriftClass
-from feature_sync.reconciliation.verdict import Finding, Steps
+from feature_sync.reconciliation.verdict import Finding
 from feature_sync.storage.run_files import read_json, run_files
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
-from tests.wire.few import Few, differences, folder
+from tests.wire.few import NOT_HEALED, Few, differences, folder
 
 pytestmark = pytest.mark.usefixtures("three_products")
 KEY, UPSERT = "snappt_property_id_c", "reverse_etl_id_c"
-DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
 TODAY, YESTERDAY, SOON = "current_date()", "current_date() - INTERVAL 1 DAYS", "current_date() + INTERVAL 7 DAYS"
 LATER, TOO_LATE = "current_date() + INTERVAL 100 DAYS", "current_date() + INTERVAL 366 DAYS"
@@ -97,7 +96,7 @@ class Known:
 
     def is_green(self) -> bool:
         try:
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
         except DriftError:
             return False
         return True
@@ -192,7 +191,7 @@ class TestNothingElse:
 
         assert known.numbers() == {"wrongly_false": (2, 1, 1)}
         with pytest.raises(DriftError) as red:
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
         first, second, *_ = str(red.value).splitlines()
         assert first == "2 differences: 1 new, 1 accepted."
         assert second.startswith(
@@ -244,7 +243,7 @@ class TestTime:
 
         assert last_day == {"wrongly_false": (1, 0, 1)}
         with pytest.raises(DriftError, match=r"1 acceptance has ended, .*: wrongly_false property .* \(accepted by ada until "):
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
         [row] = differences("few")
         assert (row["is_accepted"], row["accepted_by"], row["accepted_reason"]) == ("false", "ada", "known since the merger")
 
@@ -304,7 +303,7 @@ def test_a_run_with_accepted_differences_alone_is_green_and_shows_both_numbers_e
     known.insert("wrongly_false", until=SOON)
 
     report, [row] = known.few.compare()
-    concluded = conclude("few", NOTHING, DONE)
+    concluded = conclude("few", NOTHING, NOT_HEALED)
 
     assert concluded == {
         "result": "1 property with mismatched feature data, 1 of them accepted",
@@ -355,7 +354,7 @@ class TestHealing:
             {KEY: known.one, UPSERT: known.one, "reason": "accepted"}
         ]
         with pytest.raises(DriftError, match="1 property has a new difference beside one that is accepted"):
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
 
     def test_an_acceptance_of_what_does_not_differ_keeps_nothing_from_being_sent(self, known: Known) -> None:
         known.harm(WRONG_FLAG)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,10 +18,10 @@ from feature_sync.reconciliation.comparison import (
 )
 from feature_sync.reconciliation.drift import DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
-from feature_sync.reconciliation.verdict import Finding, Steps
+from feature_sync.reconciliation.verdict import Finding
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
-from tests.wire.few import Few, differences, folder, validation
+from tests.wire.few import NOT_HEALED, Few, differences, folder, run_week, validation
 
 INCIDENT = {
     "fraud_detection": 1_226,
@@ -31,14 +32,13 @@ INCIDENT = {
     "bank_linking": 4,
     "verification_of_rent": 0,
 }
-DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 MISMATCHED = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
 NOTHING = Finding(heals=False, question=None, run_config={}, reason="", mismatched=0)
 
 
 @pytest.fixture(scope="module")
 def found(world: Sandbox) -> Finding:  # noqa: ARG001 - it must run
-    return compare("incident")
+    return run_week("incident")
 
 
 class TestIncident:
@@ -67,7 +67,7 @@ class TestIncident:
 
     @pytest.mark.usefixtures("found")
     def test_the_drift_table_has_one_row_a_product_also_when_the_task_runs_twice(self) -> None:
-        compare("incident")
+        run_week("incident")
         with Warehouse(load_settings()) as warehouse:
             rows = warehouse.fetch_all("reconciliation/select_drift", {"run_id": "incident"})
 
@@ -79,7 +79,7 @@ class TestIncident:
 
     @pytest.mark.usefixtures("found")
     def test_the_history_of_a_product_goes_into_the_report(self) -> None:
-        compare("a week later")
+        run_week("a week later")
         with Warehouse(load_settings()) as warehouse:
             now = warehouse.fetch_all("reconciliation/select_drift", {"run_id": "a week later"})[0]["checked_at"]
             history = read_history(warehouse, now)
@@ -116,13 +116,13 @@ class TestIncident:
 
     def test_the_last_task_says_what_is_wrong_and_writes_the_report(self, found: Finding) -> None:
         with pytest.raises(DriftError, match=r"(?s)of 10,000 properties differ .*HEALING is off; .*validation\.json"):
-            conclude("incident", found, DONE)
+            conclude("incident", found, NOT_HEALED)
 
         assert validation("incident")["healing"] == {"heals": False, "reason": found.reason, "mismatched_before": None}
 
     def test_a_missing_comparison_is_no_success(self) -> None:
         with pytest.raises(NothingToValidateError, match="Nothing was compared"):
-            conclude("never", None, DONE)
+            conclude("never", None, NOT_HEALED)
 
 
 class TestEnd:
@@ -133,7 +133,7 @@ class TestEnd:
         few.compare()
 
         with pytest.raises(NothingToValidateError):
-            conclude("few", NOTHING, replace(DONE, **{step: "failed"}))
+            conclude("few", NOTHING, replace(NOT_HEALED, **{step: "failed"}))
 
     def test_a_replica_that_became_stale_meanwhile_is_no_success(self, few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
         few.compare()
@@ -141,21 +141,52 @@ class TestEnd:
         few.sql("UPDATE {replica} SET _fivetran_synced = current_timestamp() - INTERVAL 5 SECONDS")
 
         with pytest.raises(NotReadyError, match="is stale now"):
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
 
     def test_a_healing_that_failed_is_reported_even_if_nothing_differs_any_more(self, few: Few) -> None:
         few.compare()
 
         with pytest.raises(DriftError, match="The healing failed"):
-            conclude("few", replace(NOTHING, heals=True, mismatched=1), replace(DONE, healing="failed"))
+            conclude("few", replace(NOTHING, heals=True, mismatched=1), replace(NOT_HEALED, healing="failed"))
+
+    def test_the_verdict_goes_by_the_numbers_of_the_comparison_right_before_it(self, few: Few) -> None:
+        found = compare("few")
+        few.sql("UPDATE {replica} SET fraud_detection_enabled_c = NOT fraud_detection_enabled_c")
+
+        assert conclude("few", found, NOT_HEALED, may_reuse=True)["properties_checked"] == 8
+
+        with pytest.raises(DriftError, match="8 of 8 properties differ"):
+            conclude("few", found, NOT_HEALED)
+
+    @pytest.mark.parametrize(("age", "counts"), [(timedelta(minutes=9), True), (timedelta(minutes=11), False)])
+    def test_numbers_that_are_old_do_not_count(self, few: Few, age: timedelta, counts: bool) -> None:
+        found = compare("few")
+        measured_at = datetime.now(UTC) - age
+        few.sql(f"UPDATE {load_settings().drift_table} SET checked_at = TIMESTAMP'{measured_at:%F %T}' WHERE run_id = 'few'")
+
+        conclude("few", found, NOT_HEALED, may_reuse=True)
+
+        assert (datetime.fromisoformat(validation("few")["checked_at"]) < measured_at + timedelta(minutes=1)) is counts
+
+    def test_after_something_was_to_be_healed_the_systems_are_compared_again(
+        self, few: Few, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", "ask")
+        one = few.ids()[0]
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{one}'")
+        found = compare("few")
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = TRUE WHERE snappt_property_id_c = '{one}'")
+
+        assert found.heals
+        assert conclude("few", found, NOT_HEALED, may_reuse=True)["properties_checked"] == 8
 
     def test_healed_records_are_counted_only_after_a_healing(self, few: Few) -> None:
         few.compare()
         found = replace(NOTHING, heals=True, mismatched=1)
 
-        conclude("few", found, replace(DONE, healing="success"))
+        conclude("few", found, replace(NOT_HEALED, healing="success"))
         healed = validation("few")["healing"]
-        conclude("few", found, DONE)
+        conclude("few", found, NOT_HEALED)
 
         assert (healed["mismatched_before"], healed["reason"]) == (1, "The records that differed were sent again.")
         assert validation("few")["healing"]["mismatched_before"] is None
@@ -197,7 +228,7 @@ class TestClasses:
 
         assert (report["properties_checked"], report["properties_mismatched"], rows) == (8, 0, [])
         assert {each["accuracy"] for each in report["products"]} == {1.0}
-        assert conclude("few", NOTHING, DONE)["properties_checked"] == 8
+        assert conclude("few", NOTHING, NOT_HEALED)["properties_checked"] == 8
 
     @pytest.mark.parametrize(
         ("change", "kind", "field"),
@@ -242,7 +273,7 @@ class TestClasses:
         assert report["differences"]["missing_in_salesforce"] == 1
         assert (row["class"], row["snappt_property_id_c"]) == ("missing_in_salesforce", one)
         with pytest.raises(DriftError, match="1 property has no record in Salesforce"):
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)
 
     def test_a_deleted_record_is_none_and_a_deleted_property_needs_none(self, few: Few) -> None:
         [one, two, *_] = few.ids()
@@ -310,4 +341,4 @@ class TestClasses:
         with pytest.raises(NothingComparedError):
             compare("few")
         with pytest.raises(NotReadyError):
-            conclude("few", NOTHING, DONE)
+            conclude("few", NOTHING, NOT_HEALED)

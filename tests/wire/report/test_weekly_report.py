@@ -8,14 +8,12 @@ import pytest
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.approvals import keep_answer
 from feature_sync.reconciliation.comparison import DriftError, compare, conclude
-from feature_sync.reconciliation.verdict import Steps
 from feature_sync.report.facts import Origin
 from feature_sync.storage.evidence import Answer
 from feature_sync.storage.run_files import run_files
-from tests.wire.few import Few
+from tests.wire.few import NOT_HEALED, Few
 
 NOON = datetime(2025, 11, 24, 12, tzinfo=UTC)
-DONE = Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 
 
 def weekly_page(run_id: str) -> str:
@@ -26,7 +24,8 @@ def answered(run_id: str, dag_id: str = "product_feature_backfill", by: str = "a
     keep_answer(Answer(run_id, dag_id, "approve_healing", "Send again?", NOON, "Approve", by, NOON))
 
 
-def test_it_names_the_records_that_are_open_and_who_approved_the_healing(few: Few) -> None:
+def test_it_names_the_records_that_are_open_and_who_approved_the_healing(few: Few, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_SYNC_HEALING", "ask")
     one = few.ids()[0]
     few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{one}'")
     answered("weekly-page", "product_feature_reconciliation", "bob")
@@ -36,7 +35,9 @@ def test_it_names_the_records_that_are_open_and_who_approved_the_healing(few: Fe
     found = compare("weekly-page")
     at_the_start = weekly_page("weekly-page")
     with pytest.raises(DriftError) as failed:
-        conclude("weekly-page", found, DONE, Origin("product_feature_reconciliation", "weekly-page", NOON, None, "scheduled"))
+        conclude(
+            "weekly-page", found, NOT_HEALED, Origin("product_feature_reconciliation", "weekly-page", NOON, None, "scheduled")
+        )
     page = weekly_page("weekly-page")
 
     assert "This page is of the first comparison of the run." in at_the_start
@@ -55,7 +56,7 @@ def test_after_a_healing_the_curves_end_at_what_the_table_says(few: Few) -> None
     found = compare("healed-page")
     few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = TRUE WHERE snappt_property_id_c = '{one}'")
 
-    conclude("healed-page", found, replace(DONE, healing="success"))
+    conclude("healed-page", found, replace(NOT_HEALED, healing="success"))
     page = weekly_page("healed-page")
 
     assert "1 property was corrected in this run." in page
@@ -69,5 +70,5 @@ def test_the_verdict_is_the_same_if_the_page_cannot_be_written(caplog: pytest.Lo
     path = run_files(load_settings(), "unwritten", "product_feature_reconciliation").report
     path.mkdir(parents=True)  # in its place
 
-    assert conclude("unwritten", compare("unwritten"), DONE)["properties_checked"] == 8
+    assert conclude("unwritten", compare("unwritten"), NOT_HEALED)["properties_checked"] == 8
     assert "report.html could not be written" in caplog.text
