@@ -13,6 +13,7 @@ from feature_sync.storage.descriptions import read_description
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.warehouse import Row, Warehouse, render_statement
 from sandbox.warehouse.engine import Engine
+from tests.spark.plans import Plan, read_plan, short_names
 from tests.sql.data import COPY
 from tests.sql.steps import CLOCK_COLUMNS, Change, Script, Step
 
@@ -32,6 +33,9 @@ class Comparison:
         self._engine = engine
         self._spark = spark
         self._alter = alter
+        self._names = short_names(warehouse.settings)
+        self.plans: dict[str, Plan] = {}
+        """Of each statement that has run, the one that reads most."""
         self._others = DatabricksSqlHook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
 
     def run(self, script: Script) -> list[str]:
@@ -45,9 +49,11 @@ class Comparison:
         text = render_statement(step.statement, self._warehouse.settings, step.names)
         expected = self._warehouse.fetch_all(step.statement, step.parameters, step.names)
         try:
-            found = self._spark.execute(self._alter(text), step.parameters)
+            found, plan = self._spark.execute(self._alter(text), step.parameters)
         except TimeoutError:
-            return ["Spark takes for ever. See the comment in include/sql/fragments/records_in_scope.sql for the likely reason."]
+            return ["Spark takes for ever. See the comment in include/sql/macros.sql (SPARK-33152) for the likely reason."]
+        made = read_plan(plan, self._names)
+        self.plans[step.statement] = max(self.plans.get(step.statement, made), made, key=lambda each: each.size)
         if step.writes:  # the warehouse answers with counts, which come from Delta: Spark alone has none
             return self._tables(table.name for table in own_tables(self._warehouse.settings) if table.name in text)
         if step.statement in ("tables/describe_table", "deployment/describe_source"):

@@ -79,9 +79,17 @@ class Spark:
                 content = cursor.sql(f"FROM {table}").to_arrow_table()
                 self.session.createDataFrame(content).writeTo(table).create()
 
-    def execute(self, text: str, parameters: Mapping[str, Any]) -> pa.Table:
-        """:raises TimeoutError: it takes longer than `STATEMENT_LIMIT`."""
-        return self._thread.submit(lambda: self.session.sql(text, args=dict(parameters)).toArrow()).result(STATEMENT_LIMIT)
+    def execute(self, text: str, parameters: Mapping[str, Any]) -> tuple[pa.Table, str]:
+        """
+        :returns: the result, and the physical plan that Spark has made.
+        :raises TimeoutError: it takes longer than `STATEMENT_LIMIT`.
+        """
+
+        def work() -> tuple[pa.Table, str]:
+            frame = self.session.sql(text, args=dict(parameters))
+            return frame.toArrow(), frame._jdf.queryExecution().executedPlan().toString()
+
+        return self._thread.submit(work).result(STATEMENT_LIMIT)
 
     def table(self, name: str) -> pa.Table:
         return self.session.table(name).toArrow()

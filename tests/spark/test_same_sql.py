@@ -6,7 +6,9 @@ Databricks is made of Spark; the sandbox's warehouse is DuckDB behind a translat
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,7 @@ from tests.oracle.worlds import random_world
 from tests.sandbox.wire import TOKEN, airflow_connection, serve
 from tests.spark.comparison import Comparison
 from tests.spark.java import MISSING, find_java
+from tests.spark.plans import as_lines, known_plans
 from tests.spark.variants import change_settings, usual_settings, variants
 from tests.sql.data import COPY, fill_copy, spoil, thin_out
 from tests.sql.script import adapt, freezing, looking, script, script_for
@@ -43,9 +46,9 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.WARNING, name)
 
 
-@pytest.fixture
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = Engine(tmp_path_factory.mktemp("warehouse"))
+@contextmanager
+def filled_engine(folder: Path) -> Iterator[Engine]:
+    engine = Engine(folder)
     seed_warehouse(engine)
     fill_copy(engine)
     thin_out(engine)
@@ -54,26 +57,54 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.close()
 
 
-@pytest.fixture
-def compare(spark: "Spark", engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[str]]]:
-    """Runs a script on both and gives the differences; ``alter`` changes what Spark gets."""
+@contextmanager
+def connected(engine: Engine) -> Iterator[None]:
+    """The warehouse of the sandbox, at the connection that the package reads."""
     service = WarehouseService(engine, lambda: TOKEN, lambda _: None)
     server = serve(service)
-    monkeypatch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", airflow_connection(server.server_port))
-
-    def run(steps: Script, alter: Callable[[str], str] = str) -> list[str]:
-        spark.copy_from(engine)
-        with Warehouse(load_settings()) as warehouse:
-            return Comparison(warehouse, engine, spark, alter).run(steps)
-
-    yield run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_DATABRICKS_DEFAULT", airflow_connection(server.server_port))
+        yield
     server.shutdown()
     server.server_close()
     service.close()
 
 
-def test_every_statement_means_the_same(compare: Callable[..., list[str]]) -> None:
-    assert compare(script(load_settings())) == []
+def run_on_both(steps: Script, engine: Engine, spark: "Spark", alter: Callable[[str], str] = str) -> tuple[list[str], Comparison]:
+    """The differences; ``alter`` changes what Spark gets."""
+    spark.copy_from(engine)
+    with connected(engine), Warehouse(load_settings()) as warehouse:
+        comparison = Comparison(warehouse, engine, spark, alter)
+        return comparison.run(steps), comparison
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    with filled_engine(tmp_path) as engine:
+        yield engine
+
+
+@pytest.fixture
+def compare(spark: "Spark", engine: Engine) -> Callable[..., list[str]]:
+    """Runs a script on both and gives the differences; ``alter`` changes what Spark gets."""
+    return lambda steps, alter=str: run_on_both(steps, engine, spark, alter)[0]
+
+
+@pytest.fixture(scope="module")
+def whole(spark: "Spark", tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Comparison]:
+    """Every statement with all fields: it takes minutes, so it is done once."""
+    with filled_engine(tmp_path_factory.mktemp("whole")) as engine:
+        return run_on_both(script(load_settings()), engine, spark)
+
+
+def test_every_statement_means_the_same(whole: tuple[list[str], Comparison]) -> None:
+    assert whole[0] == []
+
+
+def test_no_statement_reads_a_table_more_often_than_it_must(whole: tuple[list[str], Comparison]) -> None:
+    made = "\n".join(as_lines(whole[1].plans))
+
+    assert made == "\n".join(as_lines(known_plans())), f"tests/spark/plans.toml has other numbers. They would be:\n{made}"
 
 
 @pytest.mark.long

@@ -100,8 +100,10 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "verify/count_repeated_ids.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "verify/count_twins.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "sending/check_batch.sql": {
-        "COALESCE( marked.reason, 'CHANGED_SINCE_FREEZE: run ' || sent_since.run_id || ' has sent this record since it was "
-        "frozen here' )": "the first reason that there is"
+        "COALESCE( marked.reason, 'CHANGED_SINCE_FREEZE: run ' || written.sent_since_by || ' has sent this record since it was "
+        "frozen here' )": "the first reason that there is",
+        "COALESCE(written.is_by_this_run, FALSE)": "no row: no run of ours has written the record",
+        "COALESCE(written.is_by_another_run, FALSE)": "the same",
     },
     "sending/record_attempt.sql": {
         "COALESCE(source.sync_run_id, sync_log.sync_run_id)": "an id that is known once is never forgotten"

@@ -1,14 +1,10 @@
 {% from "macros.sql" import any_of %}
 {% set flags = fields.products | map(attribute="enabled") | list %}
-{% macro accepted_of(class, table, id) -%}
-(
-    SELECT COUNT(*)
-    FROM {{ table }}
-    INNER JOIN accepted_properties
-        ON accepted_properties.class = '{{ class }}'
-        AND accepted_properties.property_id = {{ table }}.{{ id }}
-)
-{%- endmacro %}
+{% set of_properties = (
+    ("missing_in_salesforce", "missing", fields.property_id.column),
+    ("unknown_status", "unknown", fields.property_id.column),
+    ("unmatched_features", "unmatched", "property_id"),
+) %}
 -- One row for each product: what both systems hold, what differs, and how much of that is accepted.
 -- The columns from properties_mismatched on count records of any product. They are the same in every row.
 WITH classified AS (
@@ -31,6 +27,18 @@ accepted_properties AS (
 {% filter indent(4, first=true) %}{% include "fragments/accepted_properties.sql" %}{% endfilter +%}
 ),
 
+{% for class, table, id in of_properties %}
+counted_{{ table }} AS (
+    SELECT
+        COUNT(*) AS {{ class }},
+        COUNT(accepted_properties.property_id) AS {{ class }}_accepted
+    FROM {{ table }}
+    LEFT JOIN accepted_properties
+        ON accepted_properties.class = '{{ class }}'
+        AND accepted_properties.property_id = {{ table }}.{{ id }}
+),
+
+{% endfor %}
 by_product AS (
     SELECT
         classified.*
@@ -151,8 +159,8 @@ SELECT
     properties_held_back,
     properties_to_send,
     properties_unmatched,
-    (SELECT COUNT(*) FROM missing) AS missing_in_salesforce,
-    {{ accepted_of("missing_in_salesforce", "missing", fields.property_id.column) | indent(4) }} AS missing_in_salesforce_accepted,
+    missing_in_salesforce,
+    missing_in_salesforce_accepted,
     missing_in_warehouse,
     missing_in_warehouse_accepted,
     key_mismatch,
@@ -161,12 +169,15 @@ SELECT
     ambiguous_features_accepted,
     true_through_sibling,
     true_through_sibling_accepted,
-    (SELECT COUNT(*) FROM unknown) AS unknown_status,
-    {{ accepted_of("unknown_status", "unknown", fields.property_id.column) | indent(4) }} AS unknown_status_accepted,
-    (SELECT COUNT(*) FROM unmatched) AS unmatched_features,
-    {{ accepted_of("unmatched_features", "unmatched", "property_id") | indent(4) }} AS unmatched_features_accepted,
+    unknown_status,
+    unknown_status_accepted,
+    unmatched_features,
+    unmatched_features_accepted,
     unknown_in_salesforce,
     unknown_in_salesforce_accepted,
     unknown_in_warehouse,
     unknown_in_warehouse_accepted
 FROM product_counts
+CROSS JOIN counted_missing
+CROSS JOIN counted_unknown
+CROSS JOIN counted_unmatched

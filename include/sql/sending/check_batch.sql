@@ -19,44 +19,41 @@ writes AS (
 {% filter indent(4, first=true) %}{% include "fragments/batch_writes.sql" %}{% endfilter +%}
 ),
 
-written_by_this_run AS (
-    SELECT DISTINCT writes.salesforce_id
-    FROM writes
-    WHERE writes.run_id = :run_id
-),
-
--- The replica may show a write late. One that ended long before the freeze was shown by then.
-written_by_another_run AS (
-    SELECT DISTINCT writes.salesforce_id
-    FROM writes
-    INNER JOIN batch
-        ON batch.salesforce_id = writes.salesforce_id
-    INNER JOIN {{ settings.salesforce_table }} AS held
-        ON held.id = writes.salesforce_id
-    WHERE
-        writes.run_id <> :run_id
-        AND (
-            writes.run_ended_at IS NULL
-            OR writes.run_ended_at + INTERVAL '{{ settings.copy_limit_seconds }}' SECOND >= batch.frozen_at
-        )
-        AND {{ all_of(fields.features, "held.{} IS NOT DISTINCT FROM writes.{}") | indent(8) }}
-),
-
-sent_since AS (
-    SELECT writes.salesforce_id, MAX(writes.run_id) AS run_id
-    FROM writes
-    INNER JOIN batch
-        ON batch.salesforce_id = writes.salesforce_id
-    WHERE
-        writes.run_id <> :run_id
-        AND writes.is_probable
-        AND writes.known_at >= batch.frozen_at
-        AND (
-            writes.frozen_at > batch.frozen_at
-            OR (
-                {{ all_of(fields.features, "writes.{} IS NOT DISTINCT FROM batch.{}") | indent(16) }}
+-- What our own runs have to do with each record. The replica may show a write late; one that ended long before the freeze was shown
+-- by then.
+written AS (
+    SELECT
+        writes.salesforce_id,
+        COUNT_IF(writes.run_id = :run_id) > 0 AS is_by_this_run,
+        COUNT_IF(
+            writes.run_id <> :run_id
+            AND (
+                writes.run_ended_at IS NULL
+                OR writes.run_ended_at + INTERVAL '{{ settings.copy_limit_seconds }}' SECOND >= batch.frozen_at
             )
-        )
+            AND held.id IS NOT NULL
+            AND {{ all_of(fields.features, "held.{} IS NOT DISTINCT FROM writes.{}") | indent(12) }}
+        ) > 0 AS is_by_another_run,
+        MAX(
+            CASE
+                WHEN
+                    writes.run_id <> :run_id
+                    AND writes.is_probable
+                    AND writes.known_at >= batch.frozen_at
+                    AND (
+                        writes.frozen_at > batch.frozen_at
+                        OR (
+                            {{ all_of(fields.features, "writes.{} IS NOT DISTINCT FROM batch.{}") | indent(28) }}
+                        )
+                    )
+                    THEN writes.run_id
+            END
+        ) AS sent_since_by
+    FROM writes
+    INNER JOIN batch
+        ON batch.salesforce_id = writes.salesforce_id
+    LEFT JOIN {{ settings.salesforce_table }} AS held
+        ON held.id = writes.salesforce_id
     GROUP BY writes.salesforce_id
 ),
 
@@ -69,10 +66,10 @@ SELECT
     batch.{{ fields.upsert_key.column }} AS upsert_key,
     COALESCE(
         marked.reason,
-        'CHANGED_SINCE_FREEZE: run ' || sent_since.run_id || ' has sent this record since it was frozen here'
+        'CHANGED_SINCE_FREEZE: run ' || written.sent_since_by || ' has sent this record since it was frozen here'
     ) AS left_out_reason,
     salesforce.id IS NULL AS is_gone,
-    CASE WHEN written_by_another_run.salesforce_id IS NULL THEN concat_ws(
+    CASE WHEN NOT COALESCE(written.is_by_another_run, FALSE) THEN concat_ws(
         ', '
 {%- for field in fields.features %},
         CASE
@@ -83,7 +80,7 @@ SELECT
         END
 {%- endfor +%}
     ) ELSE '' END AS changed_fields,
-    written_by_this_run.salesforce_id IS NULL
+    NOT COALESCE(written.is_by_this_run, FALSE)
     AND NOT (
         {{ all_of(fields.features, "salesforce.{} IS NOT DISTINCT FROM batch.before_{}") | indent(8) }}
     ) AS has_other_before,
@@ -97,9 +94,5 @@ LEFT JOIN {{ settings.salesforce_table }} AS salesforce
     AND salesforce.{{ fields.upsert_key.column }} = batch.{{ fields.upsert_key.column }}
 LEFT JOIN marked
     ON marked.{{ fields.upsert_key.column }} = batch.{{ fields.upsert_key.column }}
-LEFT JOIN written_by_this_run
-    ON written_by_this_run.salesforce_id = batch.salesforce_id
-LEFT JOIN written_by_another_run
-    ON written_by_another_run.salesforce_id = batch.salesforce_id
-LEFT JOIN sent_since
-    ON sent_since.salesforce_id = batch.salesforce_id
+LEFT JOIN written
+    ON written.salesforce_id = batch.salesforce_id
