@@ -29,7 +29,7 @@ FLOORS = (
 TREE = {
     "config": "addresses asked connections green paths fields settings run_config names problems wording",
     "census": "errors models hook neighbours sources sync_checks sync_settings",
-    "salesforce": "errors models hook comparison causes read_back org_checks",
+    "salesforce": "errors models hook reader comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",
     "lists": "people spreadsheets",

@@ -10,12 +10,11 @@ from typing import Any
 from feature_sync.config.fields import FieldKind, FlagType
 from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, OtherColumn
-from feature_sync.deployment.parsed_query import quoted
 from feature_sync.deployment.source_query import OTHERS
 from feature_sync.storage.lines import as_lines
 from feature_sync.storage.marks import own_tables
 from feature_sync.storage.tables import column_definitions
-from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of
+from feature_sync.storage.warehouse import SQL_FOLDER, Parameters, columns_of, quoted
 from sandbox.warehouse.engine import Engine
 from tests.sql.asking import STORY, read_back, validation
 from tests.sql.data import ANOTHER, COPY, INCIDENT

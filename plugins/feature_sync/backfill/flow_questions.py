@@ -9,7 +9,7 @@ from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import load_settings
 from feature_sync.config.wording import count_of
 from feature_sync.salesforce.errors import SalesforceNotAllowedError
-from feature_sync.salesforce.hook import SalesforceReader
+from feature_sync.salesforce.reader import new_reader
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 
@@ -86,7 +86,7 @@ def refuse_inactive_flow(run_id: str) -> None:
 
 def _compare_flow(run_id: str, *, is_on: bool, cure: str) -> None:
     name = load_settings().salesforce_flow
-    reader = SalesforceReader()
+    reader = new_reader()
     if not name or not reader.is_configured():
         missing = f"connection {SALESFORCE_CONN_ID}" if name else "SALESFORCE_FLOW"
         log.info("%s: Salesforce was not asked whether the Flow is %s: no %s", run_id, "on" if is_on else "off", missing)

@@ -21,7 +21,7 @@ from feature_sync.census.errors import CensusError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.names import HEALING_QUESTION, RECONCILIATION_DAG_ID
-from feature_sync.config.problems import GuardError, NotReadyError
+from feature_sync.config.problems import CsvError, GuardError, NotReadyError
 from feature_sync.config.run_config import RunConfig, Scope, Strategy, parse_run_config
 from feature_sync.config.settings import Settings, load_settings
 from feature_sync.config.wording import count_of
@@ -29,7 +29,6 @@ from feature_sync.deployment.value_check import regular_sync_warnings
 from feature_sync.forecast.duration import forecast
 from feature_sync.pilot.rest import release_pilot
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.csv_files import CsvError, write_csv
 from feature_sync.storage.evidence import read_approvals
 from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
 from feature_sync.storage.run_files import StoragePath, remove, run_files, write_json
@@ -92,6 +91,8 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable
     :raises GuardError: a table that is read is not as it must be, or too old; or another run may still send some of the records.
     :raises NotReadyError: the replica does not show yet what another run has sent.
     """
+    from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
+
     config = parse_run_config(conf)
     settings = load_settings()
     with Warehouse(settings) as warehouse:
@@ -247,6 +248,8 @@ def export_csv(run_id: str, day: date) -> dict[str, Any]:
     :returns: the run's folder, the file and its number of records.
     :raises CsvError: the file and the payload have different numbers of records.
     """
+    from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
+
     settings = load_settings()
     files = run_files(settings, run_id)
     full_csv = files.full_csv(day)
@@ -289,6 +292,8 @@ def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNei
 
 
 def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: StoragePath) -> None:
+    from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
+
     if records := count_records_left_out(warehouse, config).records:
         write_csv(path, warehouse.stream("backfill/select_records_left_out", scope_parameters(config)))
         log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)

@@ -21,7 +21,6 @@ from feature_sync.report.page import render_backfill, try_to_write
 from feature_sync.report.runs import dry_run_report
 from feature_sync.sending.batches import Batch, PlannedChanges
 from feature_sync.sending.sync_log import SyncLog
-from feature_sync.storage.csv_files import write_csv, write_csv_parts
 from feature_sync.storage.run_files import read_json, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
 
@@ -120,6 +119,8 @@ def plan_probes(conf: Mapping[str, Any], run_id: str, tell: Tell | None = None) 
     :returns: the probes, or the pilot, as `Batch.as_xcom` returns them. Empty with any other strategy, and in a dry run.
     :raises PlanError: the payload is not cut as planned.
     """
+    from feature_sync.storage.csv_files import write_csv_parts  # noqa: PLC0415 - slow
+
     config = parse_run_config(conf)
     settings = load_settings()
     files = run_files(settings, run_id)
@@ -209,6 +210,8 @@ def _dry_run_page(settings: Settings, config: RunConfig, origin: Origin) -> str:
 
 def _assign_rest(warehouse: Warehouse, run_id: str, batch_size: int) -> list[Batch]:
     """The batches for the records that the probes left. Empty if no probe exceeded a limit."""
+    from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
+
     files = run_files(warehouse.settings, run_id)
     records = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})["records"]
     sizes = batch_sizes(Strategy.PROBE, records, batch_size)

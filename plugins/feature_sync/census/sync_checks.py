@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from feature_sync.census.models import Sync
-from feature_sync.census.sources import source_problem
 from feature_sync.census.sync_settings import mapping_setting_problems, setting_problems
 from feature_sync.config.fields import FieldTable
 
@@ -19,6 +18,8 @@ def batch_sync_problems(
     :param declared_harmless: names of settings that people have looked at, see `setting_problems`.
     :returns: a sentence for each difference, with what was found. Empty if the sync is as it must be.
     """
+    from feature_sync.census.sources import source_problem  # noqa: PLC0415 - slow
+
     where = f"Census sync {sync.id}"
     problems = []
     if sync.operation != "update":

@@ -4,8 +4,8 @@ from feature_sync.checks.findings import Finding, not_checked, right, wrong
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.salesforce.errors import SalesforceError, SalesforceLimitError, SalesforceUnavailableError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.org_checks import look_at_org
+from feature_sync.salesforce.reader import new_reader
 
 NAME = "Salesforce"
 
@@ -16,7 +16,7 @@ def check_org(settings: Settings, batches: int) -> list[Finding]:
 
     :param batches: how many batches a run may have.
     """
-    reader = SalesforceReader()
+    reader = new_reader()
     try:
         if not reader.is_configured():
             missing = f"Fields, limits and Flow in Salesforce itself, because there is no connection {SALESFORCE_CONN_ID}."

@@ -48,3 +48,11 @@ class OwnTableError(ProblemsError):
     """A table of ours cannot be created, extended or written to."""
 
     heading = "Our own tables cannot be used:"
+
+
+class CsvError(RuntimeError):
+    """A CSV file does not hold what it should."""
+
+
+class UnusableQueryError(ValueError):
+    """A query that is not run. The text is the predicate of a sentence about it."""

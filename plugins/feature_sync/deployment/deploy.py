@@ -10,21 +10,14 @@ from typing import Any
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import Dataset, Sync
 from feature_sync.config.names import DEPLOY_DAG_ID
+from feature_sync.config.problems import UnusableQueryError
 from feature_sync.config.settings import Settings, SourceQuery, load_settings
 from feature_sync.deployment.mapped_columns import other_mappings, property_column
-from feature_sync.deployment.parsed_query import UnusableQueryError, parse_query
 from feature_sync.deployment.regular_sync import (
     corrected_mappings,
     regular_mapping_problems,
     regular_sync_problems,
     unknown_column_problems,
-)
-from feature_sync.deployment.source_query import (
-    query_before_ours,
-    query_difference,
-    selected_columns,
-    wanted_query,
-    wanted_query_beside,
 )
 from feature_sync.deployment.value_check import (
     Judgement,
@@ -212,6 +205,8 @@ def deploy_query(approved: Deployment) -> dict[str, Any]:
     :raises DeployError: one of the two queries was changed after the approval, the new one yields wrong values, or Census has
         another query afterwards.
     """
+    from feature_sync.deployment.source_query import query_difference  # noqa: PLC0415 - slow
+
     settings = load_settings()
     with Warehouse(settings) as warehouse:
         live = _look(settings, warehouse)
@@ -267,6 +262,8 @@ def deploy_mappings(approved: Deployment) -> dict[str, Any]:
 
 
 def _look(settings: Settings, warehouse: Warehouse) -> CensusState:
+    from feature_sync.deployment.source_query import query_difference, wanted_query  # noqa: PLC0415 - slow
+
     if not settings.census_dataset_id:
         raise DeployError(
             "Nothing was changed: CENSUS_DATASET_ID is 0, so the regular sync reads a table or a view and there is no dataset to "
@@ -304,6 +301,8 @@ def _wanted(warehouse: Warehouse, sync: Sync, live: str) -> tuple[str, set[str],
 
     :raises UnusableQueryError: that query cannot be kept. :raises UnjudgedError: it fails in the warehouse.
     """
+    from feature_sync.deployment.source_query import query_before_ours, selected_columns, wanted_query, wanted_query_beside  # noqa: PLC0415 - slow
+
     settings = warehouse.settings
     plain = wanted_query(settings)
     columns = selected_columns(plain)
@@ -354,6 +353,9 @@ def _tried(found: Judgement) -> str:
 
 def _text_differences(warehouse: Warehouse, sync: Sync, source: RegularSource) -> list[str]:
     """How the text of the query differs from the repository's, and what is behind the views that it reads. For information."""
+    from feature_sync.deployment.parsed_query import parse_query  # noqa: PLC0415 - slow
+    from feature_sync.deployment.source_query import query_difference, wanted_query  # noqa: PLC0415 - slow
+
     settings = warehouse.settings
     try:
         query = parse_query(source.query)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from feature_sync.census.models import FieldMapping, Sync
 from feature_sync.config.fields import FeatureField, FieldTable
-from feature_sync.deployment.parsed_query import quoted
+from feature_sync.storage.warehouse import quoted
 
 COMPARED_TYPES = {
     "string": "STRING",

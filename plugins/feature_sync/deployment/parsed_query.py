@@ -7,6 +7,9 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
+from feature_sync.config.problems import UnusableQueryError
+from feature_sync.storage.warehouse import quoted
+
 DIALECT = "databricks"
 NOT_READING: tuple[type[exp.Expr], ...] = (
     exp.DDL,
@@ -22,10 +25,6 @@ NOT_READING: tuple[type[exp.Expr], ...] = (
 """What a query that only reads has nowhere in it."""
 TEMPLATES = ("{{", "{%", "${")
 """How a place begins that Census fills in, so its value is not known here."""
-
-
-class UnusableQueryError(ValueError):
-    """A query that is not run. The text is the predicate of a sentence about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +106,6 @@ def inner_query(query: ReadingQuery, name: str) -> str | None:
             if depth == 0:
                 return query.text[begin.end + 1 : token.start].strip()
     return None
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever characters it has."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _name(tree: exp.Expr) -> str:

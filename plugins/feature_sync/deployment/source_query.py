@@ -9,8 +9,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 
 from feature_sync.config.settings import Settings
-from feature_sync.deployment.parsed_query import DIALECT, ReadingQuery, inner_query, parse_query, quoted
-from feature_sync.storage.warehouse import render_statement
+from feature_sync.deployment.parsed_query import DIALECT, ReadingQuery, inner_query, parse_query
+from feature_sync.storage.warehouse import quoted, render_statement
 
 OTHERS = "feature_sync_others"
 """What the deployed query calls the query that Census had before."""

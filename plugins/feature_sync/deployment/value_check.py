@@ -4,16 +4,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from feature_sync.census.errors import CensusError, CensusForbiddenError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import Dataset, Sync
+from feature_sync.config.problems import UnusableQueryError
 from feature_sync.config.settings import Settings
 from feature_sync.deployment.mapped_columns import MappedColumns, UnknownKeyError, mapped_columns
-from feature_sync.deployment.parsed_query import ReadingQuery, UnusableQueryError, parse_query, quoted
 from feature_sync.deployment.value_findings import Concern, ValueFinding, value_findings
 from feature_sync.storage.source_tables import describe_source
-from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
+from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse, quoted
+
+if TYPE_CHECKING:
+    from feature_sync.deployment.parsed_query import ReadingQuery
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +94,8 @@ def judge(warehouse: Warehouse, sync: Sync, source: RegularSource) -> Judgement:
     :raises UnjudgedError: the query is not one that only reads, it fails, or nobody can say which record a row belongs to.
     :raises ConnectError: the warehouse cannot be reached.
     """
+    from feature_sync.deployment.parsed_query import parse_query  # noqa: PLC0415 - slow
+
     settings = warehouse.settings
     try:
         query = parse_query(source.query)
@@ -108,7 +114,7 @@ def judge(warehouse: Warehouse, sync: Sync, source: RegularSource) -> Judgement:
     return Judgement(counts["records"], tuple(findings))
 
 
-def source_columns(warehouse: Warehouse, query: ReadingQuery) -> list[str]:
+def source_columns(warehouse: Warehouse, query: "ReadingQuery") -> list[str]:
     """
     The columns that a query yields, in its order.
 
@@ -148,7 +154,7 @@ def regular_sync_warnings(warehouse: Warehouse) -> list[str]:
     return [head, *found]
 
 
-def views_behind(warehouse: Warehouse, query: ReadingQuery) -> dict[str, str | None]:
+def views_behind(warehouse: Warehouse, query: "ReadingQuery") -> dict[str, str | None]:
     """
     The text of each view that a query reads, and of those behind it, at most `MAX_VIEWS`.
 
@@ -179,13 +185,15 @@ def views_behind(warehouse: Warehouse, query: ReadingQuery) -> dict[str, str | N
 
 
 def _tables_of(text: str | None) -> Iterable[str]:
+    from feature_sync.deployment.parsed_query import parse_query  # noqa: PLC0415 - slow
+
     try:
         return parse_query(text).tables if text else ()
     except UnusableQueryError:
         return ()
 
 
-def _mapped(warehouse: Warehouse, sync: Sync, query: ReadingQuery) -> MappedColumns:
+def _mapped(warehouse: Warehouse, sync: Sync, query: "ReadingQuery") -> MappedColumns:
     settings: Settings = warehouse.settings
     names = {name.lower() for name in source_columns(warehouse, query)}
     replica = describe_source(warehouse, settings.salesforce_table).columns

@@ -3,14 +3,15 @@
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.settings import Settings
-from feature_sync.lists.spreadsheets import Spreadsheet
-from feature_sync.storage.csv_files import write_csv
 from feature_sync.storage.run_files import StoragePath, remove
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from feature_sync.lists.spreadsheets import Spreadsheet
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,11 @@ Words = Mapping[str, Mapping[str, str]]
 
 def write_list(
     path: StoragePath,
-    tables: Iterable[pa.Table],
+    tables: "Iterable[pa.Table]",
     settings: Settings,
     words: Words | None = None,
     *,
-    watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter,
+    watch: "Callable[[Iterable[pa.Table]], Iterable[pa.Table]]" = iter,
 ) -> int:
     """
     Write a CSV file, and beside it a spreadsheet with the same rows.
@@ -45,6 +46,8 @@ def write_list(
     :returns: the number of rows.
     :raises CsvError: there is not even an empty table.
     """
+    from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
+
     labels = {product.name: product.label for product in settings.fields.products}
     copy = _Copy(path, words or {}, labels)
     try:
@@ -60,10 +63,12 @@ def beside(path: StoragePath) -> StoragePath:
     return path.parent / f"{path.name.removesuffix('.csv')}.xlsx"
 
 
-def with_links(table: pa.Table, salesforce_url: str) -> pa.Table:
+def with_links(table: "pa.Table", salesforce_url: str) -> "pa.Table":
     """The table with a last column that has the address of each record, if there is a column ``salesforce_id``."""
     if "salesforce_id" not in table.schema.names:
         return table
+    import pyarrow as pa  # noqa: PLC0415 - slow
+
     links = [link_to(each, salesforce_url) for each in table["salesforce_id"].to_pylist()]
     return table.append_column(LINK, pa.array(links, pa.string()))
 
@@ -84,7 +89,7 @@ class _Copy:
         self._sheet: Spreadsheet | None = None
         self._has_failed = False
 
-    def read(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def read(self, tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         for table in tables:
             yield table
             try:
@@ -115,13 +120,15 @@ class _Copy:
             except Exception as error:
                 log.warning("A temporary file of %s could not be removed: %s", self._path.name, error)
 
-    def _add(self, table: pa.Table) -> None:
+    def _add(self, table: "pa.Table") -> None:
         if self._has_failed:
             return
         names = table.schema.names
         if self._sheet is None:
             columns = [*(name for name in FIRST if name in names), *(name for name in names if name not in FIRST)]
             links = [LINK] if LINK in names else []
+            from feature_sync.lists.spreadsheets import Spreadsheet  # noqa: PLC0415 - slow
+
             self._sheet = Spreadsheet(columns, links=links, rest_is_in=self._csv_name)
         for row in table.to_pylist():
             self._sheet.add(self._in_words(row))

@@ -12,8 +12,8 @@ from feature_sync.pilot.choice import PILOT_BATCH, read_pilot, read_strata
 from feature_sync.pilot.question import Pilot, Seen, pilot_question
 from feature_sync.pilot.rest import PilotError, read_rest
 from feature_sync.salesforce.errors import SalesforceNotAllowedError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.read_back import ReadBack, rows_of
+from feature_sync.salesforce.reader import new_reader
 from feature_sync.sending.adoption import Patience
 from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.sync_log import SyncLog
@@ -64,7 +64,7 @@ def _look(warehouse: Warehouse, attempt: Attempt, patience: Patience) -> Seen:
     by_counters = attempt.status is AttemptStatus.ACCEPTED_BY_COUNTERS
     records, shown = counts["records"], counts["records_shown"]
     sent = _sent_values(warehouse, attempt)
-    reader = SalesforceReader()
+    reader = new_reader()
     if not reader.is_configured():
         reason = f"there is no connection {SALESFORCE_CONN_ID}"
         return Seen(records, 0, shown, not_read=reason, by_counters=by_counters)

@@ -1,6 +1,6 @@
 """The message about a weekly run that went well: its numbers, and what changed since the one before it."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from feature_sync.config.names import RECONCILIATION_DAG_ID
 from feature_sync.config.settings import AlertLevel, Settings
@@ -10,9 +10,12 @@ from feature_sync.reconciliation.acceptances import Acceptances
 from feature_sync.reconciliation.drift import Drift
 from feature_sync.reconciliation.verdict import count_differences
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def send_digest(
-    settings: Settings, run_id: str, drift: Drift, history: pd.DataFrame, acceptances: Acceptances, *, healed: int | None
+    settings: Settings, run_id: str, drift: Drift, history: "pd.DataFrame", acceptances: Acceptances, *, healed: int | None
 ) -> bool:
     """
     Send the digest of a run that went well, if WEEKLY_DIGEST is on.
@@ -38,7 +41,7 @@ def send_digest(
     return channel.deliver(AlertLevel.INFO, title, "\n".join(lines), is_success=True)
 
 
-def changes_since(run_id: str, drift: Drift, history: pd.DataFrame) -> list[str]:
+def changes_since(run_id: str, drift: Drift, history: "pd.DataFrame") -> list[str]:
     """What this run found at first, beside what the one before it had found: a sentence for each product that changed."""
     own, others = history[history["run_id"] == run_id], history[history["run_id"] != run_id]
     if own.empty or others.empty:

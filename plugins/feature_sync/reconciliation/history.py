@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from feature_sync.storage.warehouse import Row, Warehouse
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HISTORY = timedelta(days=730)
 COLUMNS = ["run_id", "product", "checked_at", "accuracy", "mismatched"]
 
 
-def read_history(warehouse: Warehouse, now: datetime) -> pd.DataFrame:
+def read_history(warehouse: Warehouse, now: datetime) -> "pd.DataFrame":
     """
     The reconciliations of the last two years, see `history_table`.
 
@@ -21,7 +23,7 @@ def read_history(warehouse: Warehouse, now: datetime) -> pd.DataFrame:
     return history_table(warehouse.fetch_all("reconciliation/select_drift_history", {"since": since}))
 
 
-def history_table(rows: Iterable[Row]) -> pd.DataFrame:
+def history_table(rows: Iterable[Row]) -> "pd.DataFrame":
     """
     One row for each product and reconciliation, the oldest first.
 
@@ -29,5 +31,7 @@ def history_table(rows: Iterable[Row]) -> pd.DataFrame:
 
     :param rows: of the drift table, the oldest first.
     """
+    import pandas as pd  # noqa: PLC0415 - slow
+
     table = pd.DataFrame.from_records(list(rows), columns=COLUMNS)
     return table[table["accuracy"].notna()].reset_index(drop=True)

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from feature_sync.config.wording import count_of
 from feature_sync.lists.people import write_list
 from feature_sync.storage.run_files import StoragePath
 from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,11 @@ def write_missing_records(path: StoragePath, warehouse: Warehouse, most: int) ->
 class _Counted:
     """The rows of the list. ``in_all``: after they were read, how many there would be without the limit."""
 
-    def __init__(self, tables: Iterable[pa.Table]) -> None:
+    def __init__(self, tables: "Iterable[pa.Table]") -> None:
         self._tables = tables
         self.in_all = 0
 
-    def read(self) -> Iterator[pa.Table]:
+    def read(self) -> "Iterator[pa.Table]":
         for table in self._tables:
             if table.num_rows:
                 self.in_all = table[IN_ALL][0].as_py()

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.wording import count_of
 from feature_sync.reconciliation.acceptances import Acceptances
@@ -15,6 +13,9 @@ from feature_sync.report.charts import AccuracyPoint, draw_accuracy
 from feature_sync.report.facts import Answered, Origin, Report, Tone, cause_counts
 from feature_sync.report.open_records import NOTHING_OPEN, OpenList
 from feature_sync.report.page import drawn, render_weekly
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_DIFFERENCES = 2_000
 """Differences of each class that ``mismatches.csv`` lists. The counts include all."""
@@ -33,7 +34,7 @@ class WeeklyPage:
     origin: Origin
     drift: Drift
     verdict: Verdict
-    history: pd.DataFrame
+    history: "pd.DataFrame"
     acceptances: Acceptances
     causes: Causes
     problems: Sequence[str] | None = None

@@ -3,18 +3,21 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.fields import FeatureField
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.wording import count_of
 from feature_sync.salesforce.comparison import Comparison, compare
 from feature_sync.salesforce.errors import SalesforceError, SalesforceNotAllowedError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.models import RecordsRead
 from feature_sync.salesforce.read_back import rows_of
+from feature_sync.salesforce.reader import new_reader
 from feature_sync.storage.evidence import Purpose, record_read_backs
 from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from feature_sync.salesforce.hook import SalesforceReader
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ class RunReader:
 
     warehouse: Warehouse
     run_id: str
-    salesforce: SalesforceReader = field(default_factory=SalesforceReader)
+    salesforce: "SalesforceReader" = field(default_factory=new_reader)
 
     def keys_to_ask(self) -> tuple[list[str], str]:
         """

@@ -4,9 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import Settings
@@ -14,10 +12,15 @@ from feature_sync.config.wording import count_of
 from feature_sync.lists.people import FIRST, write_list
 from feature_sync.salesforce.causes import Cause, KnownDifference, with_salesforce
 from feature_sync.salesforce.errors import SalesforceError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.models import SalesforceRecord
+from feature_sync.salesforce.reader import new_reader
 from feature_sync.storage.run_files import StoragePath
 from feature_sync.storage.warehouse import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from feature_sync.salesforce.hook import SalesforceReader
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +83,11 @@ NO_CAUSES = Causes({}, {})
 
 def write_mismatches(
     path: StoragePath,
-    tables: Iterable[pa.Table],
+    tables: "Iterable[pa.Table]",
     settings: Settings,
     *,
     was_asked: bool = False,
-    watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter,
+    watch: "Callable[[Iterable[pa.Table]], Iterable[pa.Table]]" = iter,
 ) -> Causes:
     """
     Write ``mismatches.csv``, and the same as a spreadsheet, and count the causes. If there is a connection to Salesforce, it is
@@ -95,7 +98,7 @@ def write_mismatches(
     :param was_asked: the values in them are what Salesforce itself has said, so it is not asked again.
     :param watch: sees the rows as they go to the file, and returns them, such as `OpenRecords.watch`.
     """
-    explained = _Explained(settings, SalesforceReader(), was_asked=was_asked)
+    explained = _Explained(settings, new_reader(), was_asked=was_asked)
     words = {"cause": {cause.value: cause.description for cause in Cause}}
     write_list(path, explained.read(tables), settings, words, watch=watch)
     return explained.causes
@@ -106,7 +109,7 @@ class _Explained:
     """The rows with what Salesforce says of them, and how many have which cause."""
 
     settings: Settings
-    reader: SalesforceReader
+    reader: "SalesforceReader"
     was_asked: bool = False
     found: Counter[tuple[Cause, bool]] = field(default_factory=Counter)
     moved: Counter[tuple[Cause, bool]] = field(default_factory=Counter)
@@ -126,7 +129,7 @@ class _Explained:
                 new[cause] += 0 if is_accepted else count
         return Causes(counts, new, self._note if counts.total() else "")
 
-    def read(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def read(self, tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         """The rows of the file, with the causes counted on the way."""
         for table in tables:
             rows = table.to_pylist()
@@ -172,7 +175,9 @@ class _Explained:
         self.moved[cause, bool(row.get("is_accepted"))] += 1
         return row | seen | {"cause": cause.value, "asked_value": _text(record.values[differing.salesforce_name])}
 
-    def _written(self, table: pa.Table, rows: list[Row]) -> pa.Table:
+    def _written(self, table: "pa.Table", rows: list[Row]) -> "pa.Table":
+        import pyarrow as pa  # noqa: PLC0415 - slow
+
         fields = [each for each in table.schema if each.name not in (*COUNTS, *FIRST)]
         of_property = [each for each in table.schema if each.name in FIRST]
         schema = pa.schema([*fields, pa.field("asked_value", pa.string()), *of_property])

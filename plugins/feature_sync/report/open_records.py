@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.fields import FieldTable
 from feature_sync.salesforce.causes import Cause
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class OpenRecords:
         self._describe = describe or (lambda _: "")
         self._records: dict[str, OpenRecord] = {}
 
-    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def watch(self, tables: "Iterable[pa.Table]") -> "Iterator[pa.Table]":
         """The same tables. Their rows are gathered on the way."""
         for table in tables:
             try:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from feature_sync.config.fields import FeatureField, FieldKind, FieldTable
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
 from feature_sync.salesforce.errors import SalesforceNotAllowedError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.models import CALLS_PER_BATCH, ApiLimit, FieldDescription, FlowState, ObjectDescription
+
+if TYPE_CHECKING:
+    from feature_sync.salesforce.hook import SalesforceReader
 
 MAX_LOCKED = 5
 """Locked records that a message names."""
@@ -48,7 +50,7 @@ class OrgFindings:
         return OrgFindings(self.problems + other.problems, self.not_checked + other.not_checked, self.notes + other.notes)
 
 
-def look_at_org(reader: SalesforceReader, settings: Settings, batches: int) -> OrgFindings:
+def look_at_org(reader: "SalesforceReader", settings: Settings, batches: int) -> OrgFindings:
     """
     Ask Salesforce for all that a run relies on.
 

@@ -4,14 +4,16 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.config.fields import FieldTable
 from feature_sync.config.settings import Settings
 from feature_sync.salesforce.comparison import Comparison, Values, compare, held_value
 from feature_sync.salesforce.errors import SalesforceProtocolError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.models import SalesforceRecord
+
+if TYPE_CHECKING:
+    from feature_sync.salesforce.hook import SalesforceReader
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class ReadBack:
     :param pause: seconds between two looks.
     """
 
-    reader: SalesforceReader
+    reader: "SalesforceReader"
     settings: Settings
     seconds: float
     pause: float

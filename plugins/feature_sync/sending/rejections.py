@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
 from feature_sync.census.hook import CensusHook
@@ -14,6 +13,9 @@ from feature_sync.config.wording import count_of
 from feature_sync.lists.people import write_list
 from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Salesforce's status codes are the same in every language; the texts beside them are not. So codes decide, and words only where a
 # reason has no code that says enough. Source: "ExceptionCode" and "StatusCode" in the SOAP API Developer Guide, "Core Data
@@ -167,7 +169,9 @@ def _quoted(rows: Sequence[RowRecord]) -> str:
     return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}..."
 
 
-def export_rejections(warehouse: Warehouse, run_id: str, watch: Callable[[Iterable[pa.Table]], Iterable[pa.Table]] = iter) -> int:
+def export_rejections(
+    warehouse: Warehouse, run_id: str, watch: "Callable[[Iterable[pa.Table]], Iterable[pa.Table]]" = iter
+) -> int:
     """
     Write the rows of a run that are still rejected to ``rejected_records.csv``, and those that were rejected first and accepted
     later to ``rejected_then_accepted.csv``; each as a spreadsheet too.

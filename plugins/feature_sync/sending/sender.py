@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.census.errors import CensusAuthError, CensusNotFoundError, CensusRefusedError, CensusTriggerUnansweredError
 from feature_sync.census.hook import CensusHook
@@ -23,8 +23,8 @@ from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.salesforce.comparison import Comparison
 from feature_sync.salesforce.errors import SalesforceError, SalesforceNotAllowedError
-from feature_sync.salesforce.hook import SalesforceReader
 from feature_sync.salesforce.read_back import ReadBack, rows_of
+from feature_sync.salesforce.reader import new_reader
 from feature_sync.sending.adoption import Patience, RunFinder
 from feature_sync.sending.batches import NOT_AS_SENT, Attempt, AttemptStatus, Batch
 from feature_sync.sending.failure_policy import FailurePolicy
@@ -43,6 +43,9 @@ from feature_sync.sending.rejections import CHANGED_SINCE_FREEZE, read_row_recor
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.evidence import Purpose, try_to_record_read_backs
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
+
+if TYPE_CHECKING:
+    from feature_sync.salesforce.hook import SalesforceReader
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +138,7 @@ class BatchSender:
     generation: int = 0
     is_probe: bool = False
     patience: Patience = field(default_factory=Patience)
-    salesforce: SalesforceReader = field(default_factory=SalesforceReader)
+    salesforce: "SalesforceReader" = field(default_factory=new_reader)
     writers: WriterRuns = field(init=False)
     is_canary: bool = field(init=False, default=True)
 

@@ -9,16 +9,13 @@ import pyarrow.compute as pc
 from airflow.sdk import ObjectStoragePath
 from pyarrow import csv
 
+from feature_sync.config.problems import CsvError
 from feature_sync.storage.run_files import replacing, write_files
 
 FORMULA = r"^[=+@\t\r\n-]"
 """The beginning of a cell that a spreadsheet treats as a formula."""
 LINE_BREAK = r"[\r\n]"
 STYLE = {"quoting_style": "needed", "quoting_header": "none"}
-
-
-class CsvError(RuntimeError):
-    """A CSV file does not hold what it should."""
 
 
 def write_csv(path: ObjectStoragePath, tables: Iterable[pa.Table]) -> int:

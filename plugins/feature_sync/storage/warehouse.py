@@ -16,12 +16,9 @@ from functools import cache, cached_property, partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import pyarrow as pa
-from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook
 from airflow.sdk import Connection
-from databricks.sql.exc import ServerOperationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from feature_sync.config.connections import (
@@ -37,6 +34,9 @@ from feature_sync.config.problems import OwnTableError
 from feature_sync.config.settings import Settings
 from feature_sync.storage.descriptions import Description, read_description
 from feature_sync.storage.marks import mark_problem, own_tables, written_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 logging.getLogger("databricks.sql").setLevel(logging.WARNING)  # at INFO it logs two lines for each HTTP request
@@ -113,18 +113,15 @@ def render_statement(name: str, settings: Settings, names: Names | None = None) 
     return _templates().get_template(f"{name}.sql").render(**context, **(names or {}))
 
 
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever characters it has."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def columns_of(settings: Settings, table: str) -> tuple[Column, ...]:
     """The columns of a table of ours, in the order of ``include/sql/tables/columns/<table>.sql``."""
     text = _templates().get_template(f"tables/columns/{table}.sql").render(settings=settings, fields=settings.fields)
     return tuple(Column(*line.split()) for line in text.strip().split(",\n"))
-
-
-class _Hook(DatabricksSqlHook):
-    """The provider's hook, with a connection that is known to be missing or not."""
-
-    @cached_property
-    def databricks_conn(self) -> Connection:  # type: ignore[override]
-        return read_connection(self.databricks_conn_id)
 
 
 class Warehouse(AbstractContextManager["Warehouse"]):
@@ -186,7 +183,7 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         [row] = self.fetch_all(name, parameters)
         return row
 
-    def stream(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> Iterator[pa.Table]:
+    def stream(self, name: str, parameters: Parameters | None = None, names: Names | None = None) -> "Iterator[pa.Table]":
         """Run a query with a result of any size. Yields at least one table, which may be empty. Errors as in `execute`."""
         cursor, table = self._run(name, parameters, names, lambda opened: (opened, opened.fetchmany_arrow(self._fetch_rows)))
         # The next rows come while the caller works on these.
@@ -242,6 +239,8 @@ class Warehouse(AbstractContextManager["Warehouse"]):
             cursor.execute(text, dict(parameters or {}))
             return read(cursor)
         except Exception as error:
+            from databricks.sql.exc import ServerOperationError  # noqa: PLC0415 - slow
+
             _close(cursor)
             # The warehouse's own refusals are ServerOperationError; every other error happened on the way there.
             kind = StatementError if isinstance(error, ServerOperationError) else ConnectError
@@ -291,8 +290,21 @@ class Warehouse(AbstractContextManager["Warehouse"]):
         self.trust(name)
 
 
-def _make_hook() -> _Hook:
-    return _Hook(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
+def _make_hook() -> Any:
+    return _hook_class()(DATABRICKS_CONN_ID, session_configuration={"TIMEZONE": "UTC"})
+
+
+@cache
+def _hook_class() -> Any:
+    """The provider's hook, with a connection that is known to be missing or not."""
+    from airflow.providers.databricks.hooks.databricks_sql import DatabricksSqlHook  # noqa: PLC0415 - slow
+
+    class Hook(DatabricksSqlHook):
+        @cached_property
+        def databricks_conn(self) -> Connection:  # type: ignore[override]
+            return read_connection(self.databricks_conn_id)
+
+    return Hook
 
 
 @contextmanager

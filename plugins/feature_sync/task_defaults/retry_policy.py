@@ -11,7 +11,7 @@ from feature_sync.backfill.probing import ProbeError
 from feature_sync.backfill.validation import NothingToValidateError, SalesforceDiffersError
 from feature_sync.census.errors import CensusAuthError, CensusError, CensusRefusedError
 from feature_sync.config.fields import FieldTableError
-from feature_sync.config.problems import GuardError, NotReadyError, OwnTableError, RunConfigError
+from feature_sync.config.problems import CsvError, GuardError, NotReadyError, OwnTableError, RunConfigError
 from feature_sync.config.settings import BadSettingsError
 from feature_sync.deployment.deploy import DeployError, SourceQueryError
 from feature_sync.deployment.value_check import UnjudgedError
@@ -30,7 +30,6 @@ from feature_sync.sending.outcome import (
     BatchUnconfirmedError,
 )
 from feature_sync.sending.sender import NotTriggeredError, StagingError
-from feature_sync.storage.csv_files import CsvError
 from feature_sync.storage.warehouse import AccessError, StatementError
 from feature_sync.verify.verification import NotReadyForRunsError
 

@@ -56,7 +56,7 @@ class Org:
 @pytest.fixture
 def org(monkeypatch: pytest.MonkeyPatch) -> Org:
     org = Org()
-    monkeypatch.setattr(mismatches, "SalesforceReader", lambda: org)
+    monkeypatch.setattr(mismatches, "new_reader", lambda: org)
     return org
 
 
