@@ -57,7 +57,7 @@ SETTINGS = {
     "fragments/known_properties": {"properties_deleted_column"},
     "fragments/differs": {"watches_siblings"},
     "fragments/classified_records": {"watches_siblings"},
-    "fragments/drift_counts": {"watches_siblings"},
+    "fragments/counted_records": {"watches_siblings"},
     "fragments/records_left_out": {"watches_siblings"},
     "fragments/differences": {"watches_siblings"},
     "fragments/judged_acceptances": {"accepted_days_limit"},
