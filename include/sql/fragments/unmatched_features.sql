@@ -1,6 +1,7 @@
 {% from "macros.sql" import spelling %}
 -- What the feature table names, but the properties table does not have.
--- resembles: the property with that id but for case, blanks and signs, or NULL. The row may be about it, but nobody has said so.
+-- resembles: the property with that id but for case, blanks and signs, or NULL. The row may be about it, but nobody has
+-- said so.
 WITH named AS (
 {% filter indent(4, first=true) %}{% include "fragments/named_properties.sql" %}{% endfilter +%}
 ),
