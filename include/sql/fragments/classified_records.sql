@@ -39,7 +39,8 @@ SELECT
     AS accepted_{{ class }}_{{ product.enabled.column }}
 {%- endfor %}
 {% if settings.watches_siblings %},
-    {{ is_accepted("true_through_sibling", product.name) }} AS accepted_sibling_{{ product.enabled.column }},
+    {{ is_accepted("true_through_sibling", product.name) }}
+    AS accepted_sibling_{{ product.enabled.column }},
     is_compared AND through_sibling_{{ product.enabled.column }}
     AS true_through_sibling_{{ product.enabled.column }}
 {%- endif %}
