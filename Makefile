@@ -51,7 +51,7 @@ help:
 	@echo 'make test-spark   run every SQL statement on a real Spark and on the sandbox, with each setting that changes the SQL; needs a JDK 17.'
 	@echo '                  If there is one, `make test` does it with the usual settings, and `make test-long` with the others, taken together'
 	@echo 'make bench    measure a million records beside the same work by hand; writes benchmarks/results.md (RECORDS=... for others)'
-	@echo 'make bench-large   the same with ten million records, once'
+	@echo 'make bench-large   the same with ten million records, once; writes benchmarks/results_10000000.md'
 	@echo 'make fuzz     hold the SQL against an independent computation on 500 random worlds (SEED=... chooses others)'
 	@echo 'make chaos    kill every part of a running system, 20 times and more, and check each run (20 minutes; SEED=... repeats one)'
 	@echo 'make clicks   click at random at 42 runs (mark, clear, pause, delete) and check each green one (40 minutes; SEED=... repeats one)'
