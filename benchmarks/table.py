@@ -1,8 +1,9 @@
 """
 What takes long with many records, beside the same work done by hand or by another library on the same rows.
 
-``make bench`` writes ``benchmarks/results.md``, ``make bench-large`` ``benchmarks/results_10000000.md``. Each step runs in a process
-of its own, several times; its answer is checked each time. A ratio tells more than a time: both sides ran on the same machine, one after another.
+``make bench`` writes ``benchmarks/results.md``, and ``make bench-large`` ``benchmarks/results_10000000.md``. Each step runs in a
+process of its own, several times; its answer is checked each time. A ratio tells more than a time: both sides ran on the same
+machine, one after another.
 """
 
 import argparse
