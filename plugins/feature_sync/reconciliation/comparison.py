@@ -239,8 +239,11 @@ def healing_subject(drift: Drift) -> str:
 
 
 def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
-    """What `compare` has measured, unless that is too long ago."""
-    drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), warehouse.settings.fields)
+    """What `compare` has measured, unless that is too long ago, or of other products."""
+    try:
+        drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), warehouse.settings.fields)
+    except NothingComparedError:
+        return None
     return drift if read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from feature_sync.config.fields import FieldTable
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
@@ -98,7 +99,7 @@ def write_mismatches(
     :param was_asked: the values in them are what Salesforce itself has said, so it is not asked again.
     :param watch: sees the rows as they go to the file, and returns them, such as `OpenRecords.watch`.
     """
-    explained = _Explained(settings, new_reader(), was_asked=was_asked)
+    explained = _Explained(settings.fields, settings.salesforce_object, new_reader(), was_asked=was_asked)
     words = {"cause": {cause.value: cause.description for cause in Cause}}
     write_list(path, explained.read(tables), settings, words, watch=watch)
     return explained.causes
@@ -108,7 +109,8 @@ def write_mismatches(
 class _Explained:
     """The rows with what Salesforce says of them, and how many have which cause."""
 
-    settings: Settings
+    fields: FieldTable
+    salesforce_object: str
     reader: "SalesforceReader"
     was_asked: bool = False
     found: Counter[tuple[Cause, bool]] = field(default_factory=Counter)
@@ -153,9 +155,10 @@ class _Explained:
     def _explain(self, row: Row) -> Row:
         """The row, with the cause after Salesforce has answered, if it was asked."""
         record = self.records.get(row[self._key] or "")
-        by_column = {each.column: each for each in self.settings.fields.features}
-        differing = by_column.get(row["field"] or "")
-        if record is None or differing is None or row["salesforce_id"] != record.id:
+        if record is None or row["salesforce_id"] != record.id:
+            return row
+        differing = next((each for each in self.fields.features if each.column == row["field"]), None)
+        if differing is None:
             return row
         seen = {"changed_at": record.modified_at, "changed_by": record.modified_by}
         if differing.salesforce_name in self.unreadable:
@@ -188,14 +191,12 @@ class _Explained:
         wanted = sorted(set(keys) - set(self.records))[: MAX_ASKED - len(self.records)]
         if self.was_asked or not wanted or self.refusal:
             return
-        names = [each.salesforce_name for each in self.settings.fields.features]
+        names = [each.salesforce_name for each in self.fields.features]
         try:
             if not self.reader.is_configured():
                 self.refusal = f"there is no connection {SALESFORCE_CONN_ID}"
                 return
-            read = self.reader.read_records(
-                self.settings.salesforce_object, self.settings.fields.upsert_key.salesforce_name, wanted, names
-            )
+            read = self.reader.read_records(self.salesforce_object, self.fields.upsert_key.salesforce_name, wanted, names)
         except SalesforceError as error:
             self.refusal = str(error).rstrip(".")
             log.warning("Salesforce is not asked who changed the records that differ: %s", error)
@@ -207,7 +208,7 @@ class _Explained:
 
     @property
     def _key(self) -> str:
-        return self.settings.fields.upsert_key.column
+        return self.fields.upsert_key.column
 
     @property
     def _note(self) -> str:
