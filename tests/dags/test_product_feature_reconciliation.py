@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from feature_sync.config.names import HEALING_QUESTION
 from feature_sync.orchestration.assets import VALIDATED_FEATURES
+from feature_sync.reconciliation import comparison
 from feature_sync.task_defaults.alerts import notify_failure
 
 FOLDER = Path(__file__).resolve().parents[2] / "dags"
@@ -74,6 +76,32 @@ def test_it_concludes_after_any_outcome_of_the_healing(dag: Any) -> None:
     assert dag.get_task("conclude").trigger_rule == "all_done"
     assert dag.get_task("conclude").downstream_task_ids == set(), "a leaf, so that it decides how the run ends"
     assert dag.get_task("heal").trigger_rule == "none_failed", "not when the approval was refused"
+
+
+@pytest.mark.parametrize(("try_number", "may_reuse"), [(1, True), (2, False)])
+def test_whoever_clears_the_last_task_gets_a_new_comparison(
+    monkeypatch: pytest.MonkeyPatch, try_number: int, may_reuse: bool
+) -> None:
+    conclude = load().get_task("conclude").python_callable
+    asked: list[bool] = []
+
+    def concluded(*_: Any, may_reuse: bool) -> dict[str, int]:
+        asked.append(may_reuse)
+        return {"properties_checked": 8, "differences_accepted": 0}
+
+    monkeypatch.setattr(comparison, "conclude", concluded)
+    context = {"ti": SimpleNamespace(try_number=try_number)}
+    airflow = {
+        "get_current_context": lambda: context,
+        "describe_run": lambda: None,
+        "describe_outlets": lambda *_: None,
+        "task_states": lambda *_, **steps: dict.fromkeys(steps, "success"),
+    }
+    for name, answer in airflow.items():
+        monkeypatch.setitem(conclude.__globals__, name, answer)
+    conclude(None, run_id="week")
+
+    assert asked == [may_reuse]
 
 
 def test_only_a_run_that_found_no_difference_tells_others_that_the_data_is_right(dag: Any) -> None:
