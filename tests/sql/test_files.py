@@ -54,6 +54,7 @@ SETTINGS = {
     "fragments/sibling_rows": {"merges_siblings"},
     "fragments/family_members": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
     "fragments/named_properties": {"features_deleted_column"},
+    "fragments/repeated_properties": {"properties_deleted_column"},
     "fragments/known_properties": {"properties_deleted_column"},
     "fragments/differs": {"watches_siblings"},
     "fragments/classified_records": {"watches_siblings"},
@@ -66,7 +67,6 @@ SETTINGS = {
     "fragments/own_feature_rows": {"features_order_column", "features_deleted_column"},
     "fragments/is_synced_property": {"synced_statuses", "placeholder_sfdc_ids", "properties_deleted_column"},
     "verify/count_keys": {"watches_siblings"},
-    "verify/count_repeated_ids": {"properties_deleted_column"},
     "verify/count_twins": {"twin_column", "placeholder_sfdc_ids", "properties_deleted_column"},
     "fragments/properties_of_unknown_status": {"all_known_statuses", "properties_deleted_column"},
 }

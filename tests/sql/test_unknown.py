@@ -97,7 +97,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(salesforce.system_modstamp > last_written.run_ended_at, FALSE)": "no time: no proof that it has arrived",
         "COALESCE(replica.changed_at > last_written.run_ended_at + {{ late }}, FALSE)": "no time: the record is not given up",
     },
-    "verify/count_repeated_ids.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
+    "fragments/repeated_properties.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "verify/count_twins.sql": {"COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED},
     "sending/check_batch.sql": {
         "COALESCE( marked.reason, 'CHANGED_SINCE_FREEZE: run ' || written.sent_since_by || ' has sent this record since it was "

@@ -9,7 +9,8 @@ lower(trim(salesforce.{{ key.column }}))
 -- through_sibling_x_c: the flag is True in Salesforce and False by the property's own row, but an ACTIVE sibling has it.
 {% endif %}
 -- key_mismatch: {{ "the two keys of the record name different properties, or " if fields.keys | length > 1 -}}
-two records share a key.
+two records share a key,
+-- or the properties table has the property twice.
 -- The join with the features is the one whose absence caused the incident of 2025-11-21.
 WITH feature_rows AS (
 {% filter indent(4, first=true) %}{% include "fragments/feature_rows.sql" %}{% endfilter +%}
@@ -17,6 +18,10 @@ WITH feature_rows AS (
 
 misspelled AS (
 {% filter indent(4, first=true) %}{% include "fragments/misspelled_properties.sql" %}{% endfilter +%}
+),
+
+repeated_properties AS (
+{% filter indent(4, first=true) %}{% include "fragments/repeated_properties.sql" %}{% endfilter +%}
 )
 {%- for key in fields.keys %},
 
@@ -58,9 +63,11 @@ SELECT
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
     OR {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
+    OR repeated_properties.property_id IS NOT NULL
     AS key_mismatch,
 {% else %}
     {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
+    OR repeated_properties.property_id IS NOT NULL
     AS key_mismatch,
 {% endif %}
 {% if settings.watches_siblings %}
@@ -88,6 +95,8 @@ LEFT JOIN {{ settings.properties_table }} AS properties
 {% include "fragments/feature_join.sql" +%}
 LEFT JOIN misspelled
     ON misspelled.property_id = CAST(properties.id AS STRING)
+LEFT JOIN repeated_properties
+    ON repeated_properties.property_id = CAST(properties.id AS STRING)
 {% for key in fields.keys %}
 LEFT JOIN shared_{{ key.column }}
     ON shared_{{ key.column }}.shared_key = {{ as_found(key) }}

@@ -1,12 +1,6 @@
 -- How many properties are in the properties table more than once.
 WITH ids AS (
-    SELECT CAST(properties.id AS STRING) AS property_id
-    FROM {{ settings.properties_table }} AS properties
-{% if settings.properties_deleted_column %}
-    WHERE NOT COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)
-{% endif %}
-    GROUP BY CAST(properties.id AS STRING)
-    HAVING COUNT(*) > 1
+{% filter indent(4, first=true) %}{% include "fragments/repeated_properties.sql" %}{% endfilter +%}
 )
 
 SELECT

@@ -335,6 +335,18 @@ class TestClasses:
         assert [row["class"] for row in rows].count("key_mismatch") == wrong
         assert report["differences"]["missing_in_warehouse"] == 0
 
+    def test_a_property_that_is_there_twice_is_sent_by_no_run(self, few: Few) -> None:
+        [one, *_] = few.ids()
+        few.sql(f"INSERT INTO {{properties}} SELECT * FROM {{properties}} WHERE CAST(id AS STRING) = '{one}'")
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{one}'")
+
+        report, rows = few.compare()
+
+        assert {row["class"] for row in rows} == {"key_mismatch"}
+        assert report["properties_mismatched"] == 0
+        with Warehouse(load_settings()) as warehouse:
+            assert warehouse.fetch_one("backfill/count_scope", MISMATCHED)["records"] == 0
+
     def test_an_empty_replica_is_never_a_pass(self, few: Few) -> None:
         few.sql("DELETE FROM {replica}")
 
