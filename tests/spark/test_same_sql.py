@@ -101,7 +101,7 @@ def test_every_statement_means_the_same(whole: tuple[list[str], Comparison]) -> 
     assert whole[0] == []
 
 
-def test_no_statement_reads_a_table_more_often_than_it_must(whole: tuple[list[str], Comparison]) -> None:
+def test_each_statement_reads_and_joins_as_often_as_is_written_down(whole: tuple[list[str], Comparison]) -> None:
     made = "\n".join(as_lines(whole[1].plans))
 
     assert made == "\n".join(as_lines(known_plans())), f"tests/spark/plans.toml has other numbers. They would be:\n{made}"
