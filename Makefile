@@ -9,6 +9,8 @@ UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed
 # This file exists if .venv also has those of requirements-spark.txt: 450 MB for the tests only, useless without a JDK 17.
 SPARK_INSTALLED := $(VENV)/.spark-installed
+# This file exists if .venv-bench has the libraries that `make bench` compares with.
+BENCH_INSTALLED := .venv-bench/.installed
 PORT ?=
 PORT_OPTION = $(if $(PORT),--port $(PORT))
 WORLD ?=
@@ -116,11 +118,11 @@ test-spark: $(INSTALLED)
 	@$(MAKE) --no-print-directory $(SPARK_INSTALLED)
 	EACH_VARIANT=1 $(PYTHON) -m pytest tests/spark
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(BENCH_INSTALLED)
 	PYTHONPATH=plugins $(PYTHON) -m benchmarks.table $(if $(RECORDS),--records $(RECORDS))
 
-bench-large: $(INSTALLED)
-	PYTHONPATH=plugins $(PYTHON) -m benchmarks.table --records 10000000 --rounds 1
+bench-large: $(INSTALLED) $(BENCH_INSTALLED)
+	PYTHONPATH=plugins $(PYTHON) -m benchmarks.table --records 10000000 --rounds 1 --without-airflow
 
 fuzz: $(INSTALLED)
 	ORACLE_SEED=$(or $(SEED),1000) ORACLE_WORLDS=500 $(PYTHON) -m pytest -q -n 2 tests/oracle -k computation
@@ -150,10 +152,10 @@ format: $(INSTALLED)
 
 clean: down
 	rm -rf .laptop output .mypy_cache .pytest_cache .ruff_cache
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './.venv-next/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './.venv-next/*' -not -path './.venv-bench/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-next
+	rm -rf $(VENV) .venv-next .venv-bench
 
 $(INSTALLED): requirements-dev.txt
 	@$(find_python); \
@@ -173,4 +175,12 @@ $(INSTALLED): requirements-dev.txt
 $(SPARK_INSTALLED): $(INSTALLED) requirements-spark.txt
 	@echo 'Installing requirements-spark.txt (a minute or two) ...'
 	@$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --requirement requirements-spark.txt
+	@touch $@
+
+# The vendor's provider is apart from the others: it is used with the Airflow of .venv, and needs nothing that is not there.
+$(BENCH_INSTALLED): $(INSTALLED) requirements-bench.txt requirements-vendor.txt
+	@echo 'Installing requirements-bench.txt (a minute or two) ...'
+	@$(PYTHON) -m venv --clear .venv-bench
+	@$(PYTHON) -m uv pip install --quiet --python .venv-bench/bin/python --requirement requirements-bench.txt
+	@$(PYTHON) -m uv pip install --quiet --no-deps --target .venv-bench/vendor --requirement requirements-vendor.txt
 	@touch $@

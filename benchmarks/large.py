@@ -57,7 +57,7 @@ def connect(url: str) -> Any:
 
 
 @contextmanager
-def large_world(records: int, memory: str = "8GB") -> Iterator[LargeWorld]:
+def large_world(records: int, memory: str = "16GB") -> Iterator[LargeWorld]:
     """
     Start a sandbox, and copy its healthy records until there are so many. Some of the copies get another flag.
 

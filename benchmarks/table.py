@@ -8,6 +8,7 @@ machine, one after another.
 
 import argparse
 import datetime as dt
+import json
 import multiprocessing
 import os
 import platform
@@ -15,6 +16,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,12 +24,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import peers, waiting
 from benchmarks.large import PROJECT, LargeWorld, connect, large_world
 
 RESULTS = Path(__file__).parent
 USUAL = 1_000_000
 """Records. Their table is in results.md, that of so many others in results_<records>.md."""
 BATCH = 50
+BATCHES = 26
+"""Of the runs on a real Airflow: as many as the incident has."""
+PAUSE_SECONDS = 3
+SLOW_BATCHES = 8
+SLOW_PAUSE_SECONDS = 20
+"""Long enough to prepare a batch in it, as the pause of 150 seconds in production is."""
+USUAL_BATCH_SECONDS = 45 + 150
+"""What a batch takes in production: the Census run and the pause, as in docs/scale.md."""
+MOST_FOR_PANDAS = 1_000_000
+"""Records. datacompy with pandas holds 2 GB for so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +63,30 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the table. ``goal``: the ratio to reach, or None if the line only tells."""
+    """A line of the table. ``goal``: the ratio to reach, ``limit``: the seconds, or None if the line only tells."""
 
     work: str
     ours: Measured
     peer_name: str
     peer: Measured
-    goal: float | None
+    goal: float | None = None
+    limit: float | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
         ratio = self.ours.median / self.peer.median
-        goal = "" if self.goal is None else f"<= {self.goal:g}, {'reached' if ratio <= self.goal else 'missed'}"
-        return self.work, str(self.ours), f"{self.peer_name}: {self.peer}", f"{ratio:.1f}", goal, f"{self.ours.megabytes:.0f}"
+        wanted = ((self.goal, ratio, ""), (self.limit, self.ours.median, " s"))
+        goals = [
+            f"<= {most:g}{unit}, {'reached' if is_now <= most else 'missed'}" for most, is_now, unit in wanted if most is not None
+        ]
+        return (
+            self.work,
+            str(self.ours),
+            f"{self.peer_name}: {self.peer}",
+            f"{ratio:.2g}" if ratio < 1 else f"{ratio:.1f}",
+            "; ".join(goals),
+            f"{self.ours.megabytes:.0f}",
+        )
 
 
 def measure(rounds: int, work: Callable[[int], Any]) -> Measured:
@@ -145,10 +169,10 @@ def lines(world: LargeWorld, rounds: int) -> Iterator[Line]:
     files = {path.name: path.read_bytes() for path in sorted(next(folder.glob("*/")).glob("*.csv"))}
     peer = measure(rounds, lambda _: _write_files(folder / "floor", files))
     check("plan_probes", batches, len(files), peer.answer)
-    yield Line(f"`plan_probes`: {len(files):,} batch files, read and written", ours, "writing their bytes", peer, None)
+    yield Line(f"`plan_probes`: {len(files):,} batch files, read and written", ours, "writing their bytes", peer)
 
     yield from _in_memory(rounds, settings, run_id, files)
-    yield from _weekly(rounds, by_hand)
+    yield from _weekly(rounds, by_hand, world)
     yield from _parsing(rounds)
 
 
@@ -174,7 +198,9 @@ def _in_memory(rounds: int, settings: Any, run_id: str, files: Mapping[str, byte
         return records
 
     ours = measure(rounds, lambda _: write_csv(storage / "ours.csv", tables))
-    yield Line("a CSV of rows in memory", ours, "pyarrow", measure(rounds, peer), 1.5)
+    others = {"pyarrow": measure(rounds, peer), "DuckDB": measure(rounds, lambda _: _copy_by_duckdb(folder, tables))}
+    fastest = min(others, key=lambda name: others[name].median)
+    yield Line("a CSV of rows in memory", ours, f"the fastest of pyarrow and DuckDB, {fastest}", others[fastest], 1.5)
     ours = measure(rounds, lambda _: write_csv_parts(storage / "parts", sizes, tables))
     floor = measure(rounds, lambda _: _write_files(folder / "floor", files))
     parts = (path.read_bytes().partition(b"\n")[2] for path in sorted((folder / "parts").glob("*.csv")))
@@ -183,7 +209,18 @@ def _in_memory(rounds: int, settings: Any, run_id: str, files: Mapping[str, byte
     yield Line(f"{len(sizes):,} batch files of rows in memory", ours, "writing their bytes, each renamed", floor, 4)
 
 
-def _weekly(rounds: int, by_hand: Callable[[str], Any]) -> Iterator[Line]:
+def _copy_by_duckdb(folder: Path, tables: list[Any]) -> int:
+    import duckdb  # noqa: PLC0415
+    import pyarrow  # noqa: PLC0415
+
+    rows = pyarrow.Table.from_batches([batch for table in tables for batch in table.to_batches()])
+    with duckdb.connect() as connection:
+        connection.register("payload", rows)
+        connection.execute(f"COPY payload TO '{folder / 'duckdb.csv'}' (HEADER)")
+    return int(rows.num_rows)
+
+
+def _weekly(rounds: int, by_hand: Callable[[str], Any], world: LargeWorld) -> Iterator[Line]:
     from feature_sync.config.settings import load_settings  # noqa: PLC0415
     from feature_sync.reconciliation import comparison  # noqa: PLC0415
     from feature_sync.reconciliation import verdict as verdicts  # noqa: PLC0415
@@ -200,7 +237,78 @@ def _weekly(rounds: int, by_hand: Callable[[str], Any]) -> Iterator[Line]:
     ours = measure(rounds, both)
     peer = measure(rounds, lambda _: by_hand(f"SELECT COUNT(*) FROM ({_joined(settings)}) WHERE {_differs(settings)}"))
     check("compare", ours.answer, peer.answer)
-    yield Line("weekly `compare` and `conclude`", ours, "one join by hand, counted", peer, 1)
+    work = "weekly `compare` and `conclude`"
+    yield Line(work, ours, "one join by hand, counted", peer, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_tables(world, settings, Path(folder))
+        for library in peers.LIBRARIES:
+            if library.endswith("pandas") and world.records > MOST_FOR_PANDAS:
+                continue
+            other = _in_other_environment(rounds, library, folder)
+            check(f"compare by {library}", ours.answer, other.answer)
+            yield Line(work, ours, f"{library}, in memory, {other.megabytes:.0f} MB", other)
+
+
+def _write_tables(world: LargeWorld, settings: Any, folder: Path) -> None:
+    """Write what the other libraries compare as Parquet files."""
+    from pyarrow import parquet  # noqa: PLC0415
+
+    fields = settings.fields
+    key = fields.property_id.column
+    held = ", ".join(field.column for field in fields.features)
+    own = ", ".join(
+        field.source if field.kind == "checkbox" else f"CAST({field.source} AS {field.kind.warehouse_type}) AS {field.source}"
+        for field in fields.features
+    )
+    tables = {
+        "held": f"SELECT id, {key} AS property_id, {held} FROM {settings.salesforce_table} WHERE NOT is_deleted",
+        "properties": f"SELECT id FROM {settings.properties_table}",
+        "features": f"SELECT property_id, {own} FROM {settings.features_table}",
+    }
+    with connect(world.url) as connection, connection.cursor() as cursor:
+        for name, statement in tables.items():
+            cursor.execute(statement)
+            parquet.write_table(cursor.fetchall_arrow(), folder / f"{name}.parquet")
+    described = [{"column": field.column, "source": field.source, "kind": str(field.kind)} for field in fields.features]
+    (folder / "fields.json").write_text(json.dumps(described))
+
+
+def _in_other_environment(rounds: int, library: str, folder: str) -> Measured:
+    python = peers.ENVIRONMENT / "bin" / "python"
+    command = [str(python), str(Path(peers.__file__)), library, folder]
+    told = [json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env={}).stdout) for _ in range(rounds)]
+    return Measured([each["seconds"] for each in told], max(each["megabytes"] for each in told), told[-1]["answer"])
+
+
+def live_lines() -> Iterator[Line]:
+    """What waiting costs on a real Airflow, beside the vendor's operators. One run each; a line has the values of its batches."""
+    peer_name = "the vendor's operator, sensor and a pause"
+    with waiting.waiting_stack(BATCHES, PAUSE_SECONDS) as stack:
+        ours = waiting.measure(stack, BATCHES, PAUSE_SECONDS)
+        slow = waiting.measure(stack, SLOW_BATCHES, SLOW_PAUSE_SECONDS, statement_seconds=1)
+        peer = waiting.measure_vendor(stack, PAUSE_SECONDS)
+    for found, batches in ((ours, BATCHES), (slow, SLOW_BATCHES), (peer, BATCHES)):
+        check("batches sent", batches, len(found.triggers))
+
+    def dead(found: waiting.Waited) -> Measured:
+        return Measured(found.dead_times, found.megabytes, None)
+
+    def slots(found: waiting.Waited) -> Measured:
+        return Measured([found.slot_seconds / len(found.triggers)], found.megabytes, None)
+
+    yield Line(f"dead time of a batch, {BATCHES} batches", dead(ours), peer_name, dead(peer), 0.5, 2)
+    late = [Measured([found.late], found.megabytes, None) for found in (ours, peer)]
+    yield Line("the same, 95th percentile", late[0], peer_name, late[1], None, 4)
+    yield Line(
+        f"the same, each statement takes 1 s, pause {SLOW_PAUSE_SECONDS} s",
+        dead(slow),
+        f"{peer_name}, without statements",
+        dead(peer),
+        None,
+        4,
+    )
+    work = f"worker-slot seconds of a batch, which takes {USUAL_BATCH_SECONDS} s in production"
+    yield Line(work, slots(ours), peer_name, slots(peer), None, USUAL_BATCH_SECONDS / 10)
 
 
 def _parsing(rounds: int) -> Iterator[Line]:
@@ -220,9 +328,7 @@ def _parsing(rounds: int) -> Iterator[Line]:
         return Measured(taken, 0, None)
 
     for name in ("product_feature_backfill", "product_feature_reconciliation"):
-        yield Line(
-            f"parse of `{name}`", parsed((PROJECT / "dags" / f"{name}.py").read_text()), "an empty DAG", parsed(empty), None
-        )
+        yield Line(f"parse of `{name}`", parsed((PROJECT / "dags" / f"{name}.py").read_text()), "an empty DAG", parsed(empty))
 
 
 def _read_wire(world: LargeWorld, settings: Any, run_id: str) -> int:
@@ -292,12 +398,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=USUAL, help="(default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(default %(default)s)")
+    parser.add_argument("--without-airflow", action="store_true", help="leave out the runs on a real Airflow, ten minutes")
     arguments = parser.parse_args()
     head = ("work", "ours, s", "peer, s", "ratio", "goal", "MB")
     rows = [head, tuple("---" for _ in head)]
     with large_world(arguments.records) as world:
         world.hang_up()
         for line in lines(world, arguments.rounds):
+            rows.append(line.cells)
+            print(" | ".join(line.cells), flush=True)
+    if not arguments.without_airflow:
+        for line in live_lines():
             rows.append(line.cells)
             print(" | ".join(line.cells), flush=True)
     asked = ["git", "rev-parse", "--short", "HEAD"]

@@ -26,7 +26,8 @@ class Engine:
         :param folder: of the catalogs' files. :param memory: what DuckDB may use before it writes to disk, such as ``"8GB"``.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self._root = duckdb.connect(":memory:", config={"memory_limit": memory, "threads": THREADS})
+        spilled = str(folder / "spilled")  # without it DuckDB makes a folder where the process happens to run
+        self._root = duckdb.connect(":memory:", config={"memory_limit": memory, "threads": THREADS, "temp_directory": spilled})
         self._root.execute("SET GLOBAL TimeZone = 'UTC'")  # not possible in `config`: the setting belongs to an extension
         self._write_lock = threading.Lock()
         for catalog in CATALOGS:
