@@ -120,8 +120,8 @@ def product_feature_backfill() -> None:
         return payload.freeze_payload(asked_params(), run_id, lambda other: is_unfinished(BACKFILL_DAG_ID, other))
 
     @task
-    def check_payload(run_id: Any = None) -> dict:
-        return payload.check_payload(asked_params(), run_id, heals).as_xcom()
+    def check_payload(frozen: dict, run_id: Any = None) -> dict:
+        return payload.check_payload(asked_params(), run_id, heals, frozen).as_xcom()
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)  # the approval before it is skipped if there is nothing to approve
     def export_csv(run_id: Any = None) -> dict:
@@ -135,7 +135,8 @@ def product_feature_backfill() -> None:
     def plan_batches(run_id: Any = None) -> list[dict]:
         return watch_sending(plan.plan_batches(asked_params(), run_id, describe_run(), note_changes))
 
-    checked = check_payload()
+    frozen = freeze_payload()
+    checked = check_payload(frozen)  # type: ignore[arg-type]
     approve_mass_disable = RunApprovalOperator(
         task_id="approve_mass_disable",
         subject="{{ (ti.xcom_pull(task_ids='check_payload') or {}).get('subject') or 'Turn products off in Salesforce?' }}",
@@ -156,7 +157,7 @@ def product_feature_backfill() -> None:
     ending = after_batches("plan_probes", "plan_batches")
     wait_for_copy = RunReplicaSensor(task_id="wait_for_copy", on_failure_callback=None, **ending)
     validate = ValidationOperator(task_id="validate", outlets=[VALIDATED_FEATURES], **ending)
-    chain(check_preconditions(), freeze_payload(), checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
+    chain(check_preconditions(), frozen, checked, approve_mass_disable, export_csv(), probes, confirm_flow_off)
     chain(confirm_flow_off, probed, probes_done, *gate, planned, sent, [wait_for_copy, confirm_flow_on])
     chain(confirm_flow_off, [planned, confirm_flow_on])
     # Clearing only the failed tasks leaves the green ones as they are, so validate has to wait for the batches itself.

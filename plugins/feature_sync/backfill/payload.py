@@ -1,10 +1,11 @@
 """The payload of a run: frozen in the warehouse, checked, exported. No row passes through Airflow."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_sync.backfill.payload_guards import (
     Approved,
@@ -33,6 +34,9 @@ from feature_sync.storage.evidence import read_approvals
 from feature_sync.storage.freshness import read_freshness, refuse_unfit_tables
 from feature_sync.storage.run_files import StoragePath, remove, run_files, write_json
 from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +91,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable
 
     :param conf: the params of the DAG run.
     :param is_unfinished: whether the DAG run with this id is queued or running. None: there is no Airflow, so no other run.
-    :returns: how many records the payload has.
+    :returns: how many records the payload has, and how many of its scope are left out, see `LeftOut`.
     :raises GuardError: a table that is read is not as it must be, or too old; or another run may still send some of the records.
     :raises NotReadyError: the replica does not show yet what another run has sent.
     """
@@ -95,6 +99,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable
 
     config = parse_run_config(conf)
     settings = load_settings()
+    left_out = LeftOut()
     with Warehouse(settings) as warehouse:
         # Hours may have passed since the preconditions, for example if a person clears this task.
         refuse_unfit_tables(warehouse)
@@ -103,7 +108,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable
             warehouse.execute(
                 "backfill/freeze_payload", {**scope_parameters(config), "run_id": run_id, "batch_size": config.batch_size}
             )
-            _list_records_left_out(warehouse, config, run_files(settings, run_id).records_left_out)
+            left_out = _list_records_left_out(warehouse, config, run_files(settings, run_id).records_left_out)
         else:
             if not SyncLog(warehouse).last_attempts(run_id):  # later it would also list the records that this run has undone
                 rows = warehouse.stream("backfill/select_records_not_undone", {"undo_run_id": config.undo_run_id})
@@ -119,7 +124,7 @@ def freeze_payload(conf: Mapping[str, Any], run_id: str, is_unfinished: Callable
         if is_unfinished:  # another run may have frozen in between; see the statement why asking twice is enough
             _refuse_shared_records(warehouse, run_id, config, is_unfinished)
     log.info("Frozen: %s records", f"{records:,}")
-    return {"records": records}
+    return {"records": records, "left_out": asdict(left_out)}
 
 
 def sharing_problems(runs: Sequence[OtherRun], is_unfinished: Callable[[str], bool], census_run_limit_seconds: int) -> list[str]:
@@ -146,7 +151,12 @@ def sharing_problems(runs: Sequence[OtherRun], is_unfinished: Callable[[str], bo
     return problems
 
 
-def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], bool] | None = None) -> CheckedPayload:
+def check_payload(
+    conf: Mapping[str, Any],
+    run_id: str,
+    heals: Callable[[str], bool] | None = None,
+    frozen: Mapping[str, Any] | None = None,
+) -> CheckedPayload:
     """
     Write the preview and check the frozen payload with the guards. Release it, unless a person has to approve it first.
 
@@ -156,6 +166,7 @@ def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], b
     table of the warehouse proves it. A payload that goes beyond the numbers of that question is refused.
 
     :param heals: whether this run was started to heal by the weekly run of this id. None: by none.
+    :param frozen: what `freeze_payload` has returned. Without it, the records that are left out are counted again.
     :raises GuardError: the payload must not be sent; the message names each guard that it fails.
     """
     config = parse_run_config(conf)
@@ -168,7 +179,8 @@ def check_payload(conf: Mapping[str, Any], run_id: str, heals: Callable[[str], b
         summary = warehouse.fetch_one("backfill/summarize_payload", {"run_id": run_id})
         not_undone, left_out = 0, LeftOut()
         if config.undo_run_id is None:
-            left_out = count_records_left_out(warehouse, config)
+            counted = (frozen or {}).get("left_out")
+            left_out = LeftOut(**counted) if counted else count_records_left_out(warehouse, config)
         else:
             counts = warehouse.fetch_one("backfill/count_undone_records", {"undo_run_id": config.undo_run_id})
             not_undone = counts["records"] - facts["records"]
@@ -291,14 +303,21 @@ def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNei
     return scheduled_between(neighbours, datetime.now(UTC), seconds)
 
 
-def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: StoragePath) -> None:
+def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: StoragePath) -> LeftOut:
     from feature_sync.storage.csv_files import write_csv  # noqa: PLC0415 - slow
 
-    if records := count_records_left_out(warehouse, config).records:
-        write_csv(path, warehouse.stream("backfill/select_records_left_out", scope_parameters(config)))
+    reasons: Counter[str] = Counter()
+
+    def counted() -> "Iterator[pa.Table]":
+        for rows in warehouse.stream("backfill/select_records_left_out", scope_parameters(config)):
+            reasons.update(rows.column("reason").to_pylist())
+            yield rows
+
+    if records := write_csv(path, counted()):
         log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)
     else:
-        remove(path)  # of an earlier try
+        remove(path)
+    return LeftOut.from_reasons(reasons)
 
 
 def _approved_healing(warehouse: Warehouse, heals: Callable[[str], bool]) -> Approved | None:

@@ -1,6 +1,6 @@
 """Which records a run covers: counted, and checked before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from feature_sync.config.problems import NotReadyError, RunConfigError
@@ -106,6 +106,21 @@ class LeftOut:
     @property
     def records(self) -> int:
         return sum(asdict(self).values())
+
+    @classmethod
+    def from_reasons(cls, reasons: Mapping[str, int]) -> "LeftOut":
+        """:param reasons: how many rows of ``backfill/select_records_left_out.sql`` have each reason."""
+        return cls(**{_LEFT_OUT[reason]: count for reason, count in reasons.items()})
+
+
+_LEFT_OUT = {
+    "no_property": "records_without_property",
+    "key_mismatch": "records_with_key_mismatch",
+    "ambiguous_features": "records_ambiguous",
+    "unknown_flag": "records_with_unknown_flag",
+    "true_through_sibling": "records_true_through_sibling",
+    "accepted": "records_accepted",
+}
 
 
 def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:

@@ -49,7 +49,8 @@ class Frozen:
 
 
 def run_steps(conf: dict[str, Any], run_id: str) -> Frozen:
-    frozen, checked = freeze_payload(conf, run_id), check_payload(conf, run_id)
+    frozen = freeze_payload(conf, run_id)
+    checked = check_payload(conf, run_id, frozen=frozen)
     exported = export_csv(run_id, DAY)
     plan_probes(conf, run_id)
     return Frozen(frozen, checked, exported, plan_batches(conf, run_id))

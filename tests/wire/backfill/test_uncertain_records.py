@@ -1,13 +1,14 @@
 """Records of which nobody can say what they should hold. No run sends them, whatever its scope."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from feature_sync.backfill.payload import check_payload, freeze_payload
-from feature_sync.backfill.scope import count_scope
+from feature_sync.backfill.scope import count_records_left_out, count_scope
 from feature_sync.config.problems import GuardError, RunConfigError
 from feature_sync.config.run_config import parse_run_config
 from feature_sync.config.settings import load_settings
@@ -97,9 +98,11 @@ def test_it_is_never_sent_but_listed_and_the_others_are_sent(prepared: Prepared,
     run_id = f"{kind}-{scope}"
     reason = REASONS.get(kind, "key_mismatch")
 
-    freeze_payload(conf, run_id)
-    check_payload(conf, run_id)
+    frozen = freeze_payload(conf, run_id)
+    check_payload(conf, run_id, frozen=frozen)
 
+    with Warehouse(load_settings()) as warehouse:
+        assert frozen["left_out"] == asdict(count_records_left_out(warehouse, parse_run_config(conf)))
     sent = payload(prepared.few, run_id)
     assert prepared.one not in sent
     assert "another" not in sent
@@ -145,3 +148,14 @@ def test_a_property_that_vanishes_after_the_freeze_refuses_the_payload(few: Few)
     assert names(refused.value.problems) == ["unknown_properties", "unmatched_features"]
     assert f"1 record has a property that the properties table does not have, such as {one}." in refused.value.problems[0]
     assert payload(few, "vanished") == []
+
+
+@pytest.mark.parametrize("kind", ["no_property"])
+def test_the_preview_has_the_numbers_that_the_freeze_has_counted(prepared: Prepared) -> None:
+    conf = prepared.conf("all", [])
+    frozen = freeze_payload(conf, "counted")
+
+    check_payload(conf, "counted", frozen={"left_out": frozen["left_out"] | {"records_ambiguous": 7}})
+
+    counted = json.loads((left_out("counted").parent / "preview.json").read_text())
+    assert (counted["records_without_property"], counted["records_ambiguous"]) == (1, 7)
