@@ -55,7 +55,7 @@ def measure(world: LargeWorld, attempts: Sequence[int]) -> Iterator[tuple[int, l
         tried_before = records // BATCH - (len(attempts) + 1) * ROUNDS
         there = 0
         for wanted in attempts:
-            _add_attempts(world, warehouse.settings.sync_log_table, range(there + 1, wanted + 1), tried_before)
+            add_attempts(world, warehouse.settings.sync_log_table, range(there + 1, wanted + 1), tried_before)
             there = wanted
             seconds = []
             for number, _ in zip(untried, range(ROUNDS), strict=False):
@@ -65,12 +65,17 @@ def measure(world: LargeWorld, attempts: Sequence[int]) -> Iterator[tuple[int, l
             yield wanted, seconds
 
 
-def _add_attempts(world: LargeWorld, table: str, numbers: range, of_this_run: int) -> None:
-    """Add one accepted attempt for each number, of this run as long as it has batches that were not measured."""
+def add_attempts(world: LargeWorld, table: str, numbers: range, of_this_run: int = 0, run_batches: int = RUN_BATCHES) -> None:
+    """
+    Add one accepted attempt for each number.
+
+    :param of_this_run: the numbers up to it are batches of the run that is measured; the others of former runs.
+    :param run_batches: how many batches a former run has.
+    """
     values = {
         "run_id": f"CASE WHEN number <= {of_this_run} THEN '{RUN_ID}' "
-        f"ELSE concat('former ', CAST(floor(number / {RUN_BATCHES}) AS STRING)) END",
-        "batch_number": f"CAST(CASE WHEN number <= {of_this_run} THEN number ELSE number % {RUN_BATCHES} END AS INT)",
+        f"ELSE concat('former ', CAST(floor(number / {run_batches}) AS STRING)) END",
+        "batch_number": f"CAST(CASE WHEN number <= {of_this_run} THEN number ELSE number % {run_batches} END AS INT)",
         "attempt": "1",
         "series": "0",
         "status": "'succeeded'",

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import peers, waiting
+from benchmarks.attempts import add_attempts
 from benchmarks.large import PROJECT, LargeWorld, connect, large_world
 
 RESULTS = Path(__file__).parent
@@ -39,6 +40,9 @@ SLOW_PAUSE_SECONDS = 20
 """Long enough to prepare a batch in it, as the pause of 150 seconds in production is."""
 USUAL_BATCH_SECONDS = 45 + 150
 """What a batch takes in production: the Census run and the pause, as in docs/scale.md."""
+HISTORY_WEEKS = 104
+HISTORY_RUNS = 20_000
+MANY_BATCHES = 1_000
 MOST_FOR_PANDAS = 1_000_000
 """Records. datacompy with pandas holds 2 GB for so many."""
 
@@ -227,10 +231,10 @@ def _weekly(rounds: int, by_hand: Callable[[str], Any], world: LargeWorld) -> It
 
     steps = verdicts.Steps(replica="success", comparison="success", approval="skipped", healing="skipped")
 
-    def both(number: int) -> int:
-        found = comparison.compare(f"week_{number}")
+    def both(number: int, name: str = "week") -> int:
+        found = comparison.compare(f"{name}_{number}")
         with suppress(comparison.DriftError):  # the world differs
-            comparison.conclude(f"week_{number}", found, steps, may_reuse=True)  # as in the first try of the task
+            comparison.conclude(f"{name}_{number}", found, steps, may_reuse=True)  # as in the first try of the task
         return found.mismatched
 
     settings = load_settings()
@@ -247,6 +251,27 @@ def _weekly(rounds: int, by_hand: Callable[[str], Any], world: LargeWorld) -> It
             other = _in_other_environment(rounds, library, folder)
             check(f"compare by {library}", ours.answer, other.answer)
             yield Line(work, ours, f"{library}, in memory, {other.megabytes:.0f} MB", other)
+    _add_history(world, settings)
+    later = measure(rounds, lambda number: both(number, "later"))
+    check("compare after two years", ours.answer, later.answer)
+    yield Line(f"the same after {HISTORY_WEEKS} weeks and {HISTORY_RUNS:,} runs", later, "without them", ours, 1.2)
+
+
+def _add_history(world: LargeWorld, settings: Any) -> None:
+    """Add what two years leave in the drift table and the sync log. Payloads are removed earlier."""
+    table = settings.drift_table
+    columns = [row[0] for row in world.sql(f"DESCRIBE TABLE {table}")]
+    shown = {
+        "run_id": "concat('former ', CAST(week AS STRING))",
+        "checked_at": "checked_at - make_interval(0, 0, week)",
+    }
+    picked = ", ".join(shown.get(name, name) for name in columns)
+    weeks = f"(SELECT explode(sequence(1, {HISTORY_WEEKS})) AS week)"
+    world.sql(
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT {picked} FROM {table} CROSS JOIN {weeks} WHERE run_id = 'week_0'"
+    )
+    add_attempts(world, settings.sync_log_table, range(1, HISTORY_RUNS * BATCHES + 1), run_batches=BATCHES)
+    world.hang_up()
 
 
 def _write_tables(world: LargeWorld, settings: Any, folder: Path) -> None:
@@ -287,11 +312,15 @@ def live_lines() -> Iterator[Line]:
         ours = waiting.measure(stack, BATCHES, PAUSE_SECONDS)
         slow = waiting.measure(stack, SLOW_BATCHES, SLOW_PAUSE_SECONDS, statement_seconds=1)
         peer = waiting.measure_vendor(stack, PAUSE_SECONDS)
+        many = waiting.measure(stack, MANY_BATCHES, PAUSE_SECONDS, limit_seconds=150)
     for found, batches in ((ours, BATCHES), (slow, SLOW_BATCHES), (peer, BATCHES)):
         check("batches sent", batches, len(found.triggers))
 
     def dead(found: waiting.Waited) -> Measured:
         return Measured(found.dead_times, found.megabytes, None)
+
+    def first(found: waiting.Waited) -> Measured:
+        return Measured([found.first_seconds], found.megabytes, None)
 
     def slots(found: waiting.Waited) -> Measured:
         return Measured([found.slot_seconds / len(found.triggers)], found.megabytes, None)
@@ -307,6 +336,8 @@ def live_lines() -> Iterator[Line]:
         None,
         4,
     )
+    work = f"from the plan to the first batch, {MANY_BATCHES:,} batches"
+    yield Line(work, first(many), f"{BATCHES} batches", first(ours), 1.5)
     work = f"worker-slot seconds of a batch, which takes {USUAL_BATCH_SECONDS} s in production"
     yield Line(work, slots(ours), peer_name, slots(peer), None, USUAL_BATCH_SECONDS / 10)
 

@@ -59,6 +59,11 @@ class Waited:
         return [at(entry) for entry in self.journal if entry["kind"] == "census.run.started"]
 
     @property
+    def first_seconds(self) -> float:
+        """From the plan to the first trigger."""
+        return (self.triggers[0] - self.planned_at).total_seconds()
+
+    @property
     def dead_times(self) -> list[float]:
         """From the end of each pause but the last to the next trigger, in ascending order."""
         ends = [at(entry) for entry in self.journal if entry["kind"] == "census.run.ended"]
@@ -183,7 +188,7 @@ def report(batches: int, found: Waited) -> None:
     triggers, journal = found.triggers, found.journal
     print(f"{batches} batches: {len(triggers)} sent, the run is {found.state}")
     if triggers:
-        print(f"  first batch sent {(triggers[0] - found.planned_at).total_seconds():.1f} s after the plan")
+        print(f"  first batch sent {found.first_seconds:.1f} s after the plan")
     print(f"  at most {found.deferred} triggers at once; {found.begun} sensors have begun")
     minutes = (at(journal[-1]) - found.planned_at).total_seconds() / 60
     requests = sum(entry["kind"] == "census.request" and at(entry) > found.planned_at for entry in journal)

@@ -43,7 +43,8 @@ def guard_facts(payload: list[Row], expected: Expected, earliest: dt.date) -> di
         flag = product.enabled.column
         facts[f"{product.name}_true"] = sum(each[flag] is True for each in alive)
         facts[f"{product.name}_false"] = sum(each[flag] is False for each in alive)
-        facts[f"{product.name}_in_warehouse"] = len({row["property_id"] for row in expected.world.features if row[flag] is True})
+        having = {row["property_id"] for row in expected.world.features if row[flag] is True}
+        facts[f"{product.name}_in_warehouse"] = len(having - {None})  # a row without an id says nothing about any property
     return dict(facts)
 
 

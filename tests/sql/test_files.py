@@ -314,6 +314,20 @@ def test_the_join_whose_absence_was_the_incident_is_there() -> None:
         assert join.args["on"].sql(dialect="databricks") == "CAST(properties.id AS STRING) = features.property_id"
 
 
+def key_of(query: exp.Expr) -> str:
+    """What a query yields one row for: what it is grouped by, also if the rows that do not repeat it are taken as they are."""
+    if isinstance(query, exp.Union):
+        [repeated] = [each.this for each in query.args["with_"].expressions if each.alias == "repeated"]
+        [without] = query.left.args["joins"]
+        assert (without.kind, without.this.name) == ("ANTI", "repeated")
+        assert repeated.args["having"].this.sql() == "COUNT(*) > 1"
+        repeats = repeated.args["group"].expressions[0]
+        assert without.args["on"].sql() == f"repeated.{repeats.name} = {repeats.sql()}"
+        query = query.right
+        assert query.args["group"].expressions[0].name == repeats.name
+    return query.args["group"].expressions[0].sql(dialect="databricks")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -329,12 +343,12 @@ def test_what_the_feature_table_says_comes_from_one_row_a_property(text: str) ->
 
     assert queries
     for query in queries:
-        # Either grouped itself, or the members of the families joined with what is grouped.
-        parts = [query] if query.args.get("group") else [each.this for each in query.args["with_"].expressions]
-        assert [each.args["group"].expressions[0].sql() for each in parts if each.args.get("group")]
-        grouped = {part.args["group"].expressions[0].sql(dialect="databricks") for part in parts if part.args.get("group")}
-        assert grouped <= {"property_id", "CAST(properties.id AS STRING)", "members.twin"}
-        assert len(grouped) == len(parts)
+        # Either one row itself, or the members of the families joined with what is one row.
+        parts = [query] if isinstance(query, exp.Union) else [each.this for each in query.args["with_"].expressions]
+        keys = [key_of(part) for part in parts]
+        assert "property_id" in keys
+        assert set(keys) <= {"property_id", "CAST(properties.id AS STRING)", "members.twin"}
+        assert len(set(keys)) == len(parts)
     # What only looks for names that match no property has no values.
     names = [query.this for query in statement.find_all(exp.CTE) if query.alias == "named"]
     assert all(query.args["distinct"] and query.named_selects == ["property_id"] for query in names)

@@ -1,45 +1,73 @@
 {% from "macros.sql" import as_kept %}
 {% set order = settings.features_order_column %}
 {% set deleted = settings.features_deleted_column %}
--- One row for each property of the feature table, in Salesforce's columns and types. Grouping makes sure of that.
+{# A flag of the feature table as TRUE, FALSE or NULL; a date as Salesforce keeps it. #}
+{% macro kept(field, value) -%}
+{% if field.kind != "checkbox" -%}
+{{ as_kept(field, value) }}
+{%- elif fields.flag_type == "number" -%}
+CASE {{ value }} WHEN 1 THEN TRUE WHEN 0 THEN FALSE END
+{%- else -%}
+{{ value }}
+{%- endif %}
+{%- endmacro %}
+-- One row for each property of the feature table, in Salesforce's columns and types.
 -- Equal rows of a property are one row{{ "; of unequal ones the newest counts" if order }}.
 -- is_ambiguous: unequal rows are left, and nobody can say which one is right. Then the values here mean nothing.
-WITH
-{%- if order %} newest_rows AS (
-    SELECT features.*
+-- Most properties have one row. These are taken as they are, because to group all rows by all columns takes longer than the rest.
+WITH repeated AS (
+    SELECT features.property_id
     FROM {{ settings.features_table }} AS features
 {% if deleted %}
     WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
 {% endif %}
-    QUALIFY rank() OVER (PARTITION BY features.property_id ORDER BY features.{{ order }} DESC NULLS LAST) = 1
+    GROUP BY features.property_id
+    HAVING COUNT(*) > 1
 ),
 
 different_rows AS (
-{%- else %} different_rows AS (
-{%- endif %}
-
     SELECT DISTINCT
         features.property_id
 {%- for field in fields.features %},
         features.{{ field.source }}
 {%- endfor +%}
-    FROM {{ "newest_rows" if order else settings.features_table }} AS features
-{% if deleted and not order %}
+{% if order %}
+    FROM (
+        SELECT features.*
+        FROM {{ settings.features_table }} AS features
+        INNER JOIN repeated
+            ON repeated.property_id = features.property_id
+{% if deleted %}
+        WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
+{% endif %}
+        QUALIFY rank() OVER (PARTITION BY features.property_id ORDER BY features.{{ order }} DESC NULLS LAST) = 1
+    ) AS features
+{% else %}
+    FROM {{ settings.features_table }} AS features
+    INNER JOIN repeated
+        ON repeated.property_id = features.property_id
+{% if deleted %}
     WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
+{% endif %}
 {% endif %}
 )
 
 SELECT
+    features.property_id,
+    FALSE AS is_ambiguous
+{%- for field in fields.features %},
+    {{ kept(field, "features." ~ field.source) }} AS {{ field.column }}
+{%- endfor +%}
+FROM {{ settings.features_table }} AS features
+LEFT ANTI JOIN repeated
+    ON repeated.property_id = features.property_id
+WHERE features.property_id IS NOT NULL{{ " AND NOT COALESCE(features." ~ deleted ~ ", FALSE)" if deleted }}
+UNION ALL
+SELECT
     property_id,
     COUNT(*) > 1 AS is_ambiguous
 {%- for field in fields.features %},
-{% if field.kind != "checkbox" %}
-    MAX({{ as_kept(field, field.source) }}) AS {{ field.column }}
-{%- elif fields.flag_type == "number" %}
-    MAX(CASE {{ field.source }} WHEN 1 THEN TRUE WHEN 0 THEN FALSE END) AS {{ field.column }}
-{%- else %}
-    MAX({{ field.source }}) AS {{ field.column }}
-{%- endif %}
+    MAX({{ kept(field, field.source) }}) AS {{ field.column }}
 {%- endfor +%}
 FROM different_rows
 GROUP BY property_id
