@@ -14,7 +14,7 @@ CASE {{ value }} WHEN 1 THEN TRUE WHEN 0 THEN FALSE END
 -- One row for each property of the feature table, in Salesforce's columns and types.
 -- Equal rows of a property are one row{{ "; of unequal ones the newest counts" if order }}.
 -- is_ambiguous: unequal rows are left, and nobody can say which one is right. Then the values here mean nothing.
--- Most properties have one row. These are taken as they are, because to group all rows by all columns takes longer than the rest.
+-- A property that has one row is taken as it is: to group all rows by all columns takes longer than the rest.
 WITH repeated AS (
     SELECT features.property_id
     FROM {{ settings.features_table }} AS features
@@ -61,7 +61,8 @@ SELECT
 FROM {{ settings.features_table }} AS features
 LEFT ANTI JOIN repeated
     ON repeated.property_id = features.property_id
-WHERE features.property_id IS NOT NULL{{ " AND NOT COALESCE(features." ~ deleted ~ ", FALSE)" if deleted }}
+WHERE features.property_id IS NOT NULL
+{%- if deleted %} AND NOT COALESCE(features.{{ deleted }}, FALSE){% endif +%}
 UNION ALL
 SELECT
     property_id,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.backfill.payload_guards import (
@@ -313,10 +314,13 @@ def _list_records_left_out(warehouse: Warehouse, config: RunConfig, path: Storag
             reasons.update(rows.column("reason").to_pylist())
             yield rows
 
-    if records := write_csv(path, counted()):
+    listed = counted()
+    first = next(listed)
+    if first.num_rows:
+        records = write_csv(path, chain([first], listed))
         log.warning("Left out: %s in scope. The reasons are in %s", count_of(records, "record"), path)
     else:
-        remove(path)
+        remove(path)  # of an earlier try
     return LeftOut.from_reasons(reasons)
 
 

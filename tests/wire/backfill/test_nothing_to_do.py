@@ -36,7 +36,7 @@ def scope(conf: dict[str, Any]) -> RunScope:
 
 def run(conf: dict[str, Any]) -> Validation:
     """Every step of a run without a batch."""
-    assert freeze_payload(conf, RUN) == {"records": 0}
+    assert freeze_payload(conf, RUN)["records"] == 0
     checked = check_payload(conf, RUN)
     assert (checked.records, checked.approval) == (0, None)
     assert export_csv(RUN, DAY)["records"] == 0

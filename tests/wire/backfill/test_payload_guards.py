@@ -456,7 +456,7 @@ class TestTheIncidentAgain:
         problems = refusal("no-features")
 
         sandbox.sql("DROP TABLE crm.sfdc_dbx.no_features")
-        assert frozen == {"records": 1_296}
+        assert frozen["records"] == 1_296
         assert names(problems) == ["feature_rows", "no_product"]
         assert problems[0].startswith("feature_rows: only 0.0% of 1,296 properties have a feature row")
         assert records_left(sandbox, "no-features") == 0

@@ -32,7 +32,7 @@ class TestScope:
 
         frozen, checked = freeze_payload(conf, run_id), check_payload(conf, run_id)
 
-        assert frozen == {"records": records}
+        assert frozen["records"] == records
         assert replace(checked, products=[]) == CheckedPayload(records=records, records_unmatched=unmatched, approval=None)
 
     def test_listed_properties_and_no_other(self, sandbox: Sandbox, incident_ids: list[str]) -> None:  # noqa: ARG002
