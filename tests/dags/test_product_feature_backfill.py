@@ -299,6 +299,22 @@ class TestPilot:
 
         assert left == {"changes": {"batches": [[1, 5]]}}
 
+    def test_the_check_of_the_payload_gets_what_the_freeze_has_counted(
+        self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = dag_bag.dags[DAG_ID].get_task("check_payload")
+        given: list[Any] = []
+        monkeypatch.setattr(
+            "feature_sync.backfill.payload.check_payload",
+            lambda *values: given.extend(values) or SimpleNamespace(as_xcom=dict),
+        )
+        monkeypatch.setitem(task.python_callable.__globals__, "asked_params", dict)
+
+        task.python_callable({"left_out": {}}, run_id="run")
+
+        assert [each.operator.task_id for each in task.op_args] == ["freeze_payload"]
+        assert given[-1] == {"left_out": {}}
+
     def test_who_approves_that_products_are_turned_off_releases_what_the_strategy_lets(
         self, dag_bag: DagBag, monkeypatch: pytest.MonkeyPatch
     ) -> None:
