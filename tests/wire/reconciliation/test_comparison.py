@@ -168,6 +168,17 @@ class TestEnd:
 
         assert (datetime.fromisoformat(validation("few")["checked_at"]) < measured_at + timedelta(minutes=1)) is counts
 
+    @pytest.mark.parametrize("healing", ["off", "ask"])
+    def test_the_lists_are_there_before_the_end_only_if_a_healing_comes_between(
+        self, few: Few, monkeypatch: pytest.MonkeyPatch, healing: str
+    ) -> None:
+        monkeypatch.setenv("FEATURE_SYNC_HEALING", healing)
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{few.ids()[0]}'")
+
+        compare("few")
+
+        assert [(folder("few") / name).exists() for name in ("mismatches.csv", "report.html")] == [healing == "ask"] * 2
+
     def test_after_something_was_to_be_healed_the_systems_are_compared_again(
         self, few: Few, monkeypatch: pytest.MonkeyPatch
     ) -> None:
