@@ -19,7 +19,7 @@ from feature_sync.reconciliation.comparison import (
 from feature_sync.reconciliation.drift import DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.verdict import Finding
-from feature_sync.storage.warehouse import Warehouse
+from feature_sync.storage.warehouse import SQL_FOLDER, Warehouse, render_statement
 from tests.sandbox.client import Sandbox
 from tests.wire.few import NOT_HEALED, Few, differences, folder, run_week, validation
 
@@ -167,6 +167,26 @@ class TestEnd:
         conclude("few", found, NOT_HEALED, may_reuse=True)
 
         assert (datetime.fromisoformat(validation("few")["checked_at"]) < measured_at + timedelta(minutes=1)) is counts
+
+    def test_without_a_healing_both_systems_are_compared_once_for_the_numbers_and_once_for_the_lists(
+        self, few: Few, sandbox: Sandbox
+    ) -> None:
+        run_week("the-tables-exist")
+        before = sandbox.seq()
+
+        run_week("few")
+
+        names = {
+            render_statement(name, load_settings()): name
+            for name in (f"{path.parent.name}/{path.stem}" for path in SQL_FOLDER.glob("re*/*.sql"))
+        }
+        texts = [entry["sql"] for entry in sandbox.journal("warehouse.statement", after=before)]
+        assert [names.get(text, text) for text in texts if few.replica in text and few.properties in text] == [
+            "reconciliation/record_drift",
+            "reconciliation/select_missing_records",
+            "reconciliation/select_differences",
+        ]
+        assert len(texts) == 34, "of these, 16 look at our own tables and prove that they may be written"
 
     @pytest.mark.parametrize("healing", ["off", "ask"])
     def test_the_lists_are_there_before_the_end_only_if_a_healing_comes_between(
