@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ class Waited:
 
     @property
     def first_seconds(self) -> float:
-        """From the plan to the first trigger."""
-        return (self.triggers[0] - self.planned_at).total_seconds()
+        """From the plan to the first trigger. Infinite if there was none."""
+        return (self.triggers[0] - self.planned_at).total_seconds() if self.triggers else inf
 
     @property
     def dead_times(self) -> list[float]:
