@@ -435,17 +435,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="(default %(default)s)")
     parser.add_argument("--without-airflow", action="store_true", help="leave out the runs on a real Airflow, ten minutes")
     arguments = parser.parse_args()
-    head = ("work", "ours, s", "peer, s", "ratio", "goal", "MB")
-    rows = [head, tuple("---" for _ in head)]
+    rows: list[tuple[str, ...]] = []
     with large_world(arguments.records) as world:
         world.hang_up()
         for line in lines(world, arguments.rounds):
-            rows.append(line.cells)
-            print(" | ".join(line.cells), flush=True)
+            _keep(rows, line, arguments)
     if not arguments.without_airflow:
         for line in live_lines():
-            rows.append(line.cells)
-            print(" | ".join(line.cells), flush=True)
+            _keep(rows, line, arguments)
+
+
+def _keep(rows: list[tuple[str, ...]], line: Line, arguments: argparse.Namespace) -> None:
+    """Write the table with one more line, so that what was measured is there if a later step fails."""
+    rows.append(line.cells)
+    print(" | ".join(line.cells), flush=True)
+    head = ("work", "ours, s", "peer, s", "ratio", "goal", "MB")
+    table = [head, tuple("---" for _ in head), *rows]
     asked = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=True)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -454,7 +459,7 @@ def main() -> None:
         f"# `make bench`\n\n{arguments.records:,} records. Rounds: {arguments.rounds}; median (least to most). Commit "
         f"{commit.stdout.strip()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}. {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"Python {platform.python_version()}, {platform.system()}; load at the end {os.getloadavg()[0]:.1f}. "
-        "A time counts only beside its peer's.\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+        "A time counts only beside its peer's.\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"
     )
 
 
