@@ -195,9 +195,11 @@ class TestEnd:
         monkeypatch.setenv("FEATURE_SYNC_HEALING", healing)
         few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{few.ids()[0]}'")
 
-        compare("few")
+        compare(f"early-{healing}")
 
-        assert [(folder("few") / name).exists() for name in ("mismatches.csv", "report.html")] == [healing == "ask"] * 2
+        assert [(folder(f"early-{healing}") / name).exists() for name in ("mismatches.csv", "report.html")] == [
+            healing == "ask"
+        ] * 2
 
     def test_after_something_was_to_be_healed_the_systems_are_compared_again(
         self, few: Few, monkeypatch: pytest.MonkeyPatch
