@@ -60,8 +60,10 @@ def batch_sizes(strategy: Strategy, records: int, batch_size: int) -> list[int]:
         case _:
             assert_never(strategy)
     sizes: list[int] = []
+    left = records
     for size in wanted:
-        sizes.append(min(size, records - sum(sizes)))
+        sizes.append(min(size, left))
+        left -= sizes[-1]
     return [size for size in sizes if size > 0]
 
 

@@ -30,6 +30,11 @@ def test_how_a_strategy_cuts_the_records_at_first(strategy: str, records: int, s
     assert batch_sizes(Strategy(strategy), records, 50) == sizes
 
 
+@pytest.mark.timeout(30)  # it takes a tenth of a second; with work for each pair of batches it would take minutes
+def test_to_cut_ten_million_records_is_no_work_for_each_pair_of_batches() -> None:
+    assert batch_sizes(Strategy.BATCHED, 10_000_001, 50) == [50] * 200_000 + [1]
+
+
 def test_a_plan_that_covers_every_record_once_passes() -> None:
     check_plan(PLAN, SIZES)
 
