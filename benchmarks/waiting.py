@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.peers import VENDOR
 from laptop.stack import PROJECT, Stack
+from sandbox.tokens import CENSUS_WORKSPACE_KEY
 
 DAG_ID = "product_feature_backfill"
 VENDOR_DAG_ID = "vendor_chain"
@@ -113,6 +114,10 @@ def waiting_stack(vendor_batches: int = 0, wait_seconds: int = 0) -> Iterator[St
             for dag_id in (DAG_ID, VENDOR_DAG_ID) if vendor_batches else (DAG_ID,):
                 stack.airflow.wait_for_dag(dag_id)
                 stack.airflow.unpause(dag_id)
+            if vendor_batches:
+                # The vendor's provider calls v1 of the API, which takes the key of the workspace and not a person's token.
+                connection = {"connection_id": "census_vendor", "conn_type": "http", "host": stack.sandbox.url}
+                stack.airflow.request("POST", "connections", json=connection | {"password": CENSUS_WORKSPACE_KEY})
             yield stack
 
 

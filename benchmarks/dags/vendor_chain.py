@@ -14,13 +14,19 @@ from airflow_provider_census.sensors.census import CensusSensor
 
 from feature_sync.config.settings import load_settings
 
+CONNECTION = "census_vendor"
+
 with DAG("vendor_chain", schedule=None) as dag:
     sync_id = load_settings().census_sync_id
     steps = []
     for number in range(int(os.environ["BENCHMARK_BATCHES"])):
-        started = CensusOperator(task_id=f"start_{number}", sync_id=sync_id)
+        started = CensusOperator(task_id=f"start_{number}", sync_id=sync_id, census_conn_id=CONNECTION)
         ended = CensusSensor(
-            task_id=f"wait_for_end_{number}", sync_run_id=str(started.output), deferrable=True, poke_interval=1, mode="reschedule"
+            task_id=f"wait_for_end_{number}",
+            sync_run_id=str(started.output),
+            census_conn_id=CONNECTION,
+            deferrable=True,
+            poke_interval=1,
         )
         pause = WaitSensor(
             task_id=f"pause_{number}", time_to_wait=timedelta(seconds=int(os.environ["BENCHMARK_WAIT_SECONDS"])), deferrable=True
