@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from feature_sync.backfill.payload import CheckedPayload, check_payload, export_csv, freeze_payload
 from feature_sync.backfill.plan import plan_batches, plan_probes
+from feature_sync.backfill.scope import LeftOut
 from feature_sync.config.fields import load_fields
 from feature_sync.config.problems import GuardError
 from feature_sync.config.settings import load_settings
@@ -48,12 +49,17 @@ class Frozen:
         return sorted((self.folder / "feature_backfill_batches").iterdir())
 
 
+def frozen(records: int, **left_out: int) -> dict[str, Any]:
+    """What the freeze returns."""
+    return {"records": records, "left_out": asdict(LeftOut(**left_out))}
+
+
 def run_steps(conf: dict[str, Any], run_id: str) -> Frozen:
-    frozen = freeze_payload(conf, run_id)
-    checked = check_payload(conf, run_id, frozen=frozen)
+    counts = freeze_payload(conf, run_id)
+    checked = check_payload(conf, run_id, frozen=counts)
     exported = export_csv(run_id, DAY)
     plan_probes(conf, run_id)
-    return Frozen(frozen, checked, exported, plan_batches(conf, run_id))
+    return Frozen(counts, checked, exported, plan_batches(conf, run_id))
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

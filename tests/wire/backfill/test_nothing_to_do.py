@@ -19,6 +19,7 @@ from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.run_files import run_files
 from feature_sync.storage.warehouse import Warehouse
+from tests.wire.backfill import payloads
 from tests.wire.backfill.payloads import names, rows_of
 from tests.wire.few import Few
 
@@ -36,7 +37,7 @@ def scope(conf: dict[str, Any]) -> RunScope:
 
 def run(conf: dict[str, Any]) -> Validation:
     """Every step of a run without a batch."""
-    assert freeze_payload(conf, RUN)["records"] == 0
+    assert freeze_payload(conf, RUN) == payloads.frozen(0)
     checked = check_payload(conf, RUN)
     assert (checked.records, checked.approval) == (0, None)
     assert export_csv(RUN, DAY)["records"] == 0

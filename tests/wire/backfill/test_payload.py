@@ -19,6 +19,7 @@ from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
+from tests.wire.backfill import payloads
 from tests.wire.backfill.checking import SOURCE_SETTINGS
 from tests.wire.backfill.payloads import (
     DAY,
@@ -49,7 +50,7 @@ PRODUCTS = [
 
 class TestIncident:
     def test_the_counts_are_those_of_the_report(self, incident: Frozen) -> None:
-        assert incident.frozen["records"] == 1_296
+        assert incident.frozen == payloads.frozen(1_296)
         fraud = {"product": "fraud_detection", "label": "Fraud Detection", "now": 0, "after": 1_226}
         assert incident.checked.products[0] == fraud
         assert replace(incident.checked, products=[]) == CheckedPayload(records=1_296, records_unmatched=40, approval=None)
@@ -250,7 +251,7 @@ class TestFreezing:
         first = self.payload(sandbox, "twice")
         again = freeze_payload(conf, "twice")
 
-        assert counts["records"] == again["records"] == 12
+        assert counts == again == payloads.frozen(12)
         assert self.payload(sandbox, "twice") == first
         assert [row[:2] for row in first] == [(number, (number - 1) // 5 + 1) for number in range(1, 13)]
 

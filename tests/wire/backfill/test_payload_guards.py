@@ -17,6 +17,7 @@ from feature_sync.sending.sender import StagingError
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import DATASET, Sandbox
+from tests.wire.backfill import payloads
 from tests.wire.backfill.payloads import (
     FEATURES,
     FIELDS,
@@ -456,7 +457,7 @@ class TestTheIncidentAgain:
         problems = refusal("no-features")
 
         sandbox.sql("DROP TABLE crm.sfdc_dbx.no_features")
-        assert frozen["records"] == 1_296
+        assert frozen == payloads.frozen(1_296)
         assert names(problems) == ["feature_rows", "no_product"]
         assert problems[0].startswith("feature_rows: only 0.0% of 1,296 properties have a feature row")
         assert records_left(sandbox, "no-features") == 0

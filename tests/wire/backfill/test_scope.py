@@ -9,6 +9,7 @@ import pytest
 from feature_sync.backfill.payload import CheckedPayload, check_payload, freeze_payload
 from feature_sync.config.settings import load_settings
 from tests.sandbox.client import Sandbox
+from tests.wire.backfill import payloads
 from tests.wire.backfill.payloads import FIELDS, INCIDENT, REPLICA, Frozen, rows_of, run_steps
 
 
@@ -32,7 +33,7 @@ class TestScope:
 
         frozen, checked = freeze_payload(conf, run_id), check_payload(conf, run_id)
 
-        assert frozen["records"] == records
+        assert frozen == payloads.frozen(records)
         assert replace(checked, products=[]) == CheckedPayload(records=records, records_unmatched=unmatched, approval=None)
 
     def test_listed_properties_and_no_other(self, sandbox: Sandbox, incident_ids: list[str]) -> None:  # noqa: ARG002

@@ -14,6 +14,7 @@ from feature_sync.sending.batches import Attempt, AttemptStatus
 from feature_sync.sending.sync_log import SyncLog
 from feature_sync.storage.warehouse import Warehouse
 from tests.sandbox.client import Sandbox
+from tests.wire.backfill import payloads
 from tests.wire.backfill.payloads import records_left
 from tests.wire.campaign import SIZE, incident_keys, sent_unseen
 
@@ -81,7 +82,7 @@ def test_a_run_does_not_freeze_what_another_one_may_still_send(sandbox: Sandbox,
 
 
 def test_other_records_are_none_of_its_business(ids: list[str], first: str) -> None:  # noqa: ARG001 - it has frozen
-    assert freeze_payload(named(ids[4:]), new_id("second"), goes_on)["records"] == 2
+    assert freeze_payload(named(ids[4:]), new_id("second"), goes_on) == payloads.frozen(2)
 
 
 def test_a_run_that_is_over_holds_nothing_back(ids: list[str], first: str) -> None:
@@ -91,17 +92,17 @@ def test_a_run_that_is_over_holds_nothing_back(ids: list[str], first: str) -> No
         asked.append(run_id)
         return False
 
-    assert freeze_payload(named(ids), new_id("second"), over)["records"] == 6
+    assert freeze_payload(named(ids), new_id("second"), over) == payloads.frozen(6)
     assert set(asked) == {first}
 
 
 def test_a_dry_run_shows_what_it_can_and_sends_nothing(ids: list[str], first: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert freeze_payload(named(ids, dry_run=True), new_id("second"), goes_on)["records"] == 6
+    assert freeze_payload(named(ids, dry_run=True), new_id("second"), goes_on) == payloads.frozen(6)
     assert f"Without dry_run this run would be refused: Run '{first}' has not ended" in caplog.text
 
 
 def test_its_own_second_try_is_not_another_run(ids: list[str], first: str) -> None:
-    assert freeze_payload(named(ids[:4]), first, goes_on)["records"] == 4
+    assert freeze_payload(named(ids[:4]), first, goes_on) == payloads.frozen(4)
 
 
 def sending(warehouse: Warehouse, run_id: str) -> None:
@@ -126,7 +127,7 @@ def test_but_not_for_ever(sandbox: Sandbox, ids: list[str], first: str) -> None:
     limit = settings.census_run_limit_seconds + 1
     sandbox.sql(f"UPDATE {settings.sync_log_table} SET opened_at = current_timestamp() - INTERVAL '{limit}' SECOND")
 
-    assert freeze_payload(named(ids), new_id("second"), is_over)["records"] == 6
+    assert freeze_payload(named(ids), new_id("second"), is_over) == payloads.frozen(6)
 
 
 def test_records_that_only_seem_to_differ_because_the_replica_is_late_are_waited_for(sandbox: Sandbox) -> None:

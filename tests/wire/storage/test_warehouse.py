@@ -10,6 +10,7 @@ from feature_sync.backfill.payload import freeze_payload, release_payload
 from feature_sync.config.settings import load_settings
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
 from tests.sandbox.client import Sandbox
+from tests.wire.backfill import payloads
 
 HOSTILE_RUN_ID = "'; DROP TABLE x --"
 
@@ -147,7 +148,7 @@ def test_a_payload_whose_freezing_is_sent_again_is_frozen_once(sandbox: Sandbox,
 
     frozen = freeze_payload({"scope": "property_ids", "property_ids": ids, "batch_size": 5}, f"again-{fault}")
 
-    assert frozen["records"] == 13
+    assert frozen == payloads.frozen(13)
 
 
 @pytest.fixture
