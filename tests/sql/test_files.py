@@ -321,6 +321,7 @@ def key_of(query: exp.Expr) -> str:
         [without] = query.left.args["joins"]
         assert (without.kind, without.this.name) == ("ANTI", "repeated")
         assert repeated.args["having"].this.sql() == "COUNT(*) > 1"
+        assert repeated.find(exp.Table).sql() == query.left.find(exp.Table).sql()
         repeats = repeated.args["group"].expressions[0]
         assert without.args["on"].sql() == f"repeated.{repeats.name} = {repeats.sql()}"
         query = query.right
