@@ -194,13 +194,22 @@ class AirflowClient:
         answer = self.request("GET", f"dags/{dag_id}/dagRuns", params={"limit": PAGE, "order_by": "-run_after"})
         return [_dag_run(run) for run in answer["dag_runs"]]
 
-    def task_instances(self, dag_id: str, run_id: str, *, task_id: str | None = None) -> list[TaskInstance]:
-        """All task instances of a run or of one of its tasks, mapped ones one by one. Sorted by task id and map index."""
+    def task_instances(
+        self, dag_id: str, run_id: str, *, task_id: str | None = None, states: Sequence[str] = ()
+    ) -> list[TaskInstance]:
+        """
+        The task instances of a run, mapped ones one by one. Sorted by task id and map index.
+
+        :param task_id: only those of this task.
+        :param states: only those in one of these states.
+        """
         found: list[TaskInstance] = []
         while True:
             params: dict[str, Any] = {"limit": PAGE, "offset": len(found), "order_by": "map_index"}
             if task_id is not None:
                 params["task_id"] = task_id
+            if states:
+                params["state"] = list(states)
             answer = self.request("GET", f"{_run_path(dag_id, run_id)}/taskInstances", params=params)
             found.extend(_task_instance(one) for one in answer["task_instances"])
             if not answer["task_instances"] or len(found) >= (answer.get("total_entries") or 0):

@@ -28,7 +28,7 @@ FLOORS = (
 """From the roof down. A room imports itself and the rooms on lower floors."""
 TREE = {
     "config": "addresses asked connections green paths fields settings run_config names problems wording",
-    "census": "errors models hook neighbours sources sync_checks sync_settings",
+    "census": "errors access models hook neighbours sources sync_checks sync_settings",
     "salesforce": "errors models hook reader comparison causes read_back org_checks",
     "storage": "descriptions marks warehouse tables source_tables freshness candidates privileges run_files csv_files lines "
     "evidence",

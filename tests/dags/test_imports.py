@@ -13,8 +13,20 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 SLOW = (
-    *("altair", "databricks.sql", "numpy", "pandas", "pyarrow", "simple_salesforce", "sqlglot", "vl_convert", "xlsxwriter"),
-    *("zeep", "airflow.providers.databricks", "airflow.providers.salesforce"),
+    *(
+        "aiohttp",
+        "altair",
+        "databricks.sql",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "requests",
+        "simple_salesforce",
+        "sqlglot",
+        "vl_convert",
+        "xlsxwriter",
+    ),
+    *("zeep", "airflow.providers.databricks", "airflow.providers.http", "airflow.providers.salesforce"),
 )
 """Each takes a tenth of a second or more to load. Who needs it imports it where it is used."""
 SCRIPT = """

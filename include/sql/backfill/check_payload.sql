@@ -22,11 +22,18 @@ misspelled AS (
     WHERE resembles IS NOT NULL
 ),
 
+shared_keys AS (
+    SELECT {{ fields.upsert_key.column }}
+    FROM {{ settings.payload_table }}
+    WHERE run_id = :run_id
+    GROUP BY {{ fields.upsert_key.column }}
+    HAVING COUNT(*) > 1
+),
+
 frozen AS (
     SELECT
         payload.*,
-        NULLIF(trim(payload.{{ fields.upsert_key.column }}), '') AS key,
-        COUNT(*) OVER (PARTITION BY payload.{{ fields.upsert_key.column }}) AS records
+        NULLIF(trim(payload.{{ fields.upsert_key.column }}), '') AS key
     FROM {{ settings.payload_table }} AS payload
     WHERE payload.run_id = :run_id
 ),
@@ -37,7 +44,8 @@ checked AS (
         frozen.{{ fields.property_id.column }},
         frozen.key,
         frozen.key IS NOT NULL AND known.records IS NULL AS lacks_record,
-        frozen.key IS NOT NULL AND (frozen.records > 1 OR COALESCE(known.records, 0) > 1) AS repeats_key,
+        frozen.key IS NOT NULL
+        AND (shared_keys.{{ fields.upsert_key.column }} IS NOT NULL OR COALESCE(known.records, 0) > 1) AS repeats_key,
         known_properties.property_id IS NULL AS lacks_property,
         misspelled.property_id IS NOT NULL AS is_misspelled,
         {{ any_of(flags, "COALESCE(frozen.{}, FALSE)") | indent(8) }}
@@ -49,6 +57,8 @@ checked AS (
         {{ any_of(fields.dates, "COALESCE(CAST(frozen.{} AS DATE) < CAST(:earliest_date AS DATE), FALSE)") | indent(8) }}
         AS has_early_date
     FROM frozen
+    LEFT JOIN shared_keys
+        ON shared_keys.{{ fields.upsert_key.column }} = frozen.{{ fields.upsert_key.column }}
     LEFT JOIN known
         ON known.{{ fields.upsert_key.column }} = frozen.{{ fields.upsert_key.column }}
     LEFT JOIN known_properties

@@ -3,10 +3,7 @@ WITH left_out AS (
 )
 
 SELECT
-    COUNT_IF(reason = 'no_property') AS records_without_property,
-    COUNT_IF(reason = 'key_mismatch') AS records_with_key_mismatch,
-    COUNT_IF(reason = 'ambiguous_features') AS records_ambiguous,
-    COUNT_IF(reason = 'unknown_flag') AS records_with_unknown_flag,
-    COUNT_IF(reason = 'true_through_sibling') AS records_true_through_sibling,
-    COUNT_IF(reason = 'accepted') AS records_accepted
+    reason,
+    COUNT(*) AS records
 FROM left_out
+GROUP BY reason

@@ -28,11 +28,30 @@ WITH feature_sync_source AS (
     ) AS source
 ),
 
-feature_sync_counted AS (
-    SELECT
-        feature_sync_source.*,
-        COUNT(*) OVER (PARTITION BY sync_key) AS copies
+feature_sync_repeated AS (
+    SELECT sync_key
     FROM feature_sync_source
+    GROUP BY sync_key
+    HAVING COUNT(*) > 1
+),
+
+-- A property can be there twice. The row that belongs in Salesforce counts.
+feature_sync_properties AS (
+    WITH judged AS (
+        SELECT
+            properties.id,
+{% if mapped.has_name %}
+            NULLIF(trim(CAST(properties.name AS STRING)), '') AS own_name,
+{% endif %}
+{% filter indent(12, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
+
+            AS is_synced
+        FROM {{ settings.properties_table }} AS properties
+    )
+
+    SELECT judged.*
+    FROM judged
+    QUALIFY row_number() OVER (PARTITION BY judged.id ORDER BY judged.is_synced DESC) = 1
 ),
 
 -- One row for each property, with the values that a backfill would send.
@@ -48,28 +67,15 @@ feature_sync_wanted AS (
     SELECT
         CAST(properties.id AS STRING) AS property_id,
 {% if mapped.has_name %}
-        NULLIF(trim(CAST(properties.name AS STRING)), '') AS own_name,
+        properties.own_name,
 {% endif %}
-{% filter indent(8, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
-
-        AS is_synced,
+        properties.is_synced,
         COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS is_ambiguous,
 {% filter indent(8, first=true) %}{% include "fragments/feature_values.sql" %}{% endfilter +%}
-    FROM {{ settings.properties_table }} AS properties
+    FROM feature_sync_properties AS properties
 {% filter indent(4, first=true) %}{% include "fragments/feature_join.sql" %}{% endfilter +%}
     LEFT JOIN misspelled
         ON misspelled.property_id = CAST(properties.id AS STRING)
-    QUALIFY row_number() OVER (
-        PARTITION BY properties.id
-        ORDER BY
-            CASE
-                WHEN
-{% filter indent(20, first=true) %}{% include "fragments/is_synced_property.sql" %}{% endfilter %}
-
-                    THEN 0
-                ELSE 1
-            END
-    ) = 1
 ),
 
 {% if mapped.compared %}
@@ -78,11 +84,12 @@ feature_sync_held AS (
     SELECT
         CAST(salesforce.{{ mapped.held_key }} AS STRING) AS held_key
 {%- for other in mapped.compared %},
-        {{ as_held(other, "salesforce." ~ other.held) }} AS held_{{ loop.index }}
+        MAX({{ as_held(other, "salesforce." ~ other.held) }}) AS held_{{ loop.index }}
 {%- endfor +%}
     FROM {{ settings.salesforce_table }} AS salesforce
     WHERE NOT salesforce.is_deleted
-    QUALIFY COUNT(*) OVER (PARTITION BY salesforce.{{ mapped.held_key }}) = 1
+    GROUP BY CAST(salesforce.{{ mapped.held_key }} AS STRING)
+    HAVING COUNT(*) = 1
 ),
 
 {% endif %}
@@ -90,7 +97,7 @@ feature_sync_compared AS (
     SELECT
         sent.sync_key,
         COALESCE(sent.is_sent, FALSE) AS is_sent,
-        COALESCE(sent.copies, 0) AS copies,
+        repeated.sync_key IS NOT NULL AS repeats_key,
         wanted.property_id,
         sent.is_sent AND wanted.property_id IS NULL AS lacks_property,
         COALESCE(wanted.is_synced, FALSE) AS is_synced,
@@ -123,9 +130,11 @@ feature_sync_compared AS (
         COALESCE(held.held_{{ loop.index }} = wanted.own_name, FALSE) AS holds_name_{{ number }}
 {%- endif %}
 {% endfor +%}
-    FROM feature_sync_counted AS sent
+    FROM feature_sync_source AS sent
     FULL OUTER JOIN feature_sync_wanted AS wanted
         ON wanted.property_id = sent.property_id
+    LEFT JOIN feature_sync_repeated AS repeated
+        ON repeated.sync_key = sent.sync_key
 {% if mapped.compared %}
     LEFT JOIN feature_sync_held AS held
         ON held.held_key = sent.sync_key
@@ -135,8 +144,8 @@ feature_sync_compared AS (
 SELECT
     COUNT_IF(is_sent) AS records,
     COUNT_IF(is_sent AND sync_key IS NULL) AS empty_keys,
-    COUNT_IF(sync_key IS NOT NULL AND copies > 1) AS repeated_keys,
-    MIN(CASE WHEN copies > 1 THEN sync_key END) AS repeated_keys_example,
+    COUNT_IF(repeats_key) AS repeated_keys,
+    MIN(CASE WHEN repeats_key THEN sync_key END) AS repeated_keys_example,
     COUNT_IF(lacks_property) AS unknown_properties,
     MIN(CASE WHEN lacks_property THEN sync_key END) AS unknown_properties_example,
     COUNT_IF(is_sent AND NOT lacks_property AND NOT is_synced) AS unsynced_properties,

@@ -25,31 +25,26 @@ WITH repeated AS (
     HAVING COUNT(*) > 1
 ),
 
-different_rows AS (
-    SELECT DISTINCT
-        features.property_id
-{%- for field in fields.features %},
-        features.{{ field.source }}
-{%- endfor +%}
-{% if order %}
-    FROM (
-        SELECT features.*
-        FROM {{ settings.features_table }} AS features
-        INNER JOIN repeated
-            ON repeated.property_id = features.property_id
-{% if deleted %}
-        WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
-{% endif %}
-        QUALIFY rank() OVER (PARTITION BY features.property_id ORDER BY features.{{ order }} DESC NULLS LAST) = 1
-    ) AS features
-{% else %}
+repeated_rows AS (
+    SELECT features.*
     FROM {{ settings.features_table }} AS features
     INNER JOIN repeated
         ON repeated.property_id = features.property_id
 {% if deleted %}
     WHERE NOT COALESCE(features.{{ deleted }}, FALSE)
 {% endif %}
+{% if order %}
+    QUALIFY rank() OVER (PARTITION BY features.property_id ORDER BY features.{{ order }} DESC NULLS LAST) = 1
 {% endif %}
+),
+
+different_rows AS (
+    SELECT DISTINCT
+        property_id
+{%- for field in fields.features %},
+        {{ field.source }}
+{%- endfor +%}
+    FROM repeated_rows
 )
 
 SELECT
@@ -61,8 +56,11 @@ SELECT
 FROM {{ settings.features_table }} AS features
 LEFT ANTI JOIN repeated
     ON repeated.property_id = features.property_id
-WHERE features.property_id IS NOT NULL
-{%- if deleted %} AND NOT COALESCE(features.{{ deleted }}, FALSE){% endif +%}
+WHERE
+    features.property_id IS NOT NULL
+{% if deleted %}
+    AND NOT COALESCE(features.{{ deleted }}, FALSE)
+{% endif %}
 UNION ALL
 SELECT
     property_id,

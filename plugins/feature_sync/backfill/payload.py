@@ -19,8 +19,8 @@ from feature_sync.backfill.payload_guards import (
 from feature_sync.backfill.plan import assign_batches
 from feature_sync.backfill.preview import Preview, approval_body, approval_subject, product_changes
 from feature_sync.backfill.scope import LeftOut, count_records_left_out, nothing_to_do, scope_parameters
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import ScheduledNeighbour, WriterRuns, scheduled_between
 from feature_sync.config.names import HEALING_QUESTION, RECONCILIATION_DAG_ID
 from feature_sync.config.problems import CsvError, GuardError, NotReadyError
@@ -297,7 +297,7 @@ def _refuse_shared_records(warehouse: Warehouse, run_id: str, config: RunConfig,
 def _neighbours_during(settings: Settings, seconds: float) -> tuple[ScheduledNeighbour, ...] | None:
     """The other syncs that may start within ``seconds`` from now. None if Census could not be asked: a preview can do without."""
     try:
-        neighbours = WriterRuns(CensusHook(), settings.census_sync_id, settings.salesforce_object).neighbours
+        neighbours = WriterRuns(census_hook(), settings.census_sync_id, settings.salesforce_object).neighbours
     except CensusError as error:
         log.warning("The syncs beside ours are not known: %s", error)
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_sync.backfill.scope import RunScope, count_scope, status_problems
-from feature_sync.census.hook import CensusHook
+from feature_sync.census.access import census_hook
 from feature_sync.checks.census_checks import check_census
 from feature_sync.checks.findings import Finding, Verdict, is_right
 from feature_sync.checks.org_findings import check_org
@@ -49,7 +49,7 @@ def check_preconditions(conf: Mapping[str, Any], max_batches: int) -> dict[str, 
     """
     settings = load_settings()
     config, config_problems = _parse(conf)
-    problems = _problems([*check_pool(settings), *check_census(CensusHook(), settings)])
+    problems = _problems([*check_pool(settings), *check_census(census_hook(), settings)])
     if config:
         problems += _output_problems(settings)
     with Warehouse(settings) as warehouse:

@@ -109,7 +109,7 @@ class LeftOut:
 
     @classmethod
     def from_reasons(cls, reasons: Mapping[str, int]) -> "LeftOut":
-        """:param reasons: how many rows of ``backfill/select_records_left_out.sql`` have each reason."""
+        """:param reasons: how many rows of the fragment ``records_left_out.sql`` have each reason."""
         return cls(**{_LEFT_OUT[reason]: count for reason, count in reasons.items()})
 
 
@@ -125,7 +125,8 @@ _LEFT_OUT = {
 
 def count_records_left_out(warehouse: Warehouse, config: RunConfig) -> LeftOut:
     """Count the records in the scope of a run that are not sent."""
-    return LeftOut(**warehouse.fetch_one("backfill/count_records_left_out", scope_parameters(config)))
+    rows = warehouse.fetch_all("backfill/count_records_left_out", scope_parameters(config))
+    return LeftOut.from_reasons({row["reason"]: row["records"] for row in rows})
 
 
 def check_size(config: RunConfig, records: int, max_batches: int) -> None:

@@ -26,6 +26,8 @@ from feature_sync.census.errors import (
 )
 from feature_sync.census.models import Dataset, RowRecord, Sync, SyncOutline, SyncRun, SyncRunPage
 from feature_sync.config.connections import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
     MissingConnectionError,
     UnreadableConnectionError,
     identity_of,
@@ -34,8 +36,6 @@ from feature_sync.config.connections import (
 )
 from feature_sync.config.names import CENSUS_CONN_ID
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
 ATTEMPTS = 5
 """How often a call is sent that is safe to repeat."""
 BACKOFF_SECONDS = 0.5

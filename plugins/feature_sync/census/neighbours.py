@@ -5,13 +5,15 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from croniter import croniter
 
 from feature_sync.census.errors import CensusRefusedError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncOutline, SyncRunPage
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ANY_TIME = "at any time"
@@ -28,7 +30,7 @@ class WriterRuns:
     by the clock of this process, and takes the later of the two. Neither is ever ahead of Census's own.
     """
 
-    def __init__(self, census: CensusHook, sync_id: int, salesforce_object: str) -> None:
+    def __init__(self, census: "CensusHook", sync_id: int, salesforce_object: str) -> None:
         self._census = census
         self._sync_id = sync_id
         self._salesforce_object = salesforce_object

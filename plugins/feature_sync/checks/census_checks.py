@@ -1,17 +1,21 @@
 """The sync that sends the batches, and the other syncs of the same object, as Census shows them."""
 
+from typing import TYPE_CHECKING
+
 from feature_sync.census.errors import CensusError, CensusProtocolError, CensusUnavailableError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import WriterRuns, describe_schedule
 from feature_sync.census.sync_checks import batch_sync_problems
 from feature_sync.checks.findings import Finding, judged, not_checked, right, wrong
 from feature_sync.config.names import CENSUS_CONN_ID
 from feature_sync.config.settings import Settings
 
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
+
 SYNC, NEIGHBOURS = "Census sync of the batches", "other Census syncs"
 
 
-def check_census(census: CensusHook, settings: Settings) -> list[Finding]:
+def check_census(census: "CensusHook", settings: Settings) -> list[Finding]:
     """Look at the sync of the batches and, if Census shows it, at the other syncs that write the same object."""
     sync_id = settings.census_sync_id
     try:
@@ -26,7 +30,7 @@ def check_census(census: CensusHook, settings: Settings) -> list[Finding]:
     return [*judged(SYNC, problems, well), *_check_neighbours(census, settings)]
 
 
-def _check_neighbours(census: CensusHook, settings: Settings) -> list[Finding]:
+def _check_neighbours(census: "CensusHook", settings: Settings) -> list[Finding]:
     """Other syncs that write the same object are no problem, but a run waits for them, so they must be known."""
     written = settings.salesforce_object
     try:

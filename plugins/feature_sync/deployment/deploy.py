@@ -5,9 +5,9 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from feature_sync.census.hook import CensusHook
+from feature_sync.census.access import census_hook
 from feature_sync.census.models import Dataset, Sync
 from feature_sync.config.names import DEPLOY_DAG_ID
 from feature_sync.config.problems import UnusableQueryError
@@ -30,6 +30,9 @@ from feature_sync.deployment.value_check import (
 )
 from feature_sync.deployment.value_findings import Concern
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +134,7 @@ def check_source_query() -> dict[str, Any]:
     settings = load_settings()
     with Warehouse(settings) as warehouse:
         try:
-            found = judge_regular_sync(warehouse, CensusHook())
+            found = judge_regular_sync(warehouse, census_hook())
         except UnjudgedError as error:
             unknown = f"It is unknown what the regular sync (Census sync {settings.census_property_sync_id}) would write. {error}"
             raise SourceQueryError(unknown) from error
@@ -146,7 +149,7 @@ def check_source_query() -> dict[str, Any]:
     return {"source": found.source.name, "records": records, "notes": found.judgement.notes, "text_differs": bool(texts)}
 
 
-def judge_regular_sync(warehouse: Warehouse, census: CensusHook) -> RegularSync:
+def judge_regular_sync(warehouse: Warehouse, census: "CensusHook") -> RegularSync:
     """
     Look at the settings of the regular sync, run its query in the warehouse, and compare each value with ours. It only reads.
 
@@ -220,7 +223,7 @@ def deploy_query(approved: Deployment) -> dict[str, Any]:
                 "shown and approved. Start a new run."
             )
         _try(warehouse, live)
-        CensusHook().patch_dataset(settings.census_dataset_id, {"query": live.wanted})
+        census_hook().patch_dataset(settings.census_dataset_id, {"query": live.wanted})
         after = _look(settings, warehouse)
     if after.difference:
         raise DeployError(f"Census accepted the query, but {after.dataset_name} now has another one:\n{after.difference}")
@@ -253,8 +256,8 @@ def deploy_mappings(approved: Deployment) -> dict[str, Any]:
             f"The mappings were not changed. Those of sync {live.sync.id} have changed since they were shown and approved. "
             "Start a new run."
         )
-    CensusHook().patch_sync(live.sync.id, {"mappings": corrected_mappings(live.sync, settings.fields)})
-    after = regular_mapping_problems(CensusHook().get_sync(live.sync.id), settings)
+    census_hook().patch_sync(live.sync.id, {"mappings": corrected_mappings(live.sync, settings.fields)})
+    after = regular_mapping_problems(census_hook().get_sync(live.sync.id), settings)
     if after:
         raise DeployError("\n".join(["Census accepted the mappings, but:", *after]))
     log.info("Sync %s maps every field now; corrected: %s", live.sync.id, " ".join(live.mapping_problems))
@@ -269,7 +272,7 @@ def _look(settings: Settings, warehouse: Warehouse) -> CensusState:
             "Nothing was changed: CENSUS_DATASET_ID is 0, so the regular sync reads a table or a view and there is no dataset to "
             "deploy to. Correct that table or view where it is made."
         )
-    hook = CensusHook()
+    hook = census_hook()
     dataset = hook.get_dataset(settings.census_dataset_id)
     sync = hook.get_sync(settings.census_property_sync_id)
     problems = regular_sync_problems(sync, dataset.id, settings.source_query, settings.salesforce_object)

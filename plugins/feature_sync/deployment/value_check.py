@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusError, CensusForbiddenError, CensusRefusedError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import Dataset, Sync
 from feature_sync.config.problems import UnusableQueryError
 from feature_sync.config.settings import Settings
@@ -17,6 +17,7 @@ from feature_sync.storage.source_tables import describe_source
 from feature_sync.storage.warehouse import ConnectError, StatementError, Warehouse, quoted
 
 if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
     from feature_sync.deployment.parsed_query import ReadingQuery
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Judgement:
         return [each.text for each in self.findings if each.is_wrong and each.concern in concerns]
 
 
-def read_source(census: CensusHook, sync: Sync) -> RegularSource:
+def read_source(census: "CensusHook", sync: Sync) -> RegularSource:
     """
     Find out what a sync reads: the SQL of its dataset, or its table or view.
 
@@ -138,7 +139,7 @@ def regular_sync_warnings(warehouse: Warehouse) -> list[str]:
     settings = warehouse.settings
     sync_id = settings.census_property_sync_id
     try:
-        census = CensusHook()
+        census = census_hook()
         sync = census.get_sync(sync_id)
         source = read_source(census, sync)
         found = judge(warehouse, sync, source).wrong_about(Concern.FEATURES)

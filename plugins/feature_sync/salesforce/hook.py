@@ -18,6 +18,8 @@ from simple_salesforce import Salesforce, format_soql
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
 from feature_sync.config.connections import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
     MissingConnectionError,
     UnreadableConnectionError,
     find_connection,
@@ -38,8 +40,6 @@ from feature_sync.salesforce.errors import (
 )
 from feature_sync.salesforce.models import ApiLimit, FlowState, ObjectDescription, RecordsRead, SalesforceRecord
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
 ATTEMPTS = 5
 """How often a call is sent. Every call only reads, so every call is safe to repeat."""
 BACKOFF_SECONDS = 0.5

@@ -3,12 +3,16 @@
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from feature_sync.census.hook import CONNECT_TIMEOUT, READ_TIMEOUT, CensusHook
 from feature_sync.census.models import UI_TAG_API, RunStatus, SyncRun, SyncRunPage
+from feature_sync.config.connections import CONNECT_TIMEOUT, READ_TIMEOUT
 from feature_sync.sending.batches import Attempt
 from feature_sync.sending.pacing import Pause
 from feature_sync.sending.sync_log import SyncLog
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class RunFinder:
     :param sync_id: the Census sync.
     """
 
-    census: CensusHook
+    census: "CensusHook"
     sync_log: SyncLog
     sync_id: int
     patience: Patience

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusBusyError, CensusNotFoundError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import SyncRun
 from feature_sync.config.names import SALESFORCE_CONN_ID
 from feature_sync.config.run_config import OnBatchFailure
@@ -41,6 +41,8 @@ from feature_sync.storage.warehouse import StatementError, Warehouse
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from feature_sync.census.hook import CensusHook
 
 BATCH_NAME = "batch_name"
 """In the context of a task: another name of its batch, when it is known what became of it."""
@@ -133,7 +135,7 @@ class CensusBatchOperator(PatientOperator):
         ti = context["ti"]
         settings = load_settings()
         batch = Batch.from_xcom(self.batch)
-        census = CensusHook()
+        census = census_hook()
         inline_until = time.monotonic() + settings.census_inline_poll_seconds
         with Warehouse(settings) as warehouse:
             sender = BatchSender(
@@ -258,7 +260,7 @@ class CensusBatchOperator(PatientOperator):
             seconds_left + LOOK_AGAIN_WHILE_SENDING,
         )
 
-    def _wait_for_end(self, census: CensusHook, attempt: Attempt, settings: Settings, inline_until: float) -> SyncRun:
+    def _wait_for_end(self, census: "CensusHook", attempt: Attempt, settings: Settings, inline_until: float) -> SyncRun:
         assert attempt.sync_run_id is not None  # noqa: S101 - `BatchSender.begin` sets it; for the type checker
         while (run := census.get_run(attempt.sync_run_id)).is_active:
             deadline = run.created_at + timedelta(seconds=settings.census_run_limit_seconds)
@@ -280,7 +282,7 @@ class CensusBatchOperator(PatientOperator):
         trigger = CensusRecordsTrigger(run.id, count_row_results(run), settings.census_poll_seconds, deadline.isoformat())
         self.wait_in_triggerer(trigger, LOOK_AGAIN_WHILE_SENDING)
 
-    def _cancel(self, census: CensusHook, run: SyncRun, settings: Settings) -> SyncRun:
+    def _cancel(self, census: "CensusHook", run: SyncRun, settings: Settings) -> SyncRun:
         self.log.warning("Census run %s has been active for over %s s; canceling it", run.id, settings.census_run_limit_seconds)
         census.cancel_run(run.id)
         give_up = time.monotonic() + self.patience.cancel_seconds

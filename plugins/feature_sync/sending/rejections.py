@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from feature_sync.census.errors import CensusForbiddenError, CensusProtocolError, CensusRefusedError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord
 from feature_sync.config.wording import count_of
 from feature_sync.lists.people import write_list
@@ -16,6 +15,8 @@ from feature_sync.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from feature_sync.census.hook import CensusHook
 
 # Salesforce's status codes are the same in every language; the texts beside them are not. So codes decide, and words only where a
 # reason has no code that says enough. Source: "ExceptionCode" and "StatusCode" in the SOAP API Developer Guide, "Core Data
@@ -64,7 +65,7 @@ _ID = re.compile(
 )
 
 
-def read_row_records(census: CensusHook, sync_run_id: int) -> tuple[tuple[RowRecord, ...], str]:
+def read_row_records(census: "CensusHook", sync_run_id: int) -> tuple[tuple[RowRecord, ...], str]:
     """
     Read the row records of a run, once. That Census does not show them is an answer, not an error.
 

@@ -17,7 +17,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from feature_sync.census.errors import CensusAuthError, CensusNotFoundError, CensusRefusedError, CensusTriggerUnansweredError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.models import RowRecord, SyncRun, SyncRunPage
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.names import SALESFORCE_CONN_ID
@@ -45,6 +44,7 @@ from feature_sync.storage.evidence import Purpose, try_to_record_read_backs
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 
 if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
     from feature_sync.salesforce.hook import SalesforceReader
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class BatchSender:
     """
 
     warehouse: Warehouse
-    census: CensusHook
+    census: "CensusHook"
     sync_id: int
     run_id: str
     batch: Batch

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusError, CensusUnavailableError
-from feature_sync.census.hook import CensusHook
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.deferral import PatientOperator
 from feature_sync.orchestration.progress import note_wait
@@ -52,7 +52,7 @@ class BatchTurnSensor(PatientOperator, BaseSensorOperator):
             turn_task_id=ti.task_id,
             send_task_id=self.send_task_id,
             wait_seconds=float(self.wait_seconds),
-            writers=runs_to_look_at(CensusHook(), settings.census_sync_id),
+            writers=runs_to_look_at(census_hook(), settings.census_sync_id),
         )
         try:
             pause = turn.look()

@@ -6,19 +6,22 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusError, CensusUnavailableError
-from feature_sync.census.hook import CensusHook
 from feature_sync.census.neighbours import WriterRuns
 from feature_sync.config.settings import load_settings
 from feature_sync.orchestration.dag_runs import BUSY, FINISHED, count_tasks
 from feature_sync.orchestration.deferral import SafeTrigger
 from feature_sync.sending.pacing import Pause, pause_before_next, pause_of_next, seconds_to_next_look
 from feature_sync.sending.rejections import read_row_records
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 
 class _CensusTrigger(SafeTrigger):
@@ -32,12 +35,12 @@ class _CensusTrigger(SafeTrigger):
         self.deadline = deadline
 
     @abstractmethod
-    def is_over(self, hook: CensusHook) -> bool:
+    def is_over(self, hook: "CensusHook") -> bool:
         """Look once. May block, because it runs in a thread."""
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
         """Yield one empty event. The task itself looks what has happened."""
-        hook = CensusHook()
+        hook = census_hook()
         deadline = datetime.fromisoformat(self.deadline)
         while datetime.now(UTC) < deadline:
             try:
@@ -61,7 +64,7 @@ class CensusRunTrigger(_CensusTrigger):
         super().__init__(poll_seconds, deadline)
         self.sync_run_id = sync_run_id
 
-    def is_over(self, hook: CensusHook) -> bool:
+    def is_over(self, hook: "CensusHook") -> bool:
         return not hook.get_run(self.sync_run_id).is_active
 
 
@@ -79,7 +82,7 @@ class CensusRecordsTrigger(_CensusTrigger):
         self.sync_run_id = sync_run_id
         self.records = records
 
-    def is_over(self, hook: CensusHook) -> bool:
+    def is_over(self, hook: "CensusHook") -> bool:
         seen, _ = read_row_records(hook, self.sync_run_id)
         return len(seen) >= self.records
 
@@ -102,7 +105,7 @@ class CensusQuietTrigger(_CensusTrigger):
         self.wait_seconds = wait_seconds
         self._writers: WriterRuns | None = None
 
-    def is_over(self, hook: CensusHook) -> bool:
+    def is_over(self, hook: "CensusHook") -> bool:
         if datetime.now(UTC) < datetime.fromisoformat(self.not_before):
             return False
         self._writers = self._writers or runs_to_look_at(hook, self.sync_id)
@@ -157,7 +160,7 @@ class BatchTurnTrigger(SafeTrigger):
 
     async def events(self) -> AsyncIterator[TriggerEvent]:
         """Yield the task's success."""
-        writers = runs_to_look_at(CensusHook(), self.sync_id)
+        writers = runs_to_look_at(census_hook(), self.sync_id)
         turn = BatchTurn(self.dag_id, self.run_id, self.turn_task_id, self.send_task_id, self.wait_seconds, writers)
         said: object = None
         for looks in itertools.count():
@@ -223,7 +226,7 @@ class BatchTurn:
         return count_tasks(self.dag_id, self.run_id, task_id, states)
 
 
-def runs_to_look_at(hook: CensusHook, sync_id: int) -> WriterRuns:
+def runs_to_look_at(hook: "CensusHook", sync_id: int) -> WriterRuns:
     """The runs of our sync and of all syncs that write the same object. Keep it: it asks for the list of syncs once."""
     return WriterRuns(hook, sync_id, load_settings().salesforce_object)
 

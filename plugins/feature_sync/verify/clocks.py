@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from feature_sync.census.hook import CensusHook
 from feature_sync.checks.findings import Finding, right, wrong
 from feature_sync.storage.freshness import read_clock
 from feature_sync.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 NAME = "clocks"
 LIMIT = timedelta(seconds=60)
@@ -21,7 +24,7 @@ def check_warehouse_clock(warehouse: Warehouse) -> list[Finding]:
     return [clock_finding("The warehouse", difference(lambda: read_clock(warehouse)))]
 
 
-def check_census_clock(census: CensusHook, sync_id: int) -> list[Finding]:
+def check_census_clock(census: "CensusHook", sync_id: int) -> list[Finding]:
     # Census says its time in whole seconds, rounded down.
     return [clock_finding("Census", difference(lambda: census.list_runs(sync_id).now + HALF_A_SECOND))]
 

@@ -1,9 +1,9 @@
 """What is around the three systems: the output path, alerts, the version of Census's API."""
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 from feature_sync.census.errors import CensusError
-from feature_sync.census.hook import CensusHook
 from feature_sync.checks.findings import Finding, not_checked, right, wrong
 from feature_sync.config.asked import OVERRIDES
 from feature_sync.config.connections import MissingConnectionError, UnreadableConnectionError, read_connection
@@ -11,6 +11,9 @@ from feature_sync.config.names import CENSUS_CONN_ID
 from feature_sync.config.settings import Settings
 from feature_sync.config.wording import count_of
 from feature_sync.storage.run_files import output_permission
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 OUTPUT, ALERTS, API, LIMITS = "output path", "alerts", "Census's API", "Airflow's options"
 END_OF_V1 = date(2027, 1, 15)
@@ -62,7 +65,7 @@ def check_alerts(settings: Settings) -> list[Finding]:
     return [right(ALERTS, f"Alerts go to connection {conn_id}. None was sent, so nobody knows yet whether one arrives.")]
 
 
-def check_api(census: CensusHook, today: date) -> list[Finding]:
+def check_api(census: "CensusHook", today: date) -> list[Finding]:
     """Say how long API v1 still works, if the connection uses it."""
     try:
         version = census.api_version

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from feature_sync.backfill.scope import status_problems
+from feature_sync.census.access import census_hook
 from feature_sync.census.errors import CensusError
-from feature_sync.census.hook import CensusHook
 from feature_sync.checks import census_checks, org_findings, pool_checks, table_checks
 from feature_sync.checks.census_checks import check_census
 from feature_sync.checks.findings import Finding, Verdict, is_right, judged, not_checked, right, wrong
@@ -38,6 +39,9 @@ from feature_sync.storage.warehouse import ConnectError, Warehouse
 from feature_sync.verify import clocks, keys, rights, surroundings
 from feature_sync.verify.page import headline, render_page
 from feature_sync.verify.surroundings import option_findings
+
+if TYPE_CHECKING:
+    from feature_sync.census.hook import CensusHook
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +102,7 @@ def verify(max_batches: int, *, overrides_params: bool = True) -> Verification:
 
 
 def _look(settings: Settings, now: datetime, check_options: Callable[[int], list[Finding]]) -> list[Finding]:
-    census = CensusHook()
+    census = census_hook()
     of_census = _ask(census_checks.SYNC, lambda: check_census(census, settings))
     has_sync = not any(each.verdict is Verdict.NOT_CHECKED for each in of_census)
     of_tables = [not_checked("tables", "Rights, tables, ages, keys, because the warehouse does not answer.")]
@@ -205,7 +209,7 @@ def _check_own_tables(warehouse: Warehouse, own: dict[OwnTable, Description | No
     return judged(OWN_TABLES, problems, f"{count_of(known, 'table')} can be used as ours.{later if new else ''}")
 
 
-def _check_regular_sync(warehouse: Warehouse, census: CensusHook) -> list[Finding]:
+def _check_regular_sync(warehouse: Warehouse, census: "CensusHook") -> list[Finding]:
     settings = warehouse.settings
     try:
         found = judge_regular_sync(warehouse, census)
