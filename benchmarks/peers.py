@@ -22,10 +22,10 @@ VENDOR = ENVIRONMENT / "vendor"
 def by_polars(folder: Path, fields: list[dict[str, str]]) -> Callable[[], int]:
     import polars as pl  # noqa: PLC0415 - only in its environment
 
-    held, properties, features = (pl.read_parquet(folder / f"{name}.parquet") for name in ("held", "properties", "features"))
+    tables = _tables(pl, folder)
 
     def work() -> int:
-        return _expected(pl, held, properties, features, fields).filter(_differs(pl, fields)).height
+        return _expected(pl, *tables, fields).filter(_differs(pl, fields)).height
 
     return work
 
@@ -52,12 +52,16 @@ def _sides(folder: Path, fields: list[dict[str, str]]) -> list[Any]:
     """What Salesforce holds and what it should hold: already joined, which favours the peer."""
     import polars as pl  # noqa: PLC0415
 
-    held, properties, features = (pl.read_parquet(folder / f"{name}.parquet") for name in ("held", "properties", "features"))
-    joined = _expected(pl, held, properties, features, fields)
+    joined = _expected(pl, *_tables(pl, folder), fields)
     return [
         joined.select("id", *(pl.col(field["column"]) for field in fields)),
         joined.select("id", *(_own(pl, field).alias(field["column"]) for field in fields)),
     ]
+
+
+def _tables(pl: Any, folder: Path) -> tuple[Any, Any, Any]:
+    held, properties, features = (pl.read_parquet(folder / f"{name}.parquet") for name in ("held", "properties", "features"))
+    return held, properties, features
 
 
 def _expected(pl: Any, held: Any, properties: Any, features: Any, fields: list[dict[str, str]]) -> Any:
