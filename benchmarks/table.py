@@ -456,7 +456,7 @@ def _keep(rows: list[tuple[str, ...]], line: Line, arguments: argparse.Namespace
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     name = "results.md" if arguments.records == USUAL else f"results_{arguments.records}.md"
     (RESULTS / name).write_text(
-        f"# `make bench`\n\n{arguments.records:,} records. Rounds: {arguments.rounds}; median (least to most). Commit "
+        f"# {arguments.records:,} records\n\nRounds: {arguments.rounds}; median (least to most). Commit "
         f"{commit.stdout.strip()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}. {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"Python {platform.python_version()}, {platform.system()}; load at the end {os.getloadavg()[0]:.1f}. "
         "A time counts only beside its peer's.\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in table) + "\n"

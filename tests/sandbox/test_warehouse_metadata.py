@@ -237,3 +237,19 @@ def test_all_of_it_survives_a_restart(tmp_path: Path) -> None:
     assert run(engine, "DESCRIBE DETAIL crm.default.kept") == before
     assert "SELECT id FROM crm.default.kept" in str(run(engine, "SHOW CREATE TABLE crm.default.kept_v"))
     engine.close()
+
+
+def test_what_does_not_fit_into_its_memory_is_written_into_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    engine = Engine(tmp_path / "warehouse", "40MB")
+
+    with engine.writing() as cursor:
+        cursor.execute("CREATE TABLE crm.default.sorted AS SELECT hash(range) AS number FROM range(10000000) ORDER BY number")
+
+    assert (tmp_path / "warehouse" / "spilled").is_dir()
+    assert list(elsewhere.iterdir()) == []
+    engine.close()
