@@ -34,7 +34,6 @@ DEFAULTS: dict[str, dict[str, str]] = {
     "deployment/check_source_values.sql": {
         "COALESCE(features.is_ambiguous, FALSE)": NO_ROW,
         "COALESCE(sent.is_sent, FALSE)": NO_ROW,
-        "COALESCE(sent.copies, 0)": NO_ROW,
         "COALESCE(wanted.is_synced, FALSE)": NO_ROW,
         "COALESCE(wanted.is_ambiguous, FALSE)": NO_ROW,
         "COALESCE(sent.is_sent AND NOT wanted.is_ambiguous, FALSE)": "no row on one side: nothing is judged",
