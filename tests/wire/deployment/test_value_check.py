@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from feature_sync.census.hook import CensusHook
 from feature_sync.config.settings import load_settings
 from feature_sync.deployment.deploy import (
     DeployError,
@@ -14,7 +15,7 @@ from feature_sync.deployment.deploy import (
     plan_deployment,
 )
 from feature_sync.deployment.source_query import query_before_ours
-from feature_sync.deployment.value_check import regular_sync_warnings
+from feature_sync.deployment.value_check import Judgement, judge, read_source, regular_sync_warnings
 from feature_sync.storage.warehouse import Warehouse, render_statement
 from sandbox.worlds.real_warehouse import SYNC_COLUMNS
 from tests.sandbox.client import Sandbox
@@ -56,6 +57,14 @@ def refusal() -> str:
     return str(refused.value)
 
 
+def judged() -> Judgement:
+    settings = load_settings()
+    census = CensusHook()
+    sync = census.get_sync(settings.census_property_sync_id)
+    with Warehouse(settings) as warehouse:
+        return judge(warehouse, sync, read_source(census, sync))
+
+
 def test_both_incidents_are_found_behind_the_view_by_their_values(real: Sandbox) -> None:  # noqa: ARG001
     text = refusal()
 
@@ -84,6 +93,15 @@ def test_the_missing_join_alone_is_found(real: Sandbox) -> None:
     assert "The column is True in no row, although the feature table has the product for" in text
     assert "Company_Name__c" not in text
     assert "Income Verification" not in text.partition("For information")[0]
+
+
+def test_a_property_that_is_there_twice_counts_by_the_row_that_belongs_in_salesforce(real: Sandbox) -> None:
+    correct_view(real)
+    before = judged()
+    table = load_settings().properties_table
+    real.sql(f"INSERT INTO {table} (id, status) SELECT MIN(id), 'DELETED' FROM {table} WHERE status = 'ACTIVE'")
+
+    assert judged() == before
 
 
 def test_the_wrong_name_alone_is_found(real: Sandbox) -> None:
