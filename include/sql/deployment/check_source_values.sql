@@ -28,6 +28,7 @@ WITH feature_sync_source AS (
     ) AS source
 ),
 
+-- Keys are grouped by themselves. To count them beside their rows, the warehouse would have to sort all rows with all columns.
 feature_sync_repeated AS (
     SELECT sync_key
     FROM feature_sync_source
@@ -35,7 +36,7 @@ feature_sync_repeated AS (
     HAVING COUNT(*) > 1
 ),
 
--- A property can be there twice. The row that belongs in Salesforce counts.
+-- A property can be there twice. Then a row that belongs in Salesforce counts before one that does not.
 feature_sync_properties AS (
     WITH judged AS (
         SELECT

@@ -20,9 +20,9 @@ from airflow.sdk.log import mask_secret
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds that a call to Census or Salesforce waits for the connection. The extra ``timeout`` replaces it and the next."""
+"""Seconds that a call to Census or Salesforce waits until it is connected. The extra ``timeout`` replaces both limits."""
 READ_TIMEOUT = 60.0
-"""Seconds that it waits for an answer."""
+"""Seconds that such a call waits for the answer."""
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between two looks for a connection that nobody can show."""
 ENVIRONMENT = "EnvironmentVariablesBackend"
