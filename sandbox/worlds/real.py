@@ -30,6 +30,7 @@ def project_settings(project: Path) -> Mapping[str, str]:
         "REJECTION_TABLE": "crm.sfdc_dbx.feature_sync_rejection",
         "SYNC_LOG_TABLE": "crm.sfdc_dbx.feature_sync_log",
         "DRIFT_TABLE": "crm.sfdc_dbx.feature_sync_drift",
+        "DIFFERENCE_TABLE": "crm.sfdc_dbx.feature_sync_difference",
         "PARENT_COLUMN": "sfdc_id",
         "COMPANY_COLUMN": "",
         # What the people of this organisation answered when they were asked who belongs in Salesforce.

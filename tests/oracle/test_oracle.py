@@ -26,6 +26,7 @@ GROUP = 10
 SCOPES = ("all", "created_between", "property_ids", "mismatched")
 TWINS = ("own", "any_active_sibling")
 ALL_DIFFERENCES = 1_000_000
+WEEK = "week"
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +57,16 @@ def mistakes(tables: Tables, seed: int, checks: "Sequence[Check] | None" = None)
         yield from (f"world {seed}: {each}" for each in check(tables, settings, world, expected, random))
 
 
+def keep_differences(tables: Tables) -> None:
+    tables.run("reconciliation/delete_differences", {"run_id": WEEK})
+    tables.run("reconciliation/record_differences", {"run_id": WEEK})
+
+
 def wrong_differences(tables: Tables, settings: Settings, _: World, expected: Expected, __: Random) -> Iterator[str]:
     key = settings.fields.property_id.column
-    rows = tables.run("reconciliation/select_differences", {"most": ALL_DIFFERENCES, "run_id": None, "asked_at": None})
+    keep_differences(tables)
+    asked = {"compared_by": WEEK, "most": ALL_DIFFERENCES, "run_id": None, "asked_at": None}
+    rows = tables.run("reconciliation/select_differences", asked)
     found = Counter((row["class"], row["salesforce_id"], row[key], row["field"]) for row in rows)
     yield from compared("differences", found, expected.differences)
 
@@ -237,12 +245,15 @@ def wrong_drift(tables: Tables, settings: Settings, world: World, expected: Expe
             }
         )
     tables.add(settings.accepted_table, rows)
-    found = {row["product"]: row for row in tables.run("reconciliation/compare_systems")}
+    keep_differences(tables)
     wanted = expected.drift(accepted)
-    for product, counts in wanted.items():
-        for name, count in counts.items():
-            if found[product][name] != count:
-                yield f"drift of {product}, {name}: {found[product][name]}, expected {count}"
+    at_once = tables.run("reconciliation/compare_systems")
+    for how, rows in (("counted", at_once), ("kept", tables.run("reconciliation/measure_drift", {"compared_by": WEEK}))):
+        found = {row["product"]: row for row in rows}
+        for product, counts in wanted.items():
+            for name, count in counts.items():
+                if found[product][name] != count:
+                    yield f"drift of {product}, {how}, {name}: {found[product][name]}, expected {count}"
     scope = {"scope": "mismatched", "created_from": None, "created_to": None, "property_ids": "", "skip_unmatched": False}
     [healed] = tables.run("backfill/count_scope", scope)
     if healed["records"] != wanted[fields.products[0].name]["properties_to_send"]:
@@ -309,6 +320,12 @@ FAULTS: dict[str, tuple[Check, str, str]] = {
     "an undo of what was rejected": (wrong_undo, "WHERE NOT tried.is_rejected", ""),
     "an undo to an unknown flag": (wrong_undo, "WHEN was_written AND is_before_unknown", "WHEN FALSE"),
     "what is accepted counts as new": (wrong_drift, "COUNT_IF(any_differs AND NOT any_new)", "COUNT_IF(FALSE)"),
+    "a flag that the warehouse has and Salesforce has not": (
+        wrong_drift,
+        "COUNT_IF(field = '{flag}' AND in_warehouse_value = 'true')",
+        "COUNT_IF(FALSE)",
+    ),
+    "a record that is not compared": (wrong_drift, "held.records - counted.not_compared", "held.records"),
     "a property that is there twice": (wrong_option_a, "QUALIFY COUNT(*) OVER (PARTITION BY properties.id) = 1", ""),
 }
 

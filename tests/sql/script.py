@@ -277,7 +277,8 @@ def looking(size: int) -> Script:
     run, scope = {"run_id": RUN}, _scope("all")
     return [
         Step("reconciliation/compare_systems"),
-        Step("reconciliation/select_differences", {"most": 10_000, "run_id": None, "asked_at": None}),
+        *_compared("looking"),
+        Step("reconciliation/select_differences", {"compared_by": "looking", "most": 10_000, "run_id": None, "asked_at": None}),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/count_scope", _scope("mismatched")),
         Step("backfill/freeze_payload", {**scope, **run, "batch_size": size}),
@@ -320,7 +321,8 @@ def _tables_of_an_older_version(settings: Settings) -> Script:
 
 
 def _reconciliation(settings: Settings) -> Script:
-    run = {"run_id": "scheduled__2025-12-01"}
+    week = "scheduled__2025-12-01"
+    run = {"run_id": week}
     return [
         Change(f"UPDATE {COPY} SET reverse_etl_id_c = '{ANOTHER}' WHERE snappt_property_id_c = '{INCIDENT[20]}'"),
         Change(
@@ -329,20 +331,35 @@ def _reconciliation(settings: Settings) -> Script:
         Change(f"UPDATE {COPY} SET idv_only_enabled_c = TRUE WHERE snappt_property_id_c = '{INCIDENT[22]}'"),
         *_accepted(settings),
         Step("reconciliation/compare_systems"),
-        Step("reconciliation/count_acceptances"),
-        Step("reconciliation/select_acceptances", {"most": 20}),
+        *_compared(week),
+        Step("reconciliation/select_acceptances", {"compared_by": week, "most": 20}),
         Step("backfill/count_scope", _scope("mismatched")),
         Step("backfill/count_records_left_out", _scope("mismatched")),
         Step("backfill/select_records_left_out", _scope("mismatched")),
-        Step("reconciliation/record_drift", run),
-        Step("reconciliation/record_drift", run),
+        Step("reconciliation/record_drift", {"compared_by": "never"}),
+        Step("reconciliation/record_drift", {"compared_by": week}),
+        Step("reconciliation/record_drift", {"compared_by": week}),
         Step("reconciliation/select_drift", run),
         Step("reconciliation/select_drift_history", {"since": "2025-01-01T00:00:00+00:00"}),
         Step("reconciliation/select_unmatched_features"),
-        *(Step("reconciliation/select_missing_records", {"most": each}) for each in (5, 1_000)),
-        *(Step("reconciliation/select_differences", {"most": 100, "run_id": each, "asked_at": None}) for each in (None, RUN)),
+        *(Step("reconciliation/select_missing_records", {"compared_by": week, "most": each}) for each in (5, 1_000)),
+        *(
+            Step("reconciliation/select_differences", {"compared_by": week, "most": 100, "run_id": each, "asked_at": None})
+            for each in (None, RUN)
+        ),
         Step("deployment/select_property_sync"),
         Step("deployment/select_feature_sync"),
+    ]
+
+
+def _compared(run_id: str) -> Script:
+    """What a reconciliation keeps of its look. Recording it twice changes nothing."""
+    run = {"run_id": run_id}
+    return [
+        Step("reconciliation/delete_differences", run),
+        Step("reconciliation/record_differences", run),
+        Step("reconciliation/record_differences", run),
+        Step("reconciliation/measure_drift", {"compared_by": run_id}),
     ]
 
 
@@ -366,8 +383,8 @@ def _accepted(settings: Settings) -> Script:
         Step("reconciliation/record_acceptances", {**chosen, **accepted}),
         Step("reconciliation/record_acceptances", {**chosen, **accepted}),
         Step("reconciliation/record_acceptances", {**mismatch, **accepted}),
-        Step("reconciliation/count_acceptances"),
-        Step("reconciliation/select_acceptances", {"most": 20}),
+        *_compared("before"),
+        Step("reconciliation/select_acceptances", {"compared_by": "before", "most": 20}),
         copied("no reason", "product", "' '", soon),
         copied("no end", "product", "'known'", "CAST(NULL AS DATE)"),
         copied("too long", "product", "'known'", "CAST('2999-01-01' AS DATE)"),

@@ -30,12 +30,21 @@ WRITING = {
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
 WRITES: tuple[type[exp.Expr], ...] = (exp.Alter, exp.Create, exp.Delete, exp.Merge, exp.Insert, exp.Update, exp.Drop)
-COLUMN_LISTS = {"accepted_difference", "approval", "batch", "drift", "payload", "read_back", "rejection", "sync_log"}
+COLUMN_LISTS = {"accepted_difference", "approval", "batch", "difference", "drift", "payload", "read_back", "rejection", "sync_log"}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
-TEMPLATE_NAMES = {"fragments/placed_records": {"records"}, "fragments/assign_records": {"records", "batch_number"}}
-"""The only files that include another by a name, `records`, and the names that others set for them."""
+CHOSEN = {"records", "found", "look"}
+"""Names that stand for a fragment."""
+TEMPLATE_NAMES = {
+    "fragments/placed_records": {"records"},
+    "fragments/assign_records": {"records", "batch_number"},
+    "fragments/counted_differences": {"found"},
+    "fragments/measured_drift": {"look"},
+}
+"""The only files that include another by one of these, and the names that others set for them."""
 CHOOSING = {
+    "fragments/counted_differences.sql": {"found"},
+    "fragments/measured_drift.sql": {"found", "look"},
     "fragments/freeze_records.sql": {"records"},
     "fragments/assign_records.sql": {"records", "batch_number"},
     "fragments/placed_records.sql": {"records"},
@@ -58,7 +67,6 @@ SETTINGS = {
     "fragments/known_properties": {"properties_deleted_column"},
     "fragments/differs": {"watches_siblings"},
     "fragments/classified_records": {"watches_siblings"},
-    "fragments/counted_records": {"watches_siblings"},
     "fragments/records_left_out": {"watches_siblings"},
     "fragments/differences": {"watches_siblings"},
     "fragments/judged_acceptances": {"accepted_days_limit"},
@@ -206,12 +214,12 @@ def test_it_includes_fragments_of_this_folder_and_none_that_is_chosen_at_run_tim
 
     if name_of(path) in TEMPLATE_NAMES:
         chosen_by = [include.template for include in parsed_template.find_all(nodes.Include)]
-        assert {template.name for template in chosen_by if isinstance(template, nodes.Name)} == {"records"}
-        assert included == {None}
-        included = set()
+        names = {template.name for template in chosen_by if isinstance(template, nodes.Name)}
+        assert names == TEMPLATE_NAMES[name_of(path)] & CHOSEN
+        included.remove(None)
 
     assert None not in included
-    # Whoever includes the freezing or the assigning says by constants of which records, and nothing else.
+    # Whoever includes one of them says by constants what of, and nothing else.
     constants = {
         assignment.target.name: assignment.node.value
         for assignment in parsed_template.find_all(nodes.Assign)
@@ -221,8 +229,8 @@ def test_it_includes_fragments_of_this_folder_and_none_that_is_chosen_at_run_tim
     leads_to_them = path.relative_to(SQL_FOLDER).as_posix() in CHOOSING
     wanted = set().union(*(names for fragment, names in CHOOSING.items() if fragment in included and not leads_to_them))
     assert wanted <= set(constants)
-    assert ("records" in constants) == ("records" in wanted)
-    chosen = {constants["records"]} if wanted else set()
+    assert constants.keys() & CHOSEN == wanted & CHOSEN
+    chosen = {constants[name] for name in wanted & CHOSEN}
     assert all((SQL_FOLDER / str(fragment)).is_file() for fragment in chosen | included)
 
 
@@ -281,6 +289,7 @@ def defined_columns(table: str) -> list[str]:
         ("payload", "backfill/freeze_undo", {"batch_number", "released_at"}),
         ("sync_log", "sending/record_attempt", set()),
         ("rejection", "sending/record_rejections", set()),
+        ("difference", "reconciliation/record_differences", set()),
         ("drift", "reconciliation/record_drift", set()),
         ("accepted_difference", "reconciliation/record_acceptances", set()),
     ],

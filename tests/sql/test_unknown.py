@@ -61,6 +61,10 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "COALESCE(trim(properties.sfdc_id) RLIKE '^({{ settings.placeholder_sfdc_ids }})$', FALSE)": "empty is no placeholder",
         "COALESCE(properties.{{ settings.properties_deleted_column }}, FALSE)": NOT_MARKED,
     },
+    "fragments/counted_differences.sql": {
+        "COALESCE(acceptances.is_current, FALSE)": "no row: it is not accepted",
+        "COALESCE(SUM({{ column }}), 0)": "no row: nothing differs",
+    },
     "fragments/judged_acceptances.sql": {
         "COALESCE(trim(entries.salesforce_id), '')": "empty is refused by name",
         "COALESCE(trim(entries.{{ property_id }}), '')": "empty is refused by name",

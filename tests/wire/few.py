@@ -14,6 +14,7 @@ from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.comparison import DriftError, compare, conclude
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.storage.run_files import run_files
+from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 from tests.sandbox.client import Sandbox
 
@@ -67,6 +68,15 @@ class Few:
         """What the weekly run finds: its report, and the rows of ``mismatches.csv``."""
         run_week("few")
         return validation("few"), differences("few")
+
+    def listed(self, most: int = 100, compared_by: str = "listed") -> list[Row]:
+        """What differs now, as the weekly run lists it."""
+        with Warehouse(load_settings()) as warehouse:
+            prepare_tables(warehouse)
+            for statement in ("delete_differences", "record_differences"):
+                warehouse.execute(f"reconciliation/{statement}", {"run_id": compared_by})
+            values = {"compared_by": compared_by, "most": most, "run_id": None, "asked_at": None}
+            return warehouse.fetch_all("reconciliation/select_differences", values)
 
     def query(self, statement: str, parameters: Parameters | None = None) -> list[Row]:
         """The rows of one of our statements."""

@@ -1,46 +1,30 @@
-{% from "macros.sql" import any_of, differs, is_accepted, is_flag_accepted %}
+{% from "macros.sql" import differs %}
 -- Each record in Salesforce with what is wrong with it.
 -- Its fields are compared (differs_x_c) only if its keys name one property, the warehouse knows that property, and its feature rows
 -- agree.
 -- A flag that is NULL on one side is not compared. It is unknown there (unknown_in_salesforce_x_c, unknown_in_warehouse_x_c).
--- accepted_x_c: the difference of the flag is accepted now; accepted_dates_x_c: that of the dates of its product.
 WITH compared AS (
 {% filter indent(4, first=true) %}{% include "fragments/compared_records.sql" %}{% endfilter +%}
-),
-
-accepted_records AS (
-{% filter indent(4, first=true) %}{% include "fragments/accepted_records.sql" %}{% endfilter +%}
 ),
 
 comparable AS (
     SELECT
         compared.*,
-        accepted_records.accepted,
 {% filter indent(8, first=true) %}{% include "fragments/is_certain.sql" %}{% endfilter %}
 
         AS is_compared,
         compared.has_property AND NOT compared.key_mismatch AND compared.has_ambiguous_features AS ambiguous_features,
         NOT compared.has_property AND NOT compared.key_mismatch AS missing_in_warehouse
     FROM compared
-{% filter indent(4, first=true) %}{% include "fragments/accepted_join.sql" %}{% endfilter +%}
 )
 
 SELECT
-    comparable.*,
-    {{ is_accepted("missing_in_warehouse") }} AS accepted_missing_in_warehouse,
-    {{ is_accepted("key_mismatch") }} AS accepted_key_mismatch,
-    {{ is_accepted("ambiguous_features") }} AS accepted_ambiguous_features
-{%- for product in fields.products %},
-    {{ is_flag_accepted(product) | indent(4) }} AS accepted_{{ product.enabled.column }},
-    {{ is_accepted("date_differs", product.name) }} AS accepted_dates_{{ product.enabled.column }}
+    comparable.*
+{%- for product in fields.products %}
 {%- for class, flag in (("unknown_in_salesforce", "salesforce_"), ("unknown_in_warehouse", "")) %},
-    is_compared AND {{ flag }}{{ product.enabled.column }} IS NULL AS {{ class }}_{{ product.enabled.column }},
-    {{ is_accepted(class, product.name) }}
-    AS accepted_{{ class }}_{{ product.enabled.column }}
+    is_compared AND {{ flag }}{{ product.enabled.column }} IS NULL AS {{ class }}_{{ product.enabled.column }}
 {%- endfor %}
 {% if settings.watches_siblings %},
-    {{ is_accepted("true_through_sibling", product.name) }}
-    AS accepted_sibling_{{ product.enabled.column }},
     is_compared AND through_sibling_{{ product.enabled.column }}
     AS true_through_sibling_{{ product.enabled.column }}
 {%- endif %}

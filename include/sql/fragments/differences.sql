@@ -15,7 +15,9 @@ SELECT
     {{ no_text }} AS field,
     0 AS field_number,
     {{ no_text }} AS in_salesforce_value,
-    {{ in_warehouse }} AS in_warehouse_value
+    {{ in_warehouse }} AS in_warehouse_value,
+    CAST(NULL AS BOOLEAN) AS has_feature_row,
+    {{ no_text }} AS enabled_in_salesforce
 FROM {{ table }}
 {%- endmacro %}
 {# All that may be wrong with a record: the class, the column of classified_records.sql that says so, and what is shown of it. #}
@@ -43,17 +45,25 @@ struct(
     '{{ field.column }}' AS field,
     {{ numbers[field.column] }} AS field_number,
     CAST(salesforce_{{ field.column }} AS STRING) AS in_salesforce,
-    CAST({{ field.column }} AS STRING) AS in_warehouse
+    CAST({{ field.column }} AS STRING) AS in_warehouse,
+    {{ no_text }} AS enabled_in_salesforce
 {% else %}
     {{ no_text }} AS product,
     {{ no_text }} AS field,
     0 AS field_number,
     {{ no_text }} AS in_salesforce,
-    {{ no_text }} AS in_warehouse
+    {{ no_text }} AS in_warehouse,
+    concat_ws(
+        ','
+{%- for product in fields.products %},
+        CASE WHEN salesforce_{{ product.enabled.column }} THEN '{{ product.enabled.column }}' END
+{%- endfor +%}
+    ) AS enabled_in_salesforce
 {% endif %}
 )
 {%- endmacro %}
 -- Every difference between the systems: one row for each field, or for each record or property.
+-- enabled_in_salesforce: of a record that is not compared, the flags that are True in Salesforce.
 WITH classified AS (
 {% filter indent(4, first=true) %}{% include "fragments/classified_records.sql" %}{% endfilter +%}
 ),
@@ -93,6 +103,7 @@ wrong AS (
 {% for key in fields.keys %}
         {{ key.column }},
 {% endfor %}
+        has_feature_row,
         explode(filter(
             array(
 {% for each in candidates %}
@@ -114,7 +125,9 @@ SELECT
     difference.field AS field,
     difference.field_number AS field_number,
     difference.in_salesforce AS in_salesforce_value,
-    difference.in_warehouse AS in_warehouse_value
+    difference.in_warehouse AS in_warehouse_value,
+    has_feature_row,
+    difference.enabled_in_salesforce AS enabled_in_salesforce
 FROM wrong
 UNION ALL
 {{ without_record("missing_in_salesforce", "missing") }}

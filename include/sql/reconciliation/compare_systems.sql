@@ -1,1 +1,3 @@
+{% set found = "fragments/differences.sql" %}
+{% set look = "fragments/look_now.sql" %}
 {% include "fragments/measured_drift.sql" %}

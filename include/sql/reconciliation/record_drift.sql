@@ -1,6 +1,8 @@
 {% from "macros.sql" import assign, insert_missing %}
 {% set columns = columns_of("drift") | map(attribute="name") | list %}
--- Appends what a reconciliation found. Executing it twice leaves one row for each product.
+{% set found = "fragments/recorded_differences.sql" %}
+{% set look = "fragments/recorded_look.sql" %}
+-- Appends what the reconciliation :compared_by has found. Executing it twice leaves one row for each product.
 MERGE INTO {{ settings.drift_table }} AS recorded
 USING (
     WITH measured AS (
@@ -8,7 +10,7 @@ USING (
     )
 
     SELECT
-        CAST(:run_id AS STRING) AS run_id,
+        CAST(:compared_by AS STRING) AS run_id,
         measured.*
     FROM measured
 ) AS found

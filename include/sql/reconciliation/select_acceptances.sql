@@ -1,9 +1,9 @@
 {% set keys = fields.keys | map(attribute="column") | list %}
 -- The entries of the table of accepted differences that a person has to look at, at most :most of each state.
--- refused: it does not count, see problem. ended: it has ended, and the difference is still there.
+-- refused: it does not count, see problem. ended: it has ended, and the reconciliation :compared_by has found the difference.
 -- ends_soon: it ends within {{ settings.accepted_warning_days }} days. not_needed: the difference is gone.
 WITH found AS (
-{% filter indent(4, first=true) %}{% include "fragments/differences.sql" %}{% endfilter +%}
+{% filter indent(4, first=true) %}{% include "fragments/recorded_differences.sql" %}{% endfilter +%}
 ),
 
 all_entries AS (

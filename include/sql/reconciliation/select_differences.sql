@@ -1,14 +1,14 @@
 {% from "macros.sql" import description, most_products_first %}
 {% set keys = fields.keys | map(attribute="column") | list %}
--- Every difference between the systems, at most :most of each class: those that nobody has accepted first, and of these the ones of
--- properties with most products.
+-- Every difference that the reconciliation :compared_by has found, at most :most of each class: those that nobody has accepted first, and
+-- of these the ones of properties with most products.
 -- NULL on one side becomes an empty cell. An acceptance that has ended is shown too, but is_accepted is FALSE.
 -- cause: why it differs, by what the warehouse knows. of_cause: how many differences have this cause and are accepted or not like
 -- this one, listed or not. For each there is one row at least, so these numbers add up to all differences.
 -- is_listed: it is among the first :most of its class.
 -- What was sent last is looked for in the run :run_id, or in every run of ours if it is NULL.
 WITH found AS (
-{% filter indent(4, first=true) %}{% include "fragments/differences.sql" %}{% endfilter +%}
+{% filter indent(4, first=true) %}{% include "fragments/recorded_differences.sql" %}{% endfilter +%}
 ),
 
 acceptances AS (

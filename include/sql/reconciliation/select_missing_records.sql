@@ -1,12 +1,11 @@
 {% from "macros.sql" import description, most_products_first %}
-{% set no_text = "CAST(NULL AS STRING)" %}
--- The properties that belong in Salesforce and have no record there, at most :most: those that nobody has accepted first, and of these
--- the ones with most products.
+-- The properties that belong in Salesforce and have no record there, as the reconciliation :compared_by has found, at most :most: those
+-- that nobody has accepted first, and of these the ones with most products.
 -- cause: deleted_in_salesforce if the replica has a deleted record with its key. Otherwise no_record: the replica never had one, or
 -- does not keep what is deleted.
 -- in_all: how many there are, listed or not.
-WITH missing AS (
-{% filter indent(4, first=true) %}{% include "fragments/missing_properties.sql" %}{% endfilter +%}
+WITH recorded AS (
+{% filter indent(4, first=true) %}{% include "fragments/recorded_differences.sql" %}{% endfilter +%}
 ),
 
 described AS (
@@ -31,17 +30,10 @@ deleted AS (
 {% endfor %}
 ),
 
--- As differences.sql has them, so that the same acceptances count.
 found AS (
-    SELECT
-        'missing_in_salesforce' AS class,
-        {{ no_text }} AS salesforce_id,
-        missing.{{ fields.property_id.column }},
-{% if fields.keys | length > 1 %}
-        {{ no_text }} AS {{ fields.upsert_key.column }},
-{% endif %}
-        {{ no_text }} AS product
-    FROM missing
+    SELECT *
+    FROM recorded
+    WHERE class = 'missing_in_salesforce'
 )
 
 SELECT

@@ -265,6 +265,7 @@ class Settings(AlertSettings):
     rejection_table: TableName = _setting("Ours: the rows that Salesforce rejected.")
     sync_log_table: TableName = _setting("Ours: one row for each attempt at a batch.")
     drift_table: TableName = _setting("Ours: one row for each product and reconciliation.")
+    difference_table: TableName = _setting("Ours: the differences that a reconciliation has found, for a week.")
     accepted_table: TableName = _setting("Ours: the differences that people have accepted, each with a reason and an end date.")
     read_back_table: TableName = _setting("Ours: what Salesforce itself held of a run's records when it was asked.")
     approval_table: TableName = _setting("Ours: what people were asked before a run went on, and who answered what.")

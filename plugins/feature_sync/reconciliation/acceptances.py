@@ -124,15 +124,16 @@ class Acceptances:
 NO_ACCEPTANCES = Acceptances({}, {})
 
 
-def read_acceptances(warehouse: Warehouse) -> Acceptances:
+def read_acceptances(warehouse: Warehouse, run_id: str) -> Acceptances:
     """
     Read the entries that a person has to look at.
 
+    :param run_id: the reconciliation whose differences say which entries are still needed.
     :raises StatementError: the warehouse refused the statement.
     """
-    if not warehouse.fetch_one("reconciliation/count_acceptances")["entries"]:
-        return Acceptances.from_rows([])  # judging them compares both systems once more
-    return Acceptances.from_rows(warehouse.fetch_all("reconciliation/select_acceptances", {"most": MAX_NAMED}))
+    return Acceptances.from_rows(
+        warehouse.fetch_all("reconciliation/select_acceptances", {"most": MAX_NAMED, "compared_by": run_id})
+    )
 
 
 def _without_nothing(entry: Acceptance) -> dict[str, str]:

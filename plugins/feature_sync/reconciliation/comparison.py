@@ -62,7 +62,8 @@ class DriftError(RuntimeError):
 
 def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None = None) -> Finding:
     """
-    Compare every property, append the result to the drift table, and decide whether the records that differ are healed.
+    Compare every property, keep the differences, append their numbers to the drift table, and decide whether the records that
+    differ are healed.
 
     If they are, or a person is asked about it, it writes what `conclude` writes, so that people can look while the run goes on.
     Otherwise `conclude` follows at once.
@@ -79,7 +80,8 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
     with Warehouse(settings) as warehouse:
         prepare_tables(warehouse)
         refuse_unfit_tables(warehouse)
-        warehouse.execute("reconciliation/record_drift", {"run_id": run_id})
+        _record_differences(warehouse, run_id)
+        warehouse.execute("reconciliation/record_drift", {"compared_by": run_id})
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), settings.fields)
         if not drift.properties_checked:
             raise NothingComparedError(
@@ -92,7 +94,7 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
         if not overrides_params:
             verdict = refuse_lost_parameters(verdict, run_config)
         if verdict.heals:
-            _write(_read_page(warehouse, files, origin, drift, verdict), files)
+            _write(_read_page(warehouse, run_id, files, origin, drift, verdict), files)
     log.info("%s\n%s", _table(drift), verdict.reason)
     return Finding(
         heals=verdict.heals,
@@ -174,9 +176,11 @@ def conclude(
         drift = _measured_before(warehouse, run_id) if may_reuse and not found.heals else None
         if drift is None:
             prepare_tables(warehouse)  # the healing may have waited while a version came that has more columns
-            drift = Drift.from_rows(warehouse.fetch_all("reconciliation/compare_systems"), settings.fields)
+            _record_differences(warehouse, run_id)
+            measured = warehouse.fetch_all("reconciliation/measure_drift", {"compared_by": run_id})
+            drift = Drift.from_rows(measured, settings.fields)
         verdict = outcome_of_healing(found, steps)
-        page = _read_page(warehouse, files, origin, drift, verdict)
+        page = _read_page(warehouse, run_id, files, origin, drift, verdict)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features") if drift.unmatched_features else []
     healed = found.mismatched if steps.healing == "success" else None
@@ -238,6 +242,12 @@ def healing_subject(drift: Drift) -> str:
     )
 
 
+def _record_differences(warehouse: Warehouse, run_id: str) -> None:
+    """Compare both systems. The numbers and the lists of the run are read from what this keeps."""
+    warehouse.execute("reconciliation/delete_differences", {"run_id": run_id})
+    warehouse.execute("reconciliation/record_differences", {"run_id": run_id})
+
+
 def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
     """What `compare` has measured, unless that is too long ago, or of other products."""
     try:
@@ -247,19 +257,24 @@ def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
     return drift if read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT else None
 
 
-def _read_page(warehouse: Warehouse, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict) -> WeeklyPage:
+def _read_page(
+    warehouse: Warehouse, run_id: str, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict
+) -> WeeklyPage:
     """Write the lists, and read what the report says besides."""
     settings = warehouse.settings
     open_records = OpenRecords(settings.fields, describe_difference)
-    listed = warehouse.stream("reconciliation/select_differences", {"most": MAX_DIFFERENCES, "run_id": None, "asked_at": None})
-    write_missing_records(files.missing_records, warehouse, MAX_DIFFERENCES)
+    listed = warehouse.stream(
+        "reconciliation/select_differences",
+        {"compared_by": run_id, "most": MAX_DIFFERENCES, "run_id": None, "asked_at": None},
+    )
+    write_missing_records(files.missing_records, warehouse, run_id, MAX_DIFFERENCES)
     causes = write_mismatches(files.mismatches, listed, settings, watch=open_records.watch)
     return WeeklyPage(
         origin,
         drift,
         verdict,
         read_history(warehouse, drift.checked_at),
-        read_acceptances(warehouse),
+        read_acceptances(warehouse, run_id),
         causes,
         None,
         open_records.listed(drift.properties_new, [files.mismatches.name]),

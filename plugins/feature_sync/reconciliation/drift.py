@@ -196,7 +196,8 @@ class Drift:
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], fields: FieldTable) -> "Drift":
         """
-        :param rows: of ``reconciliation/compare_systems.sql``, or of the drift table for one reconciliation.
+        :param rows: of ``reconciliation/compare_systems.sql``, of ``reconciliation/measure_drift.sql``, or of the drift table for
+            one reconciliation.
         :raises NothingComparedError: a product of the field table is not among them.
         """
         by_product = {row["product"]: row for row in rows}

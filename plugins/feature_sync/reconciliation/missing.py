@@ -19,15 +19,16 @@ IN_ALL = "in_all"
 CAUSES = {"no_record": "no record is known", "deleted_in_salesforce": "its record was deleted in Salesforce"}
 
 
-def write_missing_records(path: StoragePath, warehouse: Warehouse, most: int) -> int:
+def write_missing_records(path: StoragePath, warehouse: Warehouse, run_id: str, most: int) -> int:
     """
     Write the list of the properties that have no record in Salesforce, and the same as a spreadsheet. Those that nobody has
     accepted come first, and of these the ones with most products.
 
+    :param run_id: the reconciliation that has found them.
     :param most: how many the list has at most. If there are more, the log says so.
     :returns: how many it has.
     """
-    counted = _Counted(warehouse.stream("reconciliation/select_missing_records", {"most": most}))
+    counted = _Counted(warehouse.stream("reconciliation/select_missing_records", {"most": most, "compared_by": run_id}))
     listed = write_list(path, counted.read(), warehouse.settings, {"cause": CAUSES})
     if counted.in_all > listed:
         log.warning("%s lists %s of %s.", path.name, f"{listed:,}", count_of(counted.in_all, "missing record"))

@@ -75,6 +75,7 @@ def own_tables(settings: Settings) -> tuple[OwnTable, ...]:
         OwnTable(settings.sync_log_table, "SYNC_LOG_TABLE", "sync_log", (*BY_BATCH, "attempt", "status"), BY_BATCH),
         OwnTable(settings.rejection_table, "REJECTION_TABLE", "rejection", (*BY_BATCH, "attempt", "reason"), BY_BATCH),
         OwnTable(settings.drift_table, "DRIFT_TABLE", "drift", ("run_id", "product", "checked_at")),
+        OwnTable(settings.difference_table, "DIFFERENCE_TABLE", "difference", ("run_id", "compared_at", "class"), ("run_id",)),
         OwnTable(settings.accepted_table, "ACCEPTED_TABLE", "accepted_difference", ("class", "reason", "accepted_by")),
         OwnTable(settings.read_back_table, "READ_BACK_TABLE", "read_back", ("run_id", "salesforce_id", "read_at"), ("run_id",)),
         OwnTable(settings.approval_table, "APPROVAL_TABLE", "approval", ("run_id", "task_id", "asked_at", "answer")),

@@ -84,7 +84,7 @@ class TestFormerNames:
 
         assert all(name.startswith("crm.sfdc_dbx.feature_sync_") for name in names)
         # The other tables have always had their names.
-        always = {"feature_sync_accepted", "feature_sync_approval", "feature_sync_read_back"}
+        always = {"feature_sync_accepted", "feature_sync_approval", "feature_sync_difference", "feature_sync_read_back"}
         assert {name.rpartition(".")[2] for name in names} == {*FORMER_NAMES, *always}
 
     def test_they_are_looked_for_in_the_same_schema_and_only_beside_a_default_name(self) -> None:

@@ -26,6 +26,7 @@ OUR_TABLES = (
     "sync_log_table",
     "rejection_table",
     "drift_table",
+    "difference_table",
     "accepted_table",
     "read_back_table",
     "approval_table",

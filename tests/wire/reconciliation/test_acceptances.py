@@ -1,6 +1,7 @@
 """Known differences that people have accepted: by the form, by hand, until a day, and for nothing else than they say."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import load_settings
-from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
+from feature_sync.reconciliation.acceptances import read_acceptances
 from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError, check_still_allowed, compare, conclude
 from feature_sync.reconciliation.drift import Drift, DriftClass
@@ -74,10 +75,9 @@ class Known:
 
     def numbers(self) -> dict[str, tuple[int, int, int]]:
         """Of each class that was found: all, new and accepted ones. The counts and the list must agree."""
-        drift, rows = (
-            self.drift(),
-            self.few.query("reconciliation/select_differences", {"most": 100, "run_id": None, "asked_at": None}),
-        )
+        rows, drift = self.few.listed(), self.drift()
+        kept = self.few.query("reconciliation/measure_drift", {"compared_by": "listed"})
+        assert replace(Drift.from_rows(kept, load_settings().fields), checked_at=drift.checked_at) == drift
         assert drift.properties_mismatched == drift.properties_accepted + drift.properties_held_back + drift.properties_to_send
         for kind in DriftClass:
             # A product has two dates, each of which is a line of the list but only one difference.
@@ -91,8 +91,9 @@ class Known:
         return Drift.from_rows(self.few.query("reconciliation/compare_systems"), load_settings().fields)
 
     def acceptances(self) -> dict[str, Any]:
+        self.few.listed()
         with Warehouse(load_settings()) as warehouse:
-            return read_acceptances(warehouse).as_json()
+            return read_acceptances(warehouse, "listed").as_json()
 
     def is_green(self) -> bool:
         try:
@@ -100,20 +101,6 @@ class Known:
         except DriftError:
             return False
         return True
-
-
-def test_without_an_entry_both_systems_are_not_compared_for_it(known: Known, sandbox: Sandbox) -> None:
-    before = sandbox.seq()
-    assert known.acceptances() == Acceptances.from_rows([]).as_json()
-    without = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-    known.insert("wrongly_false", product="fraud_detection")
-    before = sandbox.seq()
-    known.acceptances()
-    beside_one = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-
-    replica = load_settings().salesforce_table
-    assert [replica in sql for sql in without] == [False]
-    assert [replica in sql for sql in beside_one] == [False, True]
 
 
 class TestEveryClass:
@@ -457,7 +444,7 @@ class TestForm:
 
         accept(self.conf(accepted_until=str(today), ids=[known.one]), "second", "grace")
 
-        [row] = known.few.query("reconciliation/select_differences", {"most": 100, "run_id": None, "asked_at": None})
+        [row] = known.few.listed()
         assert (row["accepted_by"], row["accepted_until"]) == ("grace", today)
 
     @pytest.mark.parametrize(
@@ -490,6 +477,6 @@ def test_the_list_names_new_differences_first_so_that_accepted_ones_do_not_fill_
     known.harm(WRONG_FLAG, known.two)
     known.insert("wrongly_false")
 
-    rows = known.few.query("reconciliation/select_differences", {"most": 1, "run_id": None, "asked_at": None})
+    rows = known.few.listed(1)
 
     assert [(row[KEY], row["is_accepted"]) for row in rows if row["is_listed"]] == [(known.two, False)]

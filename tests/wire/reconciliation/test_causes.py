@@ -73,7 +73,7 @@ class Sent:
         return f"{KEY} = '{self.one}'"
 
     def rows(self) -> list[dict[str, Any]]:
-        return self.few.query("reconciliation/select_differences", {"most": 100, "run_id": None, "asked_at": None})
+        return self.few.listed()
 
     def causes(self) -> dict[str, str]:
         """Of the fields of the record that the test is about."""

@@ -66,7 +66,7 @@ def test_a_table_is_made_with_the_mark_and_a_staged_batch_keeps_it(sandbox: Sand
 
     found = {name: dict(sandbox.sql(f"SHOW TBLPROPERTIES {name}"))["feature_sync.table"] for name in names(own)}
 
-    roles = ["payload", "batch", "sync_log", "rejection", "drift", "accepted_difference", "read_back", "approval"]
+    roles = ["payload", "batch", "sync_log", "rejection", "drift", "difference", "accepted_difference", "read_back", "approval"]
     assert list(found.values()) == [f"{role}/1" for role in roles]
 
 
@@ -145,7 +145,8 @@ def test_a_batch_table_that_was_built_again_is_not_overwritten(sandbox: Sandbox,
         ("backfill/delete_payload", {"run_id": "r"}, 0),
         ("backfill/release_payload", {"run_id": "r"}, 0),
         ("backfill/delete_rejections", {"run_id": "r"}, 3),
-        ("reconciliation/record_drift", {"run_id": "r"}, 4),
+        ("reconciliation/record_drift", {"compared_by": "r"}, 4),
+        ("reconciliation/record_differences", {"run_id": "r"}, 5),
     ],
 )
 def test_no_statement_writes_to_a_table_without_the_mark(

@@ -158,8 +158,8 @@ class TestOurTables:
         prepare_tables(own)
 
         sent = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
-        made = len(OUR_TABLES)  # the tables of the drift, of accepted differences and of approvals exist
-        assert [sum(statement in sql for sql in sent) for statement in statements] == [made + 1, made + 4]
+        made = len(OUR_TABLES)  # the tables of the drift, of differences, of accepted ones and of approvals exist
+        assert [sum(statement in sql for sql in sent) for statement in statements] == [made + 1, made + 5]
 
     def test_columns_whose_adding_was_not_answered_are_added_once(self, sandbox: Sandbox, own: Warehouse) -> None:
         sandbox.sql(

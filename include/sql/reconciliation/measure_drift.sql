@@ -1,0 +1,3 @@
+{% set found = "fragments/recorded_differences.sql" %}
+{% set look = "fragments/recorded_look.sql" %}
+{% include "fragments/measured_drift.sql" %}
