@@ -14,7 +14,6 @@ from feature_sync.config.settings import load_settings
 from feature_sync.reconciliation.comparison import DriftError, compare, conclude
 from feature_sync.reconciliation.verdict import Finding, Steps
 from feature_sync.storage.run_files import run_files
-from feature_sync.storage.tables import prepare_tables
 from feature_sync.storage.warehouse import Parameters, Row, Warehouse
 from tests.sandbox.client import Sandbox
 
@@ -72,7 +71,6 @@ class Few:
     def listed(self, most: int = 100, compared_by: str = "listed") -> list[Row]:
         """What differs now, as the weekly run lists it."""
         with Warehouse(load_settings()) as warehouse:
-            prepare_tables(warehouse)
             for statement in ("delete_differences", "record_differences"):
                 warehouse.execute(f"reconciliation/{statement}", {"run_id": compared_by})
             values = {"compared_by": compared_by, "most": most, "run_id": None, "asked_at": None}

@@ -16,7 +16,7 @@ from feature_sync.reconciliation.comparison import (
     compare,
     conclude,
 )
-from feature_sync.reconciliation.drift import DriftClass, NothingComparedError
+from feature_sync.reconciliation.drift import Drift, DriftClass, NothingComparedError
 from feature_sync.reconciliation.history import read_history
 from feature_sync.reconciliation.verdict import Finding
 from feature_sync.storage.warehouse import SQL_FOLDER, Warehouse, render_statement
@@ -168,7 +168,7 @@ class TestEnd:
 
         assert (datetime.fromisoformat(validation("few")["checked_at"]) < measured_at + timedelta(minutes=1)) is counts
 
-    def test_without_a_healing_both_systems_are_compared_once_for_the_numbers_and_once_for_the_lists(
+    def test_without_a_healing_both_systems_are_compared_once_and_the_lists_only_describe_what_was_found(
         self, few: Few, sandbox: Sandbox
     ) -> None:
         run_week("the-tables-exist")
@@ -182,11 +182,41 @@ class TestEnd:
         }
         texts = [entry["sql"] for entry in sandbox.journal("warehouse.statement", after=before)]
         assert [names.get(text, text) for text in texts if few.replica in text and few.properties in text] == [
-            "reconciliation/record_drift",
+            "reconciliation/record_differences",
             "reconciliation/select_missing_records",
             "reconciliation/select_differences",
         ]
-        assert len(texts) == 34, "of these, 16 look at our own tables and prove that they may be written"
+        assert len(texts) == 38, "of these, 18 look at our own tables and prove that they may be written"
+
+    def test_numbers_and_lists_are_of_one_look(self, few: Few) -> None:
+        one, two = few.ids()[:2]
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{one}'")
+        found = compare("one look")
+        few.sql(f"UPDATE {{replica}} SET fraud_detection_enabled_c = FALSE WHERE snappt_property_id_c = '{two}'")
+
+        with pytest.raises(DriftError, match="1 of 8 properties differ "):
+            conclude("one look", found, NOT_HEALED, may_reuse=True)
+
+        assert [row["snappt_property_id_c"] for row in differences("one look")] == [one]
+
+    def test_without_a_look_there_are_no_numbers_instead_of_no_differences(self, few: Few) -> None:
+        few.listed()
+        few.sql(f"DELETE FROM {load_settings().difference_table} WHERE class = 'compared'")
+
+        with pytest.raises(NothingComparedError, match="nothing was compared"):
+            Drift.from_rows(few.query("reconciliation/measure_drift", {"compared_by": "listed"}), load_settings().fields)
+
+    def test_the_differences_of_a_run_that_has_ended_are_gone_after_a_week(self, few: Few) -> None:
+        table = load_settings().difference_table
+        for run_id, days in (("six days ago", 6), ("eight days ago", 8)):
+            few.listed(compared_by=run_id)
+            few.sql(f"UPDATE {table} SET compared_at = compared_at - INTERVAL {days} DAYS WHERE run_id = '{run_id}'")
+
+        few.listed()
+
+        kept = {row[0] for row in few.sql(f"SELECT DISTINCT run_id FROM {table}")}
+        assert {"six days ago", "listed"} <= kept
+        assert "eight days ago" not in kept
 
     @pytest.mark.parametrize("healing", ["off", "ask"])
     def test_the_lists_are_there_before_the_end_only_if_a_healing_comes_between(
