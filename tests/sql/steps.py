@@ -6,7 +6,9 @@ from typing import Any
 
 from feature_sync.storage.warehouse import Parameters
 
-CLOCK_COLUMNS = frozenset({"accepted_at", "checked_at", "closed_at", "compared_at", "frozen_at", "opened_at", "released_at", "seen_at"})
+CLOCK_COLUMNS = frozenset(
+    {"accepted_at", "checked_at", "closed_at", "compared_at", "frozen_at", "opened_at", "released_at", "seen_at"}
+)
 """Hold the warehouse's own time, so of two executions only the emptiness can be the same."""
 WRITING = frozenset({"add", "assign", "create", "delete", "freeze", "prove", "record", "release", "revoke", "stage"})
 """Verbs that a file's name begins with, as in ``tests/sql/test_files.py``."""

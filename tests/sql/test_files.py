@@ -30,7 +30,17 @@ WRITING = {
 }
 """What a file's verb promises. Each is harmless when it is executed twice; the second `add` is refused."""
 WRITES: tuple[type[exp.Expr], ...] = (exp.Alter, exp.Create, exp.Delete, exp.Merge, exp.Insert, exp.Update, exp.Drop)
-COLUMN_LISTS = {"accepted_difference", "approval", "batch", "difference", "drift", "payload", "read_back", "rejection", "sync_log"}
+COLUMN_LISTS = {
+    "accepted_difference",
+    "approval",
+    "batch",
+    "difference",
+    "drift",
+    "payload",
+    "read_back",
+    "rejection",
+    "sync_log",
+}
 """Files of ``tables/columns`` that define the columns of our tables."""
 
 CHOSEN = {"records", "found", "look"}

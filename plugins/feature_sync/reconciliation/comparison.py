@@ -94,7 +94,7 @@ def compare(run_id: str, *, overrides_params: bool = True, origin: Origin | None
         if not overrides_params:
             verdict = refuse_lost_parameters(verdict, run_config)
         if verdict.heals:
-            _write(_read_page(warehouse, run_id, files, origin, drift, verdict), files)
+            _write(_read_page(warehouse, files, origin, drift, verdict), files)
     log.info("%s\n%s", _table(drift), verdict.reason)
     return Finding(
         heals=verdict.heals,
@@ -180,7 +180,7 @@ def conclude(
             measured = warehouse.fetch_all("reconciliation/measure_drift", {"compared_by": run_id})
             drift = Drift.from_rows(measured, settings.fields)
         verdict = outcome_of_healing(found, steps)
-        page = _read_page(warehouse, run_id, files, origin, drift, verdict)
+        page = _read_page(warehouse, files, origin, drift, verdict)
         statuses = name_statuses(warehouse.fetch_all("backfill/select_unknown_statuses")) if drift.unknown_status else ""
         unmatched = warehouse.fetch_all("reconciliation/select_unmatched_features") if drift.unmatched_features else []
     healed = found.mismatched if steps.healing == "success" else None
@@ -257,11 +257,9 @@ def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
     return drift if read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT else None
 
 
-def _read_page(
-    warehouse: Warehouse, run_id: str, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict
-) -> WeeklyPage:
+def _read_page(warehouse: Warehouse, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict) -> WeeklyPage:
     """Write the lists, and read what the report says besides."""
-    settings = warehouse.settings
+    settings, run_id = warehouse.settings, origin.run_id
     open_records = OpenRecords(settings.fields, describe_difference)
     listed = warehouse.stream(
         "reconciliation/select_differences",

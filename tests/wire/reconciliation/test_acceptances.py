@@ -16,7 +16,6 @@ from feature_sync.reconciliation.drift import Drift, DriftClass
 from feature_sync.reconciliation.verdict import Finding
 from feature_sync.storage.run_files import read_json, run_files
 from feature_sync.storage.warehouse import Warehouse
-from tests.sandbox.client import Sandbox
 from tests.wire.few import NOT_HEALED, Few, differences, folder
 
 pytestmark = pytest.mark.usefixtures("three_products")
