@@ -1,4 +1,4 @@
-{% from "macros.sql" import description, most_products_first %}
+{% from "macros.sql" import description, each_key, most_products_first %}
 {% set no_text = "CAST(NULL AS STRING)" %}
 -- The properties that belong in Salesforce and have no record there, at most :most: those that nobody has accepted first, and of these
 -- the ones with most products.
@@ -18,17 +18,9 @@ acceptances AS (
 ),
 
 deleted AS (
-{% for key in fields.keys %}
-{% if not loop.first %}
-    UNION
-{% endif %}
-    SELECT salesforce.{{ key.column }} AS property_id
+    SELECT DISTINCT {{ each_key(fields.keys, "salesforce.{}") | indent(4) }} AS property_id
     FROM {{ settings.salesforce_table }} AS salesforce
-    WHERE salesforce.is_deleted AND salesforce.{{ key.column }} IS NOT NULL
-{% if fields.keys | length == 1 %}
-    GROUP BY salesforce.{{ key.column }}
-{% endif %}
-{% endfor %}
+    WHERE salesforce.is_deleted
 ),
 
 -- As differences.sql has them, so that the same acceptances count.
