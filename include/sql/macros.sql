@@ -131,3 +131,17 @@ split_part(line, chr(31), {{ number }})
 {{ row }}.number_of_products DESC NULLS LAST,
 {{ row }}.property_name NULLS LAST
 {%- endmacro %}
+
+{# Every key of a record as a row of its own, so that the records are read once for all keys. In `key`, {} is the name of a key's column. #}
+
+{% macro each_key(keys, key) -%}
+{% if keys | length > 1 -%}
+explode(array(
+{% for each in keys %}
+    {{ key | replace("{}", each.column) }}{{ "," if not loop.last }}
+{% endfor %}
+))
+{%- else -%}
+{{ key | replace("{}", (keys | first).column) }}
+{%- endif %}
+{%- endmacro %}

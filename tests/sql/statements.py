@@ -54,6 +54,11 @@ def rendered(name: str) -> str:
 
 @cache
 def _rendered(name: str, environment: frozenset[tuple[str, str]]) -> str:  # noqa: ARG001 - the settings depend on it
+    return rendered_anew(name)
+
+
+def rendered_anew(name: str) -> str:
+    """Also if the files have changed since."""
     settings = load_settings()
     values = {"table": settings.payload_table, "columns": "first STRING,\nsecond INT", "mark": "'key' = 'value'"}
     values |= {"clustered_by": ("first", "second"), "catalog": "system", "synced_at": "MAX(_fivetran_synced)"}

@@ -1,8 +1,6 @@
-{% from "macros.sql" import any_of %}
+{% from "macros.sql" import any_of, each_key %}
 {# Salesforce ignores case and blanks around a key when it looks for a record, so they do not tell two keys apart. #}
-{% macro as_found(key) -%}
-lower(trim(salesforce.{{ key.column }}))
-{%- endmacro %}
+{% set as_found = ("'{} ' || " if fields.keys | length > 1 else "") ~ "lower(trim(salesforce.{}))" %}
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
 {% if settings.watches_siblings %}
@@ -22,17 +20,24 @@ misspelled AS (
 
 repeated_properties AS (
 {% filter indent(4, first=true) %}{% include "fragments/repeated_properties.sql" %}{% endfilter +%}
-)
-{%- for key in fields.keys %},
+),
 
-shared_{{ key.column }} AS (
-    SELECT {{ as_found(key) }} AS shared_key
+{% if fields.keys | length > 1 %}
+-- One list of keys, so that the replica is read once. The name of its field is before each: only keys of one field can be shared.
+{% endif %}
+keys_as_found AS (
+    SELECT {{ each_key(fields.keys, as_found) | indent(4) }} AS key_as_found
     FROM {{ settings.salesforce_table }} AS salesforce
-    WHERE NOT salesforce.is_deleted AND salesforce.{{ key.column }} IS NOT NULL
-    GROUP BY {{ as_found(key) }}
+    WHERE NOT salesforce.is_deleted
+),
+
+shared_keys AS (
+    SELECT keys_as_found.key_as_found
+    FROM keys_as_found
+    WHERE keys_as_found.key_as_found IS NOT NULL
+    GROUP BY keys_as_found.key_as_found
     HAVING COUNT(*) > 1
 )
-{%- endfor %}
 {%- if settings.watches_siblings %},
 
 members AS (
@@ -62,11 +67,11 @@ SELECT
     COALESCE(features.is_ambiguous, FALSE) OR misspelled.property_id IS NOT NULL AS has_ambiguous_features,
 {% if fields.keys | length > 1 %}
     salesforce.{{ fields.property_id.column }} IS DISTINCT FROM salesforce.{{ fields.upsert_key.column }}
-    OR {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
+    OR {{ any_of(fields.keys, "shared_{}.key_as_found IS NOT NULL") | indent(4) }}
     OR repeated_properties.property_id IS NOT NULL
     AS key_mismatch,
 {% else %}
-    {{ any_of(fields.keys, "shared_{}.shared_key IS NOT NULL") | indent(4) }}
+    {{ any_of(fields.keys, "shared_{}.key_as_found IS NOT NULL") | indent(4) }}
     OR repeated_properties.property_id IS NOT NULL
     AS key_mismatch,
 {% endif %}
@@ -98,8 +103,8 @@ LEFT JOIN misspelled
 LEFT JOIN repeated_properties
     ON repeated_properties.property_id = CAST(properties.id AS STRING)
 {% for key in fields.keys %}
-LEFT JOIN shared_{{ key.column }}
-    ON shared_{{ key.column }}.shared_key = {{ as_found(key) }}
+LEFT JOIN shared_keys AS shared_{{ key.column }}
+    ON shared_{{ key.column }}.key_as_found = {{ as_found | replace("{}", key.column) }}
 {% endfor %}
 {% if settings.watches_siblings %}
 LEFT JOIN members

@@ -1,4 +1,4 @@
-{% from "macros.sql" import description, most_products_first %}
+{% from "macros.sql" import description, each_key, most_products_first %}
 -- The properties that belong in Salesforce and have no record there, as the reconciliation :compared_by has found, at most :most: those
 -- that nobody has accepted first, and of these the ones with most products.
 -- cause: deleted_in_salesforce if the replica has a deleted record with its key. Otherwise no_record: the replica never had one, or
@@ -17,17 +17,9 @@ acceptances AS (
 ),
 
 deleted AS (
-{% for key in fields.keys %}
-{% if not loop.first %}
-    UNION
-{% endif %}
-    SELECT salesforce.{{ key.column }} AS property_id
+    SELECT DISTINCT {{ each_key(fields.keys, "salesforce.{}") | indent(4) }} AS property_id
     FROM {{ settings.salesforce_table }} AS salesforce
-    WHERE salesforce.is_deleted AND salesforce.{{ key.column }} IS NOT NULL
-{% if fields.keys | length == 1 %}
-    GROUP BY salesforce.{{ key.column }}
-{% endif %}
-{% endfor %}
+    WHERE salesforce.is_deleted
 ),
 
 found AS (
