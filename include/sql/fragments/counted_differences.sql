@@ -54,7 +54,8 @@ by_record AS (
         COUNT_IF(class = '{{ class }}' AND product = '{{ product.name }}' AND is_accepted)
         AS {{ class }}_accepted_{{ flag }}
 {%- endfor %},
-        COUNT_IF(array_contains(split(enabled_in_salesforce, ','), '{{ flag }}')) > 0 AS not_compared_{{ flag }},
+        COUNT_IF(array_contains(split(enabled_in_salesforce, ','), '{{ flag }}')) > 0
+        AS not_compared_{{ flag }},
         COUNT_IF(field = '{{ flag }}' AND in_warehouse_value = 'true')
         - COUNT_IF(field = '{{ flag }}' AND in_salesforce_value = 'true')
         AS more_in_warehouse_{{ flag }}
