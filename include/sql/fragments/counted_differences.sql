@@ -5,7 +5,8 @@
     "unknown_status", "unmatched_features", "unknown_in_salesforce", "unknown_in_warehouse",
 ) %}
 {% macro total(column) -%}
-CAST(COALESCE(SUM({{ column }}), 0) AS BIGINT) AS {{ column }}
+CAST(COALESCE(SUM({{ column }}), 0) AS BIGINT)
+    AS {{ column }}
 {%- endmacro %}
 -- How many differences there are, and how many of them are accepted, counted from their list. One row, also if there is none.
 -- not_compared: records that are not compared, because nobody can say what they should hold. A record of a property that is there

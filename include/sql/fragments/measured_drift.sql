@@ -33,7 +33,9 @@ product_counts AS (
                 struct(
                     '{{ product.name }}' AS name,
                     held.{{ flag }} - counted.not_compared_{{ flag }} AS enabled_in_salesforce,
-                    held.{{ flag }} - counted.not_compared_{{ flag }} + counted.more_in_warehouse_{{ flag }}
+                    held.{{ flag }}
+                    - counted.not_compared_{{ flag }}
+                    + counted.more_in_warehouse_{{ flag }}
                     AS enabled_in_warehouse
 {%- for count in ("mismatched", "wrongly_false", "wrongly_true", "date_differs", "wrongly_false_accepted", "wrongly_true_accepted",
     "date_differs_accepted") %},
