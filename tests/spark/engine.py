@@ -57,6 +57,8 @@ class Spark:
             "spark.sql.shuffle.partitions": "1",
             "spark.default.parallelism": "1",
             "spark.sql.adaptive.enabled": "false",
+            # Without it some plans with a UNION end in "Can't zip RDDs with unequal numbers of partitions".
+            "spark.sql.unionOutputPartitioning": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.log.level": "ERROR",
         }

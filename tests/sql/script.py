@@ -359,6 +359,7 @@ def _compared(run_id: str) -> Script:
         Step("reconciliation/delete_differences", run),
         Step("reconciliation/record_differences", run),
         Step("reconciliation/record_differences", run),
+        Step("reconciliation/find_look", {"compared_by": run_id}),
         Step("reconciliation/measure_drift", {"compared_by": run_id}),
     ]
 

@@ -249,12 +249,14 @@ def _record_differences(warehouse: Warehouse, run_id: str) -> None:
 
 
 def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
-    """What `compare` has measured, unless that is too long ago, or of other products."""
+    """What `compare` has measured, unless that is too long ago, of other products, or of another look than the differences kept."""
     try:
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), warehouse.settings.fields)
     except NothingComparedError:
         return None
-    return drift if read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT else None
+    looks = [row["compared_at"] for row in warehouse.fetch_all("reconciliation/find_look", {"compared_by": run_id})]
+    is_recent = read_clock(warehouse) - drift.checked_at <= REUSE_LIMIT
+    return drift if is_recent and looks == [drift.checked_at] else None
 
 
 def _read_page(warehouse: Warehouse, files: RunFiles, origin: Origin, drift: Drift, verdict: Verdict) -> WeeklyPage:

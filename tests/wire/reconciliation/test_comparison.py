@@ -163,6 +163,9 @@ class TestEnd:
         found = compare("few")
         measured_at = datetime.now(UTC) - age
         few.sql(f"UPDATE {load_settings().drift_table} SET checked_at = TIMESTAMP'{measured_at:%F %T}' WHERE run_id = 'few'")
+        few.sql(
+            f"UPDATE {load_settings().difference_table} SET compared_at = TIMESTAMP'{measured_at:%F %T}' WHERE run_id = 'few'"
+        )
 
         conclude("few", found, NOT_HEALED, may_reuse=True)
 
@@ -186,7 +189,7 @@ class TestEnd:
             "reconciliation/select_missing_records",
             "reconciliation/select_differences",
         ]
-        assert len(texts) == 38, "of these, 18 look at our own tables and prove that they may be written"
+        assert len(texts) == 39, "of these, 18 look at our own tables and prove that they may be written"
 
     def test_numbers_and_lists_are_of_one_look(self, few: Few) -> None:
         one, two = few.ids()[:2]
@@ -198,6 +201,14 @@ class TestEnd:
             conclude("one look", found, NOT_HEALED, may_reuse=True)
 
         assert [row["snappt_property_id_c"] for row in differences("one look")] == [one]
+
+    def test_numbers_count_only_beside_the_differences_of_their_look(self, few: Few) -> None:
+        found = compare("lost")
+        few.sql(f"DELETE FROM {load_settings().difference_table} WHERE run_id = 'lost'")
+        few.sql("UPDATE {replica} SET fraud_detection_enabled_c = NOT fraud_detection_enabled_c")
+
+        with pytest.raises(DriftError, match="8 of 8 properties differ"):
+            conclude("lost", found, NOT_HEALED, may_reuse=True)
 
     def test_without_a_look_there_are_no_numbers_instead_of_no_differences(self, few: Few) -> None:
         few.listed()

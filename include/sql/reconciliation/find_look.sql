@@ -1,0 +1,1 @@
+{% include "fragments/recorded_look.sql" %}
