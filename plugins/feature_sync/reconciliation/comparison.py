@@ -249,7 +249,7 @@ def _record_differences(warehouse: Warehouse, run_id: str) -> None:
 
 
 def _measured_before(warehouse: Warehouse, run_id: str) -> Drift | None:
-    """What `compare` has measured, unless it is too old, of other products, or of another look than the differences that are kept."""
+    """What `compare` has measured, unless it is too old, of other products, or of another look than the kept differences."""
     try:
         drift = Drift.from_rows(warehouse.fetch_all("reconciliation/select_drift", {"run_id": run_id}), warehouse.settings.fields)
     except NothingComparedError:
