@@ -132,13 +132,14 @@ split_part(line, chr(31), {{ number }})
 {{ row }}.property_name NULLS LAST
 {%- endmacro %}
 
-{# Every key of a record as a row of its own, so that the records are read once for all keys. In `key`, {} is the name of a key's column. #}
+{# Every key of a record as a row of its own, so that the records are read once for all keys. In `key`, {} is the name of a key's column
+   and {number} its number. #}
 
 {% macro each_key(keys, key) -%}
 {% if keys | length > 1 -%}
 explode(array(
 {% for each in keys %}
-    {{ key | replace("{}", each.column) }}{{ "," if not loop.last }}
+    {{ key | replace("{}", each.column) | replace("{number}", loop.index) }}{{ "," if not loop.last }}
 {% endfor %}
 ))
 {%- else -%}

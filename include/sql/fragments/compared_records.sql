@@ -1,6 +1,6 @@
 {% from "macros.sql" import any_of, each_key %}
 {# Salesforce ignores case and blanks around a key when it looks for a record, so they do not tell two keys apart. #}
-{% set as_found = ("'{} ' || " if fields.keys | length > 1 else "") ~ "lower(trim(salesforce.{}))" %}
+{% set as_found = ("'{number} ' || " if fields.keys | length > 1 else "") ~ "lower(trim(salesforce.{}))" %}
 -- Every record in Salesforce beside what the warehouse says it should hold.
 -- x_c is the warehouse's value. salesforce_x_c is the value that Salesforce holds now.
 {% if settings.watches_siblings %}
@@ -23,7 +23,7 @@ repeated_properties AS (
 ),
 
 {% if fields.keys | length > 1 %}
--- One list of keys, so that the replica is read once. The name of its field is before each: only keys of one field can be shared.
+-- One list of keys, so that the replica is read once. The number of its field is before each: only keys of one field can be shared.
 {% endif %}
 keys_as_found AS (
     SELECT {{ each_key(fields.keys, as_found) | indent(4) }} AS key_as_found
@@ -104,7 +104,7 @@ LEFT JOIN repeated_properties
     ON repeated_properties.property_id = CAST(properties.id AS STRING)
 {% for key in fields.keys %}
 LEFT JOIN shared_keys AS shared_{{ key.column }}
-    ON shared_{{ key.column }}.key_as_found = {{ as_found | replace("{}", key.column) }}
+    ON shared_{{ key.column }}.key_as_found = {{ as_found | replace("{}", key.column) | replace("{number}", loop.index) }}
 {% endfor %}
 {% if settings.watches_siblings %}
 LEFT JOIN members
