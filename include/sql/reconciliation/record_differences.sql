@@ -4,7 +4,7 @@
 {% set of_a_difference = names | reject("in", ["run_id", "compared_at"]) | list %}
 -- Compares both systems and keeps each difference, so that the numbers and the lists are of one look. A run that has rows gets no more,
 -- so executing it twice changes nothing.
--- One row more, of class compared, says that the run has compared: without it, no difference would look like no comparison.
+-- One row more, of class compared, says that the run has compared: without it, no comparison would look like no difference.
 MERGE INTO {{ settings.difference_table }} AS recorded
 USING (
     WITH differences AS (

@@ -9,13 +9,14 @@ import pytest
 from feature_sync.backfill.payload import check_payload, freeze_payload
 from feature_sync.config.problems import RunConfigError
 from feature_sync.config.settings import load_settings
-from feature_sync.reconciliation.acceptances import read_acceptances
+from feature_sync.reconciliation.acceptances import Acceptances, read_acceptances
 from feature_sync.reconciliation.accepting import accept
 from feature_sync.reconciliation.comparison import DriftError, HealingRefusedError, check_still_allowed, compare, conclude
 from feature_sync.reconciliation.drift import Drift, DriftClass
 from feature_sync.reconciliation.verdict import Finding
 from feature_sync.storage.run_files import read_json, run_files
 from feature_sync.storage.warehouse import Warehouse
+from tests.sandbox.client import Sandbox
 from tests.wire.few import NOT_HEALED, Few, differences, folder
 
 pytestmark = pytest.mark.usefixtures("three_products")
@@ -100,6 +101,19 @@ class Known:
         except DriftError:
             return False
         return True
+
+
+def test_neither_without_an_entry_nor_beside_one_both_systems_are_compared_for_it(known: Known, sandbox: Sandbox) -> None:
+    known.few.listed()
+    before = sandbox.seq()
+    with Warehouse(load_settings()) as warehouse:
+        assert read_acceptances(warehouse, "listed").as_json() == Acceptances.from_rows([]).as_json()
+        known.insert("wrongly_false", product="fraud_detection")
+        assert read_acceptances(warehouse, "listed").as_json() != Acceptances.from_rows([]).as_json()
+    texts = [entry["sql"] for entry in sandbox.journal("warehouse.statement", before)]
+
+    judging = [text for text in texts if "judged_acceptances" in text]
+    assert [load_settings().salesforce_table in text for text in judging] == [False, False]
 
 
 class TestEveryClass:
