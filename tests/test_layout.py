@@ -179,3 +179,27 @@ def test_no_test_module_is_longer_than_a_person_reads_at_once() -> None:
     lines = {path.relative_to(TESTS).as_posix(): len(path.read_bytes().splitlines()) for path in TESTS.rglob("*.py")}
 
     assert {name: count for name, count in lines.items() if count > MAX_TEST_LINES} == {}
+
+
+def calls_at_import(node: ast.AST) -> Iterator[ast.Call]:
+    """Decorators and defaults are computed at import too."""
+    later = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) else []
+    for child in ast.iter_child_nodes(node):
+        if child in (later if isinstance(later, list) else [later]):
+            continue
+        if isinstance(child, ast.Call):
+            yield child
+        yield from calls_at_import(child)
+
+
+def test_a_test_asks_the_clock_only_while_it_runs() -> None:
+    """What it knows of the time from its import is wrong when midnight passes before its turn."""
+    asked = [
+        f"{path.relative_to(TESTS).as_posix()}:{call.lineno}"
+        for path in sorted(TESTS.rglob("*.py"))
+        for call in calls_at_import(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call.func, ast.Attribute)
+        and ast.unparse(call.func).endswith((".now", ".utcnow", ".today", "time.time", "time.strftime"))
+    ]
+
+    assert asked == []

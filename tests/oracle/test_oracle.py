@@ -240,7 +240,7 @@ def wrong_drift(tables: Tables, settings: Settings, world: World, expected: Expe
                 "product": product and product.name,
                 "reason": "known",
                 "accepted_by": "ada",
-                "accepted_until": dt.datetime.now(dt.UTC).date(),
+                "accepted_until": dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1),  # midnight may pass meanwhile
                 "accepted_at": dt.datetime.now(dt.UTC) - dt.timedelta(days=1),
             }
         )

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,8 @@ from tests.wire.backfill.payloads import (
 )
 from tests.wire.campaign import Campaign
 
-TODAY = datetime.now(UTC).date()
-"""Of the test's start. When midnight passes meanwhile it is no future day either."""
-AFTER_TODAY = (datetime.now(UTC) + timedelta(hours=36)).date()
-"""Later than today even if midnight passes while the tests run."""
+AFTER_TODAY = "current_date() + INTERVAL 2 DAYS"
+"""Later than today, also if midnight passes before the payload is checked."""
 
 
 def each(columns: list[str], value: str) -> str:
@@ -136,7 +133,7 @@ class TestGuards:
             ),
             *(
                 pytest.param(
-                    f"{field.column} = DATE'{AFTER_TODAY}'",
+                    f"{field.column} = {AFTER_TODAY}",
                     2,
                     {},
                     "future_dates: 2 records have a date in the future, such as {first}.",
@@ -207,7 +204,7 @@ class TestGuards:
             pytest.param(each(FLAGS, "FALSE"), 16, {"ENABLED_RECORDS": "4"}, id="no-product-by-setting"),
             pytest.param(each(FLAGS, "FALSE"), 20, {"ENABLED_RECORDS": "0"}, id="no-product-switched-off"),
             pytest.param(f"{RENT.enabled.column} = TRUE, {FRAUD.enabled.column} = FALSE", 20, {}, id="any-product"),
-            pytest.param(each([field.column for field in FIELDS.dates], f"DATE'{TODAY}'"), 20, {}, id="future-dates"),
+            pytest.param(each([field.column for field in FIELDS.dates], "current_date()"), 20, {}, id="future-dates"),
             pytest.param(each([field.column for field in FIELDS.dates], "DATE'2017-01-01'"), 20, {}, id="early-dates"),
             pytest.param(each([field.column for field in FIELDS.dates], "NULL"), 20, {}, id="no-dates"),
             pytest.param(
@@ -255,7 +252,7 @@ class TestGuards:
             each([f"before_{FRAUD.enabled.column}"], "TRUE"),
             each([FRAUD.enabled.column], "FALSE"),
             each(FLAGS[1:], "NULL"),
-            f"{FRAUD.start.column} = DATE'{AFTER_TODAY}'",
+            f"{FRAUD.start.column} = {AFTER_TODAY}",
             f"{RENT.start.column} = DATE'1999-12-31'",
         ]
 

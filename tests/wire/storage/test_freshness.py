@@ -16,19 +16,18 @@ from feature_sync.storage.warehouse import Warehouse
 from tests.wire.few import Few
 
 ALL = {"scope": "all"}
-ACCEPTANCE = {
-    "class": "wrongly_false",
-    "ids": ["1"],
-    "reason": "known for long",
-    "accepted_until": f"{datetime.now(UTC):%Y-%m-%d}",
-}
 STEPS: dict[str, Callable[[], object]] = {
     "preconditions": lambda: check_preconditions(ALL, 1024),
     "freeze": lambda: freeze_payload(ALL, "old"),
     "compare": lambda: compare("old"),
-    "accept": lambda: accept(ACCEPTANCE, "old", "ada"),
+    "accept": lambda: accept(acceptance(), "old", "ada"),
 }
 every_step = pytest.mark.parametrize("step", STEPS)
+
+
+def acceptance() -> dict[str, object]:
+    until = datetime.now(UTC) + timedelta(days=7)
+    return {"class": "wrongly_false", "ids": ["1"], "reason": "known for long", "accepted_until": until.date().isoformat()}
 
 
 def refusal(step: str) -> str:
