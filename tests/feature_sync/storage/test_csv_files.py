@@ -45,6 +45,21 @@ def test_cells_are_written_as_salesforce_reads_them(tmp_path: Path, table: pa.Ta
     assert '"A ""quoted"" name, with comma",false' in lines[8]
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", None])
+def test_a_time_is_written_in_utc_to_the_second(tmp_path: Path, zone: str | None) -> None:
+    times = {
+        dt.datetime(2025, 11, 2, 5, 30, 7, 999_999, dt.UTC): "2025-11-02T05:30:07Z",  # an hour that New York has twice
+        dt.datetime(1969, 12, 31, 23, 59, 59, tzinfo=dt.UTC): "1969-12-31T23:59:59Z",
+        dt.datetime(1, 1, 1, tzinfo=dt.UTC): "0001-01-01T00:00:00Z",
+        dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC): "9999-12-31T23:59:59Z",
+    }
+    cells = pa.array([*times, None], pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
+
+    write_csv(storage(tmp_path / "times.csv"), [pa.table({"at": cells})])
+
+    assert (tmp_path / "times.csv").read_text().split("\n") == ["at", *(f'"{text}"' for text in times.values()), "", ""]
+
+
 @pytest.mark.parametrize("rows", [1, 7, 8, 20, 53])
 def test_parts_are_byte_for_byte_the_whole_file_however_the_rows_arrive(tmp_path: Path, table: pa.Table, rows: int) -> None:
     full = tmp_path / "full.csv"
